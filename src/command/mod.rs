@@ -1,0 +1,1 @@
+//! L4, the verbs: one file each.

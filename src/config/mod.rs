@@ -1,0 +1,1 @@
+//! L4, the configuration: raw TOML to a valid `Config`.

@@ -1,0 +1,102 @@
+//! L2, the proofs: what was last confirmed, behind the trait [`Ledger`].
+//!
+//! A cache of proofs, bound to one place and one root. Losing it costs reading, never data.
+
+use crate::model::{
+    Binding, Change, Condemned, ETag, Fault, Intent, Key, KeyRange, Record, Seq, Stamp, Tally,
+};
+use std::future::Future;
+
+/// What deletes of the last hours cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// Deletes that cost budget, done since the window's start.
+    pub deleted: u64,
+    /// Records at the window's start.
+    pub records: u64,
+}
+
+/// The proofs of one mirror. Clones share a handle.
+pub trait Ledger: Clone + Send + Sync + 'static {
+    /// The counter: that of the last commit.
+    fn now(&self) -> Seq;
+
+    /// Random, born with the ledger: names plans, so that one of a lost ledger is not taken for one of this.
+    fn id(&self) -> u64;
+
+    /// The proof of one key.
+    ///
+    /// # Errors
+    /// I/O errors, as for every call.
+    fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Record>, Fault>> + Send;
+
+    /// The tag under which a key was found to be foreign.
+    ///
+    /// # Errors
+    /// As above.
+    fn foreign(&self, key: &Key) -> impl Future<Output = Result<Option<ETag>, Fault>> + Send;
+
+    /// At most `most` proofs of `range` in key order, from the first key at or after `from`.
+    ///
+    /// # Errors
+    /// As above.
+    fn page(
+        &self,
+        range: &KeyRange,
+        from: Option<Key>,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<(Key, Record)>, Fault>> + Send;
+
+    /// Keys whose proof was taken of this inode.
+    ///
+    /// # Errors
+    /// As above.
+    fn by_inode(&self, inode: u64) -> impl Future<Output = Result<Vec<Key>, Fault>> + Send;
+
+    /// At most `most` condemned rows numbered above `after`, by number.
+    ///
+    /// # Errors
+    /// As above.
+    fn condemned(
+        &self,
+        after: u64,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<Condemned>, Fault>> + Send;
+
+    /// Journaled intents.
+    ///
+    /// # Errors
+    /// As above.
+    fn intents(&self) -> impl Future<Output = Result<Vec<Intent>, Fault>> + Send;
+
+    /// Sums.
+    ///
+    /// # Errors
+    /// As above.
+    fn tally(&self) -> impl Future<Output = Result<Tally, Fault>> + Send;
+
+    /// Deletes done since `since` (wall time; those in the future of it count).
+    ///
+    /// # Errors
+    /// As above.
+    fn window(&self, since: Stamp) -> impl Future<Output = Result<Window, Fault>> + Send;
+
+    /// What it is bound to.
+    ///
+    /// # Errors
+    /// As above.
+    fn binding(&self) -> impl Future<Output = Result<Option<Binding>, Fault>> + Send;
+
+    /// True if deletes are held.
+    ///
+    /// # Errors
+    /// As above.
+    fn held(&self) -> impl Future<Output = Result<bool, Fault>> + Send;
+
+    /// Writes a batch: all of it or nothing, durable when it returns, and then seen by every later
+    /// read. Returns the counter it was written under.
+    ///
+    /// # Errors
+    /// As above; nothing was written then.
+    fn commit(&self, batch: Vec<Change>) -> impl Future<Output = Result<Seq, Fault>> + Send;
+}

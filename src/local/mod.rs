@@ -1,0 +1,75 @@
+//! L2, the disk: the mirrored directory behind the trait [`Tree`].
+
+use crate::model::{Fault, Key, Local, RelPath, RootId, Scope, Source};
+use futures::Stream;
+use std::{future::Future, sync::Arc, time::Duration};
+
+/// True for what is not to be mirrored: the path, and whether it is a directory. Acts before stat, and
+/// a directory it names is not entered.
+pub type Prune = Arc<dyn Fn(&RelPath, bool) -> bool + Send + Sync>;
+
+/// One entry of a walk. A key that ends in `/` stands for everything below that directory (a mount
+/// point: `Skipped`; an unreadable directory: `Unknown`), unless an entry of its own says otherwise.
+pub type Entry = (Key, Local);
+
+/// Look here again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Every directory is watched: a walk begun from now on misses nothing that an event does not tell.
+    Armed,
+    /// Something happened here.
+    Look(Scope),
+    /// Something happened that the watcher did not see: all is to be looked at.
+    Lost(String),
+    /// Changes are no longer seen as they happen: scans have to find them. What, and what to do.
+    Degraded(Fault),
+}
+
+/// The mirrored directory. Clones share a handle; threads live behind it. Nothing is ever written
+/// into the root, and no descriptor of it is held while idle.
+pub trait Tree: Clone + Send + Sync + 'static {
+    /// An open file.
+    type File: Source;
+
+    /// The identity of the root as it is now, and how long the file system's clock may stand still
+    /// (a 'clock step', by the monotonic clock).
+    ///
+    /// # Errors
+    /// `Fatal` if there is no such directory.
+    fn root(&self) -> impl Future<Output = Result<(RootId, Duration), Fault>> + Send;
+
+    /// From now on every call fails with `Fatal` if the root is not this one. Within a process's life
+    /// device and mount are compared too.
+    fn bind(&self, root: &RootId);
+
+    /// Entries of `Tree(dir)` or `Children(dir)` in key order, in batches. Entries that are not there
+    /// are absent, once the stream has ended: each directory is read whole before its first entry is
+    /// given, and one that cannot be is `Unknown`. `Children` gives a subdirectory as `dir/`
+    /// with `Absent`. Pruned entries are left out.
+    ///
+    /// # Errors
+    /// `Fatal` if the root is not the bound one; the stream ends there.
+    fn walk(
+        &self,
+        scope: &Scope,
+        prune: Prune,
+    ) -> impl Stream<Item = Result<Vec<Entry>, Fault>> + Send + use<Self>;
+
+    /// The entries at these paths, in their order, by a stat and a whole enumeration of the nearest
+    /// existing ancestor for those that are absent (one enumeration serves all of a directory).
+    /// Filters are not applied.
+    ///
+    /// # Errors
+    /// `Fatal` if the root is not the bound one.
+    fn look(&self, paths: Vec<RelPath>) -> impl Future<Output = Result<Vec<Local>, Fault>> + Send;
+
+    /// Opens beneath the root, never through a link, never blocking.
+    ///
+    /// # Errors
+    /// `Missing`, `Changed` (not a regular file any more), or an I/O error.
+    fn open(&self, path: &RelPath) -> impl Future<Output = Result<Self::File, Fault>> + Send;
+
+    /// Starts watching; [`Notice::Armed`] comes first. The stream ends only
+    /// if the watcher dies. Bounded: what does not fit becomes `Lost`.
+    fn watch(&self, prune: Prune) -> impl Stream<Item = Notice> + Send + use<Self>;
+}

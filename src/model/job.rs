@@ -1,0 +1,103 @@
+//! What is to be done about a key, and how it went.
+
+use super::{Attributes, Change, ETag, Fault, Key, LocalMeta, Stamp};
+
+/// A condition of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Only {
+    /// No condition.
+    Always,
+    /// `If-None-Match: *`: only if there is no object.
+    New,
+    /// `If-Match`: only if the object has this tag.
+    Match(ETag),
+}
+
+/// What an upload carries beside its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Bytes to read from the source.
+    pub size: u64,
+    /// Modification time of the file.
+    pub mtime: Stamp,
+    /// Mode and owner of the file.
+    pub attributes: Attributes,
+    /// The text of `s3mirrord-own`.
+    pub own: String,
+    /// Digest to record beside a server-side copy; a put takes its own while reading.
+    pub sha256: Option<[u8; 32]>,
+    /// Part size to record beside a server-side copy of what went up in parts.
+    pub part_size: Option<u64>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Upload the file.
+    Put(Only),
+    /// Copy the object `from`, which has this tag, on the server; the file was renamed.
+    Copy {
+        /// The old key.
+        from: Key,
+        /// Its tag.
+        etag: ETag,
+    },
+    /// Compare more closely (HEAD, hash), then decide again in the same task.
+    Prove,
+}
+
+/// Why, in words for people: static, so that a million jobs share them.
+pub type Why = &'static str;
+
+/// One operation on one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The object.
+    pub key: Key,
+    /// What to do.
+    pub op: Op,
+    /// The file as the survey saw it; `None` if it was absent.
+    pub expect: Option<LocalMeta>,
+    /// For people.
+    pub why: Why,
+}
+
+/// How a job went.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Confirmed. The changes go to the ledger before anyone is told.
+    Done {
+        /// What was done in the end.
+        did: Did,
+        /// For the ledger.
+        changes: Vec<Change>,
+    },
+    /// The file or the object changed meanwhile: look again.
+    Stale,
+    /// It may go better later.
+    Retry(Fault),
+    /// This file cannot be stored as it is; looked at again at the next relist or event.
+    Rejected(Fault),
+    /// Nothing of this mirror can go on until something outside changes.
+    Fatal(Fault),
+}
+
+/// What a finished job did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Did {
+    /// Content was sent.
+    Put {
+        /// Bytes sent.
+        bytes: u64,
+    },
+    /// The server copied it from this key.
+    Copied(Key),
+    /// Only metadata was rewritten.
+    Metadata,
+    /// Nothing had to be written: the two sides were found equal.
+    Adopted,
+    /// Nothing had to be written: something was learnt for the ledger.
+    Learnt,
+    /// The object is not ours and stays.
+    Foreign,
+}

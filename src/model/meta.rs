@@ -1,0 +1,146 @@
+//! What is known of a file, and of an object.
+
+use std::{fmt, sync::Arc};
+
+/// A point in wall-clock time, as a file system or a server gives it. Compared for equality only;
+/// debounce, grace and clock steps count on monotonic time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stamp {
+    /// Seconds since 1970-01-01T00:00:00Z; negative before.
+    pub sec: i64,
+    /// Nanoseconds, 0..=999,999,999.
+    pub nsec: u32,
+}
+
+/// What `statx(2)` says of a file that changes whenever its content does, but for stores through
+/// mmap to an already dirty page, and writes within one tick of the file system's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint {
+    /// Bytes.
+    pub size: u64,
+    /// Last modification, settable by `touch`.
+    pub mtime: Stamp,
+    /// Last change of content or inode, not settable.
+    pub ctime: Stamp,
+    /// Inode number.
+    pub inode: u64,
+}
+
+/// What travels with the content: written as rclone writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Attributes {
+    /// Type and permission bits, `st_mode`.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// A regular file as the disk shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LocalMeta {
+    /// Size, times and inode.
+    pub print: Fingerprint,
+    /// Mode and owner.
+    pub attributes: Attributes,
+}
+
+/// An entity tag, without its quotes. Not necessarily a digest.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ETag(Arc<str>);
+
+impl ETag {
+    /// Takes a tag with or without quotes.
+    pub fn new(text: &str) -> Self {
+        Self(text.trim_matches('"').into())
+    }
+
+    /// Without quotes.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As `If-Match` wants it.
+    pub fn quoted(&self) -> String {
+        format!("\"{}\"", self.0)
+    }
+
+    /// `N` of a multipart ETag `…-N`.
+    pub fn parts(&self) -> Option<u32> {
+        let (digest, n) = self.0.rsplit_once('-')?;
+        (digest.len() == 32).then_some(())?;
+        n.parse().ok()
+    }
+
+    /// True if it has the form of an MD5 digest (which KMS and SSE-C tags share).
+    pub fn looks_like_md5(&self) -> bool {
+        self.0.len() == 32 && self.0.bytes().all(|b| b.is_ascii_hexdigit())
+    }
+}
+
+impl fmt::Debug for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.quoted())
+    }
+}
+
+impl fmt::Display for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Our own digest of a content: SHA-256 of the whole or, for what went up in parts, SHA-256 of the
+/// parts' SHA-256s one after another (what S3 calls a composite checksum).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digest {
+    /// The SHA-256.
+    pub sha256: [u8; 32],
+    /// Bytes of each part but the last; `None` if the digest is of the whole.
+    pub part_size: Option<u64>,
+}
+
+/// An object as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteMeta {
+    /// Bytes.
+    pub size: u64,
+    /// Its entity tag.
+    pub etag: ETag,
+    /// Last-Modified, by the server's clock; `None` if it was not given, as in a reply to PUT.
+    pub modified: Option<Stamp>,
+}
+
+/// An object as HEAD shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// As in a listing.
+    pub meta: RemoteMeta,
+    /// `s3mirrord-own` in its metadata: who wrote it, for which key.
+    pub own: Option<String>,
+    /// The digest its metadata gives, if we wrote it in one part.
+    pub sha256: Option<[u8; 32]>,
+    /// The part size its metadata gives, if we wrote it in parts.
+    pub part_size: Option<u64>,
+    /// `mtime` of its metadata.
+    pub mtime: Option<Stamp>,
+    /// `mode`, `uid` and `gid` of its metadata.
+    pub attributes: Option<Attributes>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn etags_tell_their_form() {
+        let multi = ETag::new("\"0123456789abcdef0123456789abcdef-17\"");
+        assert_eq!((multi.parts(), multi.looks_like_md5()), (Some(17), false));
+        let plain = ETag::new("0123456789abcdef0123456789abcdef");
+        assert_eq!((plain.parts(), plain.looks_like_md5()), (None, true));
+        assert_eq!(plain.quoted(), "\"0123456789abcdef0123456789abcdef\"");
+        let odd = ETag::new("x-2");
+        assert_eq!((odd.parts(), odd.looks_like_md5()), (None, false));
+    }
+}

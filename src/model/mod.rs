@@ -1,0 +1,26 @@
+//! L0, the words: what every floor above talks in. No clock, no files, no tokio.
+//!
+//! A [`Key`] is where a file goes, a [`Triple`] is what is known of it from three sides, a
+//! [`Job`] is what to do about it, and an [`Outcome`] is how that went.
+
+mod fault;
+mod job;
+mod key;
+mod meta;
+mod path;
+mod record;
+mod root;
+mod scope;
+mod source;
+mod triple;
+
+pub use fault::{Class, Fault};
+pub use job::{Did, Job, Only, Op, Outcome, Spec, Why};
+pub use key::{Key, KeyRange, MAX_KEY_BYTES, RESERVED};
+pub use meta::{Attributes, Digest, ETag, Fingerprint, Head, LocalMeta, RemoteMeta, Stamp};
+pub use path::{BadPath, RelPath};
+pub use record::{Binding, Capabilities, Change, Condemned, Intent, MirrorId, Record, Seq, Tally};
+pub use root::{RootId, Sameness};
+pub use scope::{Against, Scope};
+pub use source::Source;
+pub use triple::{Absence, Local, Skip, Triple};

@@ -1,0 +1,148 @@
+//! What the ledger keeps: proofs, and what must outlive a crash.
+
+use super::{Attributes, Digest, ETag, Fingerprint, Key, RootId, Stamp};
+use std::fmt;
+
+/// The ledger's counter: one step a commit, never back. Stamps pages, proofs and condemned rows, so
+/// that what is older than what can be told.
+pub type Seq = u64;
+
+/// A proof: the store confirmed, by checksum, that the object of this key holds these bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The file as it was when its bytes were read. `None`: proven, but the file has to be read again.
+    pub print: Option<Fingerprint>,
+    /// Mode and owner as the object's metadata has them. `None`: not known.
+    pub attributes: Option<Attributes>,
+    /// Bytes of the object.
+    pub size: u64,
+    /// The object's tag.
+    pub etag: ETag,
+    /// Digest of the content, if one was taken.
+    pub digest: Option<Digest>,
+    /// The commit that wrote this row; set by the ledger.
+    pub seq: Seq,
+}
+
+/// An object that is to be deleted when its absence has been proven twice and the budget allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condemned {
+    /// Number of the row: the commit that first wrote it, and its place in that commit.
+    pub row: u64,
+    /// The object.
+    pub key: Key,
+    /// The tag it must still have.
+    pub etag: ETag,
+    /// The last commit that found the file absent. Older than this process: not yet found absent by it.
+    pub seen: Seq,
+    /// An operator released it.
+    pub approved: bool,
+    /// Its content lives on under another key (a rename): costs no budget.
+    pub moved: bool,
+}
+
+/// A multipart upload that is about to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// The object.
+    pub key: Key,
+    /// The file as it is.
+    pub print: Fingerprint,
+    /// Bytes of each part but the last.
+    pub part_size: u64,
+    /// Wall time, to be compared with the upload's initiation with an hour to spare.
+    pub at: Stamp,
+}
+
+/// 128 random bits: which mirror wrote an object. Born with the owner record.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MirrorId(pub [u8; 16]);
+
+impl fmt::Display for MirrorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for MirrorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// What the store was seen to honour, by trying.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// `If-None-Match: *` and `If-Match` on PUT and Complete.
+    pub conditional_put: bool,
+    /// `If-Match` on DELETE.
+    pub conditional_delete: bool,
+    /// A wrong `x-amz-checksum-sha256` is refused.
+    pub verifies_sha256: bool,
+    /// A plain PUT's ETag is its MD5.
+    pub etag_is_md5: bool,
+}
+
+/// What a ledger belongs to: one place in one store, and one root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// Who we are to the objects.
+    pub mirror: MirrorId,
+    /// Endpoint, bucket and prefix, as one text.
+    pub place: String,
+    /// The root that was accepted.
+    pub root: RootId,
+    /// When the mirror first claimed its prefix, by the server's clock.
+    pub claimed: Option<Stamp>,
+    /// What the store honours; `None` until probed.
+    pub capabilities: Option<Capabilities>,
+}
+
+/// Sums the ledger keeps as it goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Records.
+    pub records: u64,
+    /// Condemned rows, all of them.
+    pub condemned: u64,
+    /// Condemned rows that cost budget: neither approved nor moved.
+    pub pending: u64,
+    /// Number of the newest condemned row, 0 if none.
+    pub last_row: u64,
+}
+
+/// One change to the ledger. A batch of them is one durable commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The object is proven; drops the key's condemned row, its intent and its foreign memo.
+    Proof(Key, Record),
+    /// The object is gone, or was never ours: drops everything kept of the key.
+    Gone(Key),
+    /// Deleted by us just now: `Gone`, and counted in the budget's window if it costs budget.
+    Deleted {
+        /// The object that was.
+        key: Key,
+        /// Wall time.
+        at: Stamp,
+        /// Counts against the budget.
+        costs: bool,
+    },
+    /// The file is absent: write the condemned row, or renew its `seen` if the tag is the same.
+    Condemn(Key, ETag),
+    /// The file is there after all: drop the condemned row.
+    Acquit(Key),
+    /// The content of `from`, with this tag, was copied to another key.
+    Moved(Key, ETag),
+    /// The operator releases rows up to and including this number.
+    Approve(u64),
+    /// A multipart upload is about to be created.
+    Intend(Intent),
+    /// No upload of this key is open any more.
+    Settled(Key),
+    /// The object is not ours; remembered so that it costs no HEAD again.
+    Foreign(Key, ETag),
+    /// Bind, or bind anew.
+    Bind(Binding),
+    /// Deletes are held, or no longer.
+    Hold(bool),
+}

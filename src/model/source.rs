@@ -1,0 +1,20 @@
+//! An open file, as the store reads it without knowing what a file is.
+
+use super::{Fault, LocalMeta};
+use bytes::Bytes;
+use std::future::Future;
+
+/// An open regular file. Every read is of the same open file, never of the path again.
+pub trait Source: Send + Sync + 'static {
+    /// The file as it is now, by `fstat`.
+    ///
+    /// # Errors
+    /// I/O errors.
+    fn stat(&self) -> impl Future<Output = Result<LocalMeta, Fault>> + Send;
+
+    /// `len` bytes from `at`; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// I/O errors.
+    fn read_at(&self, at: u64, len: usize) -> impl Future<Output = Result<Bytes, Fault>> + Send;
+}

@@ -1,0 +1,55 @@
+//! What is known of one key from three sides.
+
+use super::{Key, LocalMeta, Record, RelPath, RemoteMeta, Seq};
+
+/// What the disk shows for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Local {
+    /// A regular file.
+    Present(LocalMeta),
+    /// Shown not to be there.
+    Absent(Absence),
+    /// There, but never stored, never opened and never followed; or excluded. Never leads to a delete.
+    Skipped(Skip),
+    /// It cannot be told: unreadable, an I/O error. Never leads to a delete.
+    Unknown,
+}
+
+/// Why something is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Skip {
+    /// A filter excludes it.
+    Excluded,
+    /// A symbolic link.
+    Link,
+    /// A FIFO, socket or device.
+    Special,
+    /// A mount point.
+    Mount,
+}
+
+/// Shown, just now and under the proven root, not to be there: the nearest existing ancestor was
+/// enumerated whole, without an error, and lacks an entry of that kind, by listing and by a stat.
+/// Only a `Tree` makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// The ancestor that was enumerated.
+    pub ancestor: RelPath,
+    /// A directory stands where the file would be (`a/` is not `a`).
+    pub directory: bool,
+}
+
+/// What the three sides show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Triple {
+    /// Which key.
+    pub key: Key,
+    /// The disk.
+    pub local: Local,
+    /// The bucket.
+    pub remote: Option<RemoteMeta>,
+    /// What was last proven.
+    pub record: Option<Record>,
+    /// The ledger's counter from before the remote side was asked for.
+    pub asked: Seq,
+}

@@ -1,0 +1,1 @@
+//! L4, what a daemon needs around the engine.

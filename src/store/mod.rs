@@ -1,0 +1,149 @@
+//! L2, the bucket: one prefix of an S3 store behind the trait [`Store`].
+
+use crate::model::{
+    Capabilities, Digest, ETag, Fault, Head, Key, KeyRange, Only, RemoteMeta, Source, Spec, Stamp,
+};
+use bytes::Bytes;
+use std::{future::Future, sync::Arc};
+
+/// One page of a listing, sorted by key if the store sorts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Objects, keys below the mirror's prefix.
+    pub objects: Vec<(Key, RemoteMeta)>,
+    /// With `Depth::Children`: the subdirectories, each ending in `/`.
+    pub directories: Vec<Key>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// How deep a listing goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Everything.
+    All,
+    /// Up to the next `/`.
+    Children,
+}
+
+/// An unfinished multipart upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// The object it would make.
+    pub key: Key,
+    /// Its id.
+    pub id: String,
+    /// When it was created, by the server's clock.
+    pub initiated: Option<Stamp>,
+}
+
+/// One prefix of one bucket. Clones share a connection. `stage` does everything but make the object
+/// visible; only `commit` does that.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// An upload ready to become visible.
+    type Staged: Send + 'static;
+
+    /// Endpoint, bucket and prefix as one text: what a ledger is bound to.
+    fn place(&self) -> String;
+
+    /// What was learnt by a probe; until it is called nothing is taken for granted.
+    fn know(&self, capabilities: Capabilities);
+
+    /// One page of the objects under `prefix` (`Key::directory`), from `token` of the page before.
+    ///
+    /// # Errors
+    /// Also when the answer is truncated without a token, or repeats one (CASES 42).
+    fn list(
+        &self,
+        prefix: &Key,
+        depth: Depth,
+        token: Option<String>,
+    ) -> impl Future<Output = Result<Page, Fault>> + Send;
+
+    /// What the object is; `None` only for a 404. A 403 is a fault, never 'absent'.
+    ///
+    /// # Errors
+    /// Everything else.
+    fn head(&self, key: &Key) -> impl Future<Output = Result<Option<Head>, Fault>> + Send;
+
+    /// Reads `spec.size` bytes of `file`, and sends them if they do not fit one request.
+    ///
+    /// # Errors
+    /// `Changed` if the file is shorter than that.
+    fn stage<F: Source>(
+        &self,
+        key: &Key,
+        file: &Arc<F>,
+        spec: &Spec,
+    ) -> impl Future<Output = Result<(Self::Staged, Digest), Fault>> + Send;
+
+    /// Makes the object visible, whole, and confirms it.
+    ///
+    /// # Errors
+    /// `Changed` for a 412.
+    fn commit(
+        &self,
+        staged: Self::Staged,
+        only: Only,
+    ) -> impl Future<Output = Result<RemoteMeta, Fault>> + Send;
+
+    /// Takes back what `stage` sent.
+    ///
+    /// # Errors
+    /// As for any request; the intent stays journaled then.
+    fn discard(&self, staged: Self::Staged) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Copies on the server, with new metadata; onto itself to change metadata alone.
+    ///
+    /// # Errors
+    /// `Changed` if the source's tag or the target's condition does not hold, `Permanent` if this
+    /// object cannot be copied (then it is to be sent again).
+    fn copy(
+        &self,
+        from: (&Key, &ETag),
+        to: &Key,
+        spec: &Spec,
+        only: Only,
+    ) -> impl Future<Output = Result<RemoteMeta, Fault>> + Send;
+
+    /// Deletes the object if it still has this tag; one that is gone already counts as deleted.
+    ///
+    /// # Errors
+    /// `Changed` if its tag is another.
+    fn delete(&self, key: &Key, etag: &ETag) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// The whole of a small object, such as the owner record, with its tag and Last-Modified.
+    ///
+    /// # Errors
+    /// As for any request.
+    fn read(&self, key: &Key) -> impl Future<Output = Result<Option<(Bytes, RemoteMeta)>, Fault>> + Send;
+
+    /// Writes a small object as it is.
+    ///
+    /// # Errors
+    /// `Changed` for a 412.
+    fn write(
+        &self,
+        key: &Key,
+        body: Bytes,
+        only: Only,
+    ) -> impl Future<Output = Result<RemoteMeta, Fault>> + Send;
+
+    /// Tries on keys beside `near` what the store honours, and removes what it wrote.
+    ///
+    /// # Errors
+    /// As for any request.
+    fn probe(&self, near: &Key) -> impl Future<Output = Result<Capabilities, Fault>> + Send;
+
+    /// Unfinished multipart uploads in `range`.
+    ///
+    /// # Errors
+    /// As for any request.
+    fn uploads(&self, range: &KeyRange) -> impl Future<Output = Result<Vec<Upload>, Fault>> + Send;
+
+    /// Ends an unfinished upload; one that is gone already counts as ended.
+    ///
+    /// # Errors
+    /// As for any request.
+    fn abort(&self, upload: &Upload) -> impl Future<Output = Result<(), Fault>> + Send;
+}
