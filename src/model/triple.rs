@@ -52,4 +52,6 @@ pub struct Triple {
     pub record: Option<Record>,
     /// The ledger's counter from before the remote side was asked for.
     pub asked: Seq,
+    /// A key whose proof was taken of the same inode, size and mtime: the file may have been renamed.
+    pub twin: Option<Key>,
 }

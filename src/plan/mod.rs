@@ -1,1 +1,11 @@
-//! L1, deciding: pure.
+//! L1, deciding: pure functions of what was observed. No clock, no files, no tokio.
+
+mod budget;
+mod compare;
+mod license;
+mod merge;
+
+pub use budget::{Judgement, Limits};
+pub use compare::{Evidence, Verdict, View, decide, evidence};
+pub use license::{License, Refusal};
+pub use merge::{Merge, Merged, Side, Step, Unsorted};

@@ -49,6 +49,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// What was learnt by a probe; until it is called nothing is taken for granted.
     fn know(&self, capabilities: Capabilities);
 
+    /// The part size for a file of `size` bytes; `None` if it goes up in one request.
+    fn part_size(&self, size: u64) -> Option<u64>;
+
     /// One page of the objects under `prefix` (`Key::directory`), from `token` of the page before.
     ///
     /// # Errors

@@ -1,0 +1,297 @@
+//! The truth table: from what three sides show, what is to be done.
+//!
+//! | disk | bucket | ledger | verdict |
+//! |---|---|---|---|
+//! | file | – | – | put, or copy if its inode is known under another key |
+//! | file | – | row | prove: HEAD before it is believed gone |
+//! | file | object | row, same tag, same fingerprint | in sync: nothing read, nothing asked |
+//! | file | object | row, same tag, other size | put |
+//! | file | object | otherwise, same size | prove: compare contents |
+//! | file | object | none, or another tag; other size | put |
+//! | absent | object | row, same tag | condemn |
+//! | absent | object | none, or another tag | prove: whose is it? |
+//! | absent | – | row | prove: gone on both sides |
+//! | skipped, unknown | any | any | nothing |
+
+use crate::model::{
+    Digest, ETag, Fingerprint, Head, Key, Local, LocalMeta, Only, Record, RemoteMeta, Sameness, Triple, Why,
+};
+
+/// What the triple is judged in the light of.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// How the root compares with the one that was bound.
+    pub root: Sameness,
+    /// Absent files' objects are to be deleted (`delete = "mirror"`).
+    pub deletes: bool,
+}
+
+/// What is to be done about a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: both sides are proven equal.
+    InSync,
+    /// Nothing may be done or needs to be.
+    Leave,
+    /// Upload, on this condition.
+    Put(Only, Why),
+    /// Copy this key's object on the server, if the content turns out to be the same.
+    Copy(Key),
+    /// Look closer.
+    Prove(Why),
+    /// The object may have to go.
+    Condemn(ETag),
+}
+
+/// Decides. Pure; see the table above.
+pub fn decide(t: &Triple, view: View) -> Verdict {
+    match &t.local {
+        Local::Skipped(_) | Local::Unknown => Verdict::Leave,
+        Local::Present(meta) => present(t, meta, view),
+        Local::Absent(_) => absent(t, view),
+    }
+}
+
+fn present(t: &Triple, meta: &LocalMeta, view: View) -> Verdict {
+    match (&t.remote, &t.record) {
+        (None, None) => match &t.twin {
+            Some(from) if view.root != Sameness::Changed => Verdict::Copy(from.clone()),
+            _ => Verdict::Put(Only::New, "new file"),
+        },
+        (Some(remote), Some(record)) if record.etag == remote.etag && record.print == Some(meta.print) => {
+            Verdict::InSync
+        }
+        _ if view.root == Sameness::Changed => Verdict::Leave,
+        (Some(remote), _) if remote.size != meta.print.size => {
+            Verdict::Put(Only::Match(remote.etag.clone()), "size differs")
+        }
+        (Some(remote), Some(record)) if record.etag == remote.etag => {
+            Verdict::Prove("touched since the last proof")
+        }
+        (Some(_), Some(_)) => Verdict::Prove("the object was changed by someone else"),
+        (Some(_), None) => Verdict::Prove("not compared yet"),
+        (None, Some(_)) => Verdict::Prove("missing from the listing"),
+    }
+}
+
+fn absent(t: &Triple, view: View) -> Verdict {
+    match (&t.remote, &t.record) {
+        _ if view.root == Sameness::Changed => Verdict::Leave,
+        (None, None) => Verdict::Leave,
+        (Some(remote), Some(record)) if record.etag == remote.etag => match view.deletes {
+            true => Verdict::Condemn(remote.etag.clone()),
+            false => Verdict::Leave,
+        },
+        (Some(_), _) => Verdict::Prove("is the object ours?"),
+        (None, Some(_)) => Verdict::Prove("gone on both sides"),
+    }
+}
+
+/// What would prove a file and an object equal, cheapest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// They are known to differ.
+    Differs,
+    /// Hash the file so, and compare with our own digest.
+    Digest(Digest),
+    /// The file's MD5 is the ETag.
+    Md5,
+    /// The ETag is the MD5 of the MD5s of parts of one of these sizes.
+    Md5OfParts(Vec<u64>),
+    /// Nothing yet: ask HEAD for what the metadata says.
+    Head,
+}
+
+/// Chooses the evidence for a file of `print` and an object as listed. `head` is what HEAD
+/// said, if it was asked; `etag_tried` says that the ETag was compared already and differed: an ETag can look
+/// like an MD5 and be none (SSE-KMS, SSE-C), so our own digest in the metadata has the last word.
+pub fn evidence(
+    print: &Fingerprint,
+    record: Option<&Record>,
+    remote: &RemoteMeta,
+    head: Option<&Head>,
+    etag_tried: bool,
+) -> Evidence {
+    if remote.size != print.size {
+        return Evidence::Differs;
+    }
+    let same_tag = record.filter(|r| r.etag == remote.etag);
+    if let Some(digest) = same_tag.and_then(|r| r.digest) {
+        return Evidence::Digest(digest);
+    }
+    if let Some(sha256) = head.and_then(|h| h.sha256) {
+        return Evidence::Digest(Digest { sha256, part_size: None });
+    }
+    if !etag_tried {
+        if remote.etag.looks_like_md5() {
+            return Evidence::Md5;
+        }
+        if let Some(parts) = remote.etag.parts() {
+            let sizes = match head.and_then(|h| h.part_size) {
+                Some(size) => vec![size],
+                None => likely_part_sizes(remote.size, parts),
+            };
+            if !sizes.is_empty() {
+                return Evidence::Md5OfParts(sizes);
+            }
+        }
+    }
+    if head.is_none() { Evidence::Head } else { Evidence::Differs }
+}
+
+/// Part sizes that cut `size` bytes into `parts`, of those that the common tools use: 5 (rclone), 8
+/// (AWS CLI, ours), 15 (s3cmd), 16, 32, 50 (s5cmd), 64, 100 MiB and so on, and the smallest whole MiB that fits.
+fn likely_part_sizes(size: u64, parts: u32) -> Vec<u64> {
+    const MIB: u64 = 1 << 20;
+    let fits = |p: &u64| *p > 0 && size.div_ceil(*p).max(1) == u64::from(parts);
+    let smallest = size.div_ceil(u64::from(parts.max(1))).div_ceil(MIB) * MIB;
+    let mut sizes: Vec<u64> = [8, 5, 15, 16, 10, 20, 25, 32, 50, 64, 100, 128, 256, 512, 1024]
+        .map(|n| n * MIB)
+        .into_iter()
+        .filter(fits)
+        .collect();
+    if fits(&smallest) && !sizes.contains(&smallest) {
+        sizes.push(smallest);
+    }
+    sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Absence, Attributes, RelPath, Skip, Stamp};
+
+    fn meta(size: u64, inode: u64) -> LocalMeta {
+        let print = Fingerprint { size, mtime: Stamp::default(), ctime: Stamp::default(), inode };
+        LocalMeta { print, attributes: Attributes { mode: 0o100_644, uid: 0, gid: 0 } }
+    }
+
+    fn remote(size: u64, etag: &str) -> RemoteMeta {
+        RemoteMeta { size, etag: ETag::new(etag), modified: None }
+    }
+
+    fn record(size: u64, etag: &str, inode: Option<u64>) -> Record {
+        let print = inode.map(|i| meta(size, i).print);
+        Record { print, attributes: None, size, etag: ETag::new(etag), digest: None, seq: 1 }
+    }
+
+    #[test]
+    fn the_table() {
+        let file = || Local::Present(meta(3, 7));
+        let gone = || Local::Absent(Absence { ancestor: RelPath::root(), directory: false });
+        let view = View { root: Sameness::Same, deletes: true };
+        let matches = |e: &str| Only::Match(ETag::new(e));
+        let rows = [
+            (file(), None, None, Verdict::Put(Only::New, "new file")),
+            (file(), None, Some(record(3, "e", Some(7))), Verdict::Prove("missing from the listing")),
+            (file(), Some(remote(3, "e")), Some(record(3, "e", Some(7))), Verdict::InSync),
+            (
+                file(),
+                Some(remote(3, "e")),
+                Some(record(3, "e", Some(8))),
+                Verdict::Prove("touched since the last proof"),
+            ),
+            (
+                file(),
+                Some(remote(3, "e")),
+                Some(record(3, "e", None)),
+                Verdict::Prove("touched since the last proof"),
+            ),
+            (
+                file(),
+                Some(remote(4, "e")),
+                Some(record(4, "e", Some(7))),
+                Verdict::Put(matches("e"), "size differs"),
+            ),
+            (
+                file(),
+                Some(remote(3, "x")),
+                Some(record(3, "e", Some(7))),
+                Verdict::Prove("the object was changed by someone else"),
+            ),
+            (file(), Some(remote(3, "x")), None, Verdict::Prove("not compared yet")),
+            (file(), Some(remote(4, "x")), None, Verdict::Put(matches("x"), "size differs")),
+            (gone(), None, None, Verdict::Leave),
+            (gone(), Some(remote(3, "e")), Some(record(3, "e", None)), Verdict::Condemn(ETag::new("e"))),
+            (gone(), Some(remote(3, "x")), Some(record(3, "e", None)), Verdict::Prove("is the object ours?")),
+            (gone(), Some(remote(3, "x")), None, Verdict::Prove("is the object ours?")),
+            (gone(), None, Some(record(3, "e", None)), Verdict::Prove("gone on both sides")),
+        ];
+        for (local, remote, record, want) in rows {
+            let t = Triple { key: Key::raw("k"), local, remote, record, asked: 1, twin: None };
+            assert_eq!(decide(&t, view), want, "{t:?}");
+            for local in [Local::Unknown, Local::Skipped(Skip::Excluded)] {
+                assert_eq!(decide(&Triple { local, ..t.clone() }, view), Verdict::Leave);
+            }
+            let kept = decide(&t, View { deletes: false, ..view });
+            assert!(!matches!(kept, Verdict::Condemn(_)));
+            match decide(&t, View { root: Sameness::Changed, ..view }) {
+                Verdict::Leave | Verdict::InSync => {}
+                Verdict::Put(Only::New, _) if t.remote.is_none() && t.record.is_none() => {}
+                other => panic!("under another root only what the bucket lacks is put, not {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_known_inode_is_copied() {
+        let t = Triple {
+            key: Key::raw("b"),
+            local: Local::Present(meta(3, 7)),
+            remote: None,
+            record: None,
+            asked: 1,
+            twin: Some(Key::raw("a")),
+        };
+        let view = View { root: Sameness::Same, deletes: true };
+        assert_eq!(decide(&t, view), Verdict::Copy(Key::raw("a")));
+        let other = View { root: Sameness::Changed, ..view };
+        assert_eq!(decide(&t, other), Verdict::Put(Only::New, "new file"));
+    }
+
+    #[test]
+    fn c40_evidence_is_the_cheapest_that_can_be_trusted() {
+        const MD5: &str = "0123456789abcdef0123456789abcdef";
+        let multi = format!("{MD5}-2");
+        let size = 12 << 20;
+        let print = meta(size, 1).print;
+        let sha = Digest { sha256: [7; 32], part_size: None };
+        let mut known = record(size, &multi, None);
+        known.digest = Some(sha);
+        let head = |sha256, part_size| Head {
+            meta: remote(size, &multi),
+            own: None,
+            sha256,
+            part_size,
+            mtime: None,
+            attributes: None,
+        };
+        let r = |e: &str| remote(size, e);
+        let likely = vec![8 << 20, 10 << 20, 6 << 20];
+        for (record, remote, head, tried, want) in [
+            (Some(&known), remote(1, &multi), None, false, Evidence::Differs),
+            (Some(&known), r(&multi), None, false, Evidence::Digest(sha)),
+            (Some(&known), r(MD5), None, false, Evidence::Md5),
+            (None, r(MD5), None, false, Evidence::Md5),
+            (None, r(MD5), None, true, Evidence::Head),
+            (
+                None,
+                r(MD5),
+                Some(head(Some([9; 32]), None)),
+                true,
+                Evidence::Digest(Digest { sha256: [9; 32], part_size: None }),
+            ),
+            (None, r(MD5), Some(head(None, None)), true, Evidence::Differs),
+            (None, r(&multi), None, false, Evidence::Md5OfParts(likely)),
+            (None, r(&multi), Some(head(None, Some(5 << 20))), false, Evidence::Md5OfParts(vec![5 << 20])),
+            (None, r("opaque"), None, false, Evidence::Head),
+            (None, r("opaque"), Some(head(None, None)), false, Evidence::Differs),
+        ] {
+            assert_eq!(
+                evidence(&print, record, &remote, head.as_ref(), tried),
+                want,
+                "{remote:?} {head:?} {tried}"
+            );
+        }
+    }
+}

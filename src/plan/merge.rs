@@ -1,0 +1,314 @@
+//! Three sorted streams in lock-step: walk ⋈ listing ⋈ ledger.
+//!
+//! Sans-io: the caller pushes pages and pulls triples, so memory is that of three pages whatever the
+//! number of files. Input that is not sorted is an error, never a wrong answer.
+
+use crate::model::{Key, Local, Record, RemoteMeta, Seq};
+use std::collections::VecDeque;
+
+/// Which stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The walk.
+    Local,
+    /// The listing.
+    Remote,
+    /// The ledger.
+    Ledger,
+}
+
+/// A stream is not in strictly ascending key order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{side:?} is not sorted: {key} came after {before}")]
+pub struct Unsorted {
+    /// Which stream.
+    pub side: Side,
+    /// The key that came too late.
+    pub key: Key,
+    /// The key before it.
+    pub before: Key,
+}
+
+/// What the three sides have for one key. A side may know a key only as a directory (`a/`, in a
+/// survey of direct entries): then it is there, without content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// The key.
+    pub key: Key,
+    /// What the walk gave: `None` if it gave nothing, which means absent.
+    pub local: Option<Local>,
+    /// What the listing gave.
+    pub remote: Option<Option<RemoteMeta>>,
+    /// What the ledger gave.
+    pub record: Option<Option<Record>>,
+    /// The ledger's counter from before the listing's page that covers this key was asked for.
+    pub asked: Seq,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Push more of this side, or end it.
+    Need(Side),
+    /// The next key.
+    Next(Box<Merged>),
+    /// All three have ended.
+    End,
+}
+
+#[derive(Debug)]
+struct Lane<T> {
+    side: Side,
+    items: VecDeque<(Key, T)>,
+    last: Option<Key>,
+    ended: bool,
+}
+
+impl<T> Lane<T> {
+    fn new(side: Side) -> Self {
+        Self { side, items: VecDeque::new(), last: None, ended: false }
+    }
+
+    fn push(&mut self, items: Vec<(Key, T)>) -> Result<(), Unsorted> {
+        for (key, item) in items {
+            if let Some(before) = self.last.replace(key.clone()).filter(|last| *last >= key) {
+                return Err(Unsorted { side: self.side, key, before });
+            }
+            self.items.push_back((key, item));
+        }
+        Ok(())
+    }
+
+    fn wants(&self) -> bool {
+        self.items.is_empty() && !self.ended
+    }
+
+    fn peek(&self) -> Option<&Key> {
+        self.items.front().map(|(key, _)| key)
+    }
+
+    fn take(&mut self, key: &Key) -> Option<T> {
+        (self.peek() == Some(key)).then(|| self.items.pop_front()).flatten().map(|(_, item)| item)
+    }
+}
+
+/// The merge. Feed it with [`Merge::step`]'s needs.
+#[derive(Debug)]
+pub struct Merge {
+    local: Lane<Local>,
+    remote: Lane<Option<RemoteMeta>>,
+    ledger: Lane<Option<Record>>,
+    /// The directories around the present key that are skipped or unknown as a whole, outermost first.
+    covers: Vec<(Key, Local)>,
+    asked: Seq,
+}
+
+impl Default for Merge {
+    fn default() -> Self {
+        Self {
+            local: Lane::new(Side::Local),
+            remote: Lane::new(Side::Remote),
+            ledger: Lane::new(Side::Ledger),
+            covers: vec![],
+            asked: 0,
+        }
+    }
+}
+
+impl Merge {
+    /// More of the walk.
+    ///
+    /// # Errors
+    /// [`Unsorted`].
+    pub fn push_local(&mut self, items: Vec<(Key, Local)>) -> Result<(), Unsorted> {
+        self.local.push(items)
+    }
+
+    /// The next page of the listing, and the ledger's counter from before it was asked for.
+    ///
+    /// # Errors
+    /// [`Unsorted`].
+    pub fn push_remote(&mut self, items: Vec<(Key, Option<RemoteMeta>)>, asked: Seq) -> Result<(), Unsorted> {
+        self.asked = asked;
+        self.remote.push(items)
+    }
+
+    /// More of the ledger.
+    ///
+    /// # Errors
+    /// [`Unsorted`].
+    pub fn push_ledger(&mut self, items: Vec<(Key, Option<Record>)>) -> Result<(), Unsorted> {
+        self.ledger.push(items)
+    }
+
+    /// This side has no more.
+    pub fn end(&mut self, side: Side) {
+        match side {
+            Side::Local => self.local.ended = true,
+            Side::Remote => self.remote.ended = true,
+            Side::Ledger => self.ledger.ended = true,
+        }
+    }
+
+    /// For surveys that ask nothing of the store: the counter from before the ledger was read.
+    pub fn asked(&mut self, asked: Seq) {
+        self.asked = asked;
+    }
+
+    /// What comes next. Answers `Need` until each side has an item or has ended.
+    pub fn step(&mut self) -> Step {
+        for (wants, side) in [
+            (self.ledger.wants(), Side::Ledger),
+            (self.remote.wants(), Side::Remote),
+            (self.local.wants(), Side::Local),
+        ] {
+            if wants {
+                return Step::Need(side);
+            }
+        }
+        let heads = [self.local.peek(), self.remote.peek(), self.ledger.peek()];
+        let Some(key) = heads.into_iter().flatten().min().cloned() else { return Step::End };
+        self.covers.retain(|(directory, _)| key.as_str().starts_with(directory.as_str()));
+        let local = match self.local.take(&key) {
+            Some(what @ (Local::Skipped(_) | Local::Unknown)) if key.as_str().ends_with('/') => {
+                self.covers.push((key.clone(), what.clone()));
+                Some(what)
+            }
+            Some(what) => Some(what),
+            None => self.covers.last().map(|(_, what)| what.clone()),
+        };
+        Step::Next(Box::new(Merged {
+            remote: self.remote.take(&key),
+            record: self.ledger.take(&key),
+            asked: self.asked,
+            local,
+            key,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ETag, Skip};
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn key(s: &str) -> Key {
+        Key::raw(s)
+    }
+
+    fn remote() -> Option<RemoteMeta> {
+        Some(RemoteMeta { size: 1, etag: ETag::new("e"), modified: None })
+    }
+
+    fn run(mut merge: Merge) -> Vec<Merged> {
+        let mut out = vec![];
+        loop {
+            match merge.step() {
+                Step::Need(side) => merge.end(side),
+                Step::Next(m) => out.push(*m),
+                Step::End => return out,
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_directory_covers_its_keys_but_not_its_neighbours() {
+        let mut m = Merge::default();
+        m.push_local(vec![(key("a/"), Local::Unknown), (key("a/c"), Local::Skipped(Skip::Link))])
+            .expect("sorted");
+        let keys = ["a", "a-", "a/", "a/b", "a/c", "a/d/e", "a0", "b"];
+        m.push_remote(keys.iter().map(|k| (key(k), remote())).collect(), 0).expect("sorted");
+        let got: BTreeMap<_, _> = run(m).into_iter().map(|m| (m.key.as_str().to_owned(), m.local)).collect();
+        for (k, want) in [
+            ("a", None),
+            ("a-", None),
+            ("a/b", Some(Local::Unknown)),
+            ("a/c", Some(Local::Skipped(Skip::Link))),
+            ("a/d/e", Some(Local::Unknown)),
+            ("a0", None),
+            ("b", None),
+        ] {
+            assert_eq!(got[k], want, "{k}");
+        }
+    }
+
+    #[test]
+    fn c41_unsorted_input_is_an_error() {
+        let mut m = Merge::default();
+        m.push_remote(vec![(key("b"), remote())], 0).expect("sorted");
+        for late in ["a", "b"] {
+            let error = m.push_remote(vec![(key(late), remote())], 0).expect_err("not ascending");
+            assert_eq!((error.side, error.key, error.before.as_str()), (Side::Remote, key(late), "b"));
+            m = Merge::default();
+            m.push_remote(vec![(key("b"), remote())], 0).expect("sorted");
+        }
+    }
+
+    #[test]
+    fn a_key_carries_the_counter_of_the_page_that_covers_it() {
+        let mut m = Merge::default();
+        m.push_local(["a", "c", "e"].map(|k| (key(k), Local::Unknown)).into()).expect("sorted");
+        m.end(Side::Local);
+        m.end(Side::Ledger);
+        m.push_remote(vec![(key("b"), remote())], 5).expect("sorted");
+        let mut got = vec![];
+        let mut pages = vec![9, 7];
+        loop {
+            match m.step() {
+                Step::Need(_) => match pages.pop() {
+                    Some(7) => m.push_remote(vec![(key("d"), remote())], 7).expect("sorted"),
+                    Some(asked) => {
+                        m.asked(asked);
+                        m.end(Side::Remote);
+                    }
+                    None => unreachable!("the listing has ended"),
+                },
+                Step::Next(n) => got.push((n.key.as_str().to_owned(), n.asked)),
+                Step::End => break,
+            }
+        }
+        assert_eq!(got, [("a", 5), ("b", 5), ("c", 7), ("d", 7), ("e", 9)].map(|(k, s)| (k.to_owned(), s)));
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_the_outer_join(
+            l in proptest::collection::btree_set("[ab/-]{1,3}", 0..12), r in proptest::collection::btree_set("[ab/-]{1,3}", 0..12),
+            g in proptest::collection::btree_set("[ab/-]{1,3}", 0..12), page in 1usize..4,
+        ) {
+            let mut merge = Merge::default();
+            let chunks = |s: &BTreeSet<String>| s.iter().map(|k| key(k)).collect::<Vec<_>>().chunks(page).map(<[Key]>::to_vec).rev().collect::<Vec<_>>();
+            let (mut lp, mut rp, mut gp) = (chunks(&l), chunks(&r), chunks(&g));
+            let mut got = vec![];
+            loop {
+                match merge.step() {
+                    Step::Need(Side::Local) => match lp.pop() {
+                        Some(p) => merge.push_local(p.into_iter().map(|k| (k, Local::Skipped(Skip::Link))).collect()).expect("sorted"),
+                        None => merge.end(Side::Local),
+                    },
+                    Step::Need(Side::Remote) => match rp.pop() {
+                        Some(p) => merge.push_remote(p.into_iter().map(|k| (k, remote())).collect(), 0).expect("sorted"),
+                        None => merge.end(Side::Remote),
+                    },
+                    Step::Need(Side::Ledger) => match gp.pop() {
+                        Some(p) => merge.push_ledger(p.into_iter().map(|k| (k, None)).collect()).expect("sorted"),
+                        None => merge.end(Side::Ledger),
+                    },
+                    Step::Next(m) => got.push(*m),
+                    Step::End => break,
+                }
+            }
+            let want: BTreeSet<&String> = l.iter().chain(&r).chain(&g).collect();
+            prop_assert_eq!(got.len(), want.len());
+            for (m, k) in got.iter().zip(want) {
+                prop_assert_eq!(m.key.as_str(), k);
+                prop_assert_eq!(m.remote.is_some(), r.contains(k));
+                prop_assert_eq!(m.record.is_some(), g.contains(k));
+                let covered = l.iter().any(|d| d.ends_with('/') && k.starts_with(d.as_str()));
+                prop_assert_eq!(m.local.is_some(), l.contains(k) || covered);
+            }
+        }
+    }
+}

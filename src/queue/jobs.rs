@@ -1,0 +1,94 @@
+//! One slot per key: what is being done right now.
+
+use crate::model::Key;
+use std::collections::BTreeMap;
+
+/// The slots. A key that has one gets no second; what is seen of it meanwhile is looked at again when
+/// the slot is free.
+#[derive(Debug)]
+pub struct Jobs {
+    slots: BTreeMap<Key, Slot>,
+    room: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    born: u64,
+    tried: bool,
+    again: bool,
+}
+
+impl Jobs {
+    /// At most `room` slots are filled by surveys.
+    pub fn new(room: usize) -> Self {
+        Self { slots: BTreeMap::new(), room }
+    }
+
+    /// True while surveys may go on.
+    pub fn has_room(&self) -> bool {
+        self.slots.len() < self.room
+    }
+
+    /// True if nothing is being done.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// How many slots are taken.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// True if something is being done about `key`; it will then be looked at again.
+    pub fn busy(&mut self, key: &Key) -> bool {
+        self.slots.get_mut(key).map(|slot| slot.again = true).is_some()
+    }
+
+    /// Takes a slot for every one of `keys`, or for none if one of them has one. `born` is the number of the
+    /// note that led here.
+    pub fn take(&mut self, keys: &[&Key], born: u64) -> bool {
+        if keys.iter().any(|key| self.slots.contains_key(*key)) {
+            return false;
+        }
+        for key in keys {
+            self.slots.insert((*key).clone(), Slot { born, tried: false, again: false });
+        }
+        true
+    }
+
+    /// The job was tried once, though its proof may not be durable yet.
+    pub fn tried(&mut self, key: &Key) {
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.tried = true;
+        }
+    }
+
+    /// Frees the slot; true if the key is to be looked at again.
+    pub fn finish(&mut self, key: &Key) -> bool {
+        self.slots.remove(key).is_some_and(|slot| slot.again)
+    }
+
+    /// The number of the oldest note whose job was not tried yet.
+    pub fn oldest(&self) -> Option<u64> {
+        self.slots.values().filter(|slot| !slot.tried).map(|slot| slot.born).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_one_slot_and_is_looked_at_again_if_seen_meanwhile() {
+        let mut jobs = Jobs::new(2);
+        let [a, b, c] = ["a", "b", "c"].map(Key::raw);
+        assert!(jobs.take(&[&a, &b], 4) && !jobs.has_room());
+        assert!(!jobs.take(&[&c, &b], 5), "all or none");
+        assert!(!jobs.busy(&c) && jobs.busy(&b));
+        assert_eq!(jobs.oldest(), Some(4));
+        jobs.tried(&a);
+        jobs.tried(&b);
+        assert_eq!(jobs.oldest(), None);
+        assert!(!jobs.finish(&a) && jobs.finish(&b) && jobs.is_empty());
+    }
+}

@@ -1,0 +1,92 @@
+//! When the store as a whole does not answer: stop asking for a while.
+
+use super::{Mono, delay};
+
+/// Failures in a row, without a success in between, that stand for the store rather than for a file.
+const TRIP: u32 = 8;
+/// No pause is longer than this.
+const LONGEST: Mono = Mono::from_secs(30);
+
+/// Counts failures in a row and tells until when to wait. Keeps the retry *rate* bounded (promise I8)
+/// however many files are waiting.
+#[derive(Debug, Default)]
+pub struct Pace {
+    failures: u32,
+    pauses: u32,
+    until: Mono,
+}
+
+impl Pace {
+    /// The store answered.
+    pub fn success(&mut self) {
+        *self = Self::default();
+    }
+
+    /// It did not, or asked for less; `jitter` is 0.0 ..= 1.0. Failures during a pause belong to it.
+    pub fn failure(&mut self, now: Mono, jitter: f64) {
+        if now < self.until {
+            return;
+        }
+        self.failures += 1;
+        if self.failures >= TRIP || self.pauses > 0 {
+            self.failures = 0;
+            self.pauses = self.pauses.saturating_add(1);
+            self.until = now + delay(self.pauses, jitter).min(LONGEST);
+        }
+    }
+
+    /// Nothing of this mirror can go on: wait the longest pause.
+    pub fn stop(&mut self, now: Mono) {
+        self.pauses = self.pauses.max(1);
+        self.until = self.until.max(now + LONGEST);
+    }
+
+    /// When to go on; in the past unless paused.
+    pub fn until(&self) -> Mono {
+        self.until
+    }
+
+    /// True while nothing new is to be begun.
+    pub fn paused(&self, now: Mono) -> bool {
+        now < self.until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Mono = Mono::from_secs(1);
+
+    #[test]
+    fn a_few_failures_are_files_many_in_a_row_are_the_store() {
+        let mut p = Pace::default();
+        for _ in 0..TRIP - 1 {
+            p.failure(S, 1.0);
+        }
+        p.success();
+        for _ in 0..TRIP - 1 {
+            p.failure(S, 1.0);
+        }
+        assert!(!p.paused(S));
+        p.failure(S, 1.0);
+        assert_eq!((p.paused(S), p.until()), (true, S * 2));
+    }
+
+    #[test]
+    fn c51_pauses_grow_to_a_bound_and_end_with_the_first_success() {
+        let mut p = Pace::default();
+        let mut now = S;
+        for _ in 0..TRIP {
+            p.failure(now, 1.0);
+        }
+        for _ in 0..20 {
+            now = p.until();
+            p.failure(now, 1.0);
+            p.failure(now + S / 2, 1.0);
+        }
+        assert_eq!(p.until() - now, LONGEST);
+        p.success();
+        assert!(!p.paused(now));
+    }
+}

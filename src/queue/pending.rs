@@ -1,0 +1,361 @@
+//! The debounced change queue: which parts of the mirror are to be looked at, and when.
+//!
+//! Folds itself: many files of one directory become its `Children`, too many notes become the trees of
+//! the top, and those the root. So its memory is bounded whatever happens on the disk (promise I8).
+
+use super::Mono;
+use crate::model::{Against, RelPath, Scope};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Files of one directory that are noted one by one; more become one note of its `Children`.
+const SIBLINGS: usize = 64;
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// A note is due when nothing more was noted there for this long.
+    pub quiet: Mono,
+    /// And at the latest this long after the first.
+    pub longest: Mono,
+    /// Notes kept apart, at most.
+    pub most: usize,
+}
+
+/// A part of the mirror that is to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Which part.
+    pub scope: Scope,
+    /// Where to take the remote side from.
+    pub against: Against,
+    /// Number of the first observation that led here: ever greater.
+    pub born: u64,
+    /// Attempts that failed so far.
+    pub failures: u32,
+    first: Mono,
+    due: Mono,
+}
+
+/// The queue.
+#[derive(Debug)]
+pub struct Pending {
+    options: Options,
+    /// By path, so that a tree's notes lie together; then by kind.
+    notes: BTreeMap<(RelPath, Kind), Note>,
+    due: BTreeSet<(Mono, RelPath, Kind)>,
+    /// How many `File` notes a directory has.
+    files: BTreeMap<RelPath, usize>,
+    born: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    File,
+    Children,
+    Tree,
+}
+
+fn kind(scope: &Scope) -> Kind {
+    match scope {
+        Scope::File(_) => Kind::File,
+        Scope::Children(_) => Kind::Children,
+        Scope::Tree(_) => Kind::Tree,
+    }
+}
+
+impl Pending {
+    /// An empty queue.
+    pub fn new(options: Options) -> Self {
+        Self { options, notes: BTreeMap::new(), due: BTreeSet::new(), files: BTreeMap::new(), born: 0 }
+    }
+
+    /// Something happened here: look when it is quiet.
+    pub fn note(&mut self, scope: Scope, against: Against, now: Mono) {
+        self.born += 1;
+        let due = now + self.options.quiet;
+        self.add(Note { scope, against, born: self.born, failures: 0, first: now, due }, true);
+    }
+
+    /// Look here again in `wait`, after `failures` failures in a row.
+    pub fn retry(&mut self, scope: Scope, against: Against, now: Mono, wait: Mono, failures: u32) {
+        self.born += 1;
+        self.add(
+            Note { scope, against, born: self.born, failures, first: now + wait, due: now + wait },
+            false,
+        );
+    }
+
+    /// When the next note is due.
+    pub fn next(&self) -> Option<Mono> {
+        self.due.first().map(|(due, ..)| *due)
+    }
+
+    /// Takes a note that is due, the longest due first.
+    pub fn pop(&mut self, now: Mono) -> Option<Note> {
+        let (_, path, kind) = self.due.first().filter(|(due, ..)| *due <= now).cloned()?;
+        self.remove(&(path, kind))
+    }
+
+    /// True if nothing is to be looked at.
+    pub fn is_empty(&self) -> bool {
+        self.notes.is_empty()
+    }
+
+    /// How many notes there are.
+    pub fn len(&self) -> usize {
+        self.notes.len()
+    }
+
+    /// The number of the oldest note.
+    pub fn oldest(&self) -> Option<u64> {
+        self.notes.values().map(|note| note.born).min()
+    }
+
+    /// The number of the newest note ever made.
+    pub fn newest(&self) -> u64 {
+        self.born
+    }
+
+    /// `quiet` starts the wait for quiet anew; otherwise the earlier of two times stands.
+    fn add(&mut self, mut note: Note, quiet: bool) {
+        if let Some(cover) = self.cover(&note.scope) {
+            note.scope = cover;
+        }
+        for old in self.covered(&note.scope).iter().filter_map(|id| self.remove(id)).collect::<Vec<_>>() {
+            note.against = note.against.max(old.against);
+            note.born = note.born.min(old.born);
+            note.failures = note.failures.max(old.failures);
+            note.first = note.first.min(old.first);
+            if !quiet {
+                note.due = note.due.min(old.due);
+            }
+        }
+        note.due = note.due.min(note.first + self.options.longest);
+        let parent = match &note.scope {
+            Scope::File(path) => Some(path.parent().unwrap_or_else(RelPath::root)),
+            _ => None,
+        };
+        self.insert(note);
+        if let Some(parent) = parent.filter(|parent| self.files.get(parent).is_some_and(|n| *n > SIBLINGS)) {
+            self.fold_into(Scope::Children(parent));
+        }
+        if self.notes.len() > self.options.most {
+            self.fold();
+        }
+    }
+
+    fn insert(&mut self, note: Note) {
+        if let Scope::File(path) = &note.scope {
+            *self.files.entry(path.parent().unwrap_or_else(RelPath::root)).or_default() += 1;
+        }
+        let id = (note.scope.path().clone(), kind(&note.scope));
+        self.due.insert((note.due, id.0.clone(), id.1));
+        self.notes.insert(id, note);
+    }
+
+    fn remove(&mut self, id: &(RelPath, Kind)) -> Option<Note> {
+        let note = self.notes.remove(id)?;
+        self.due.remove(&(note.due, id.0.clone(), id.1));
+        if let Scope::File(path) = &note.scope {
+            let parent = path.parent().unwrap_or_else(RelPath::root);
+            if let Some(n) = self.files.get_mut(&parent) {
+                *n -= 1;
+                if *n == 0 {
+                    self.files.remove(&parent);
+                }
+            }
+        }
+        Some(note)
+    }
+
+    /// The scope of a note that looks at all of `scope` already.
+    fn cover(&self, scope: &Scope) -> Option<Scope> {
+        if let Scope::File(path) = scope {
+            let children = (path.parent()?, Kind::Children);
+            if self.notes.contains_key(&children) {
+                return Some(Scope::Children(children.0));
+            }
+        }
+        let mut at = Some(scope.path().clone());
+        while let Some(path) = at {
+            if self.notes.contains_key(&(path.clone(), Kind::Tree)) {
+                return Some(Scope::Tree(path));
+            }
+            at = path.parent();
+        }
+        None
+    }
+
+    /// The notes that `scope` looks at too, its own among them.
+    fn covered(&self, scope: &Scope) -> Vec<(RelPath, Kind)> {
+        let path = scope.path();
+        // names such as `a-b` sort between `a` and `a/b`
+        let near = |p: &RelPath| p.as_bytes().starts_with(path.as_bytes());
+        let from = (path.clone(), Kind::File);
+        let below = self.notes.range(from..).take_while(|((p, _), _)| near(p));
+        match scope {
+            Scope::File(_) => vec![(path.clone(), Kind::File)],
+            _ => below.filter(|(_, note)| scope.covers(&note.scope)).map(|(id, _)| id.clone()).collect(),
+        }
+    }
+
+    /// Too many notes: the trees of the top stand for them, or if those are many too, the root.
+    fn fold(&mut self) {
+        let top = |path: &RelPath| path.components().next().and_then(|top| RelPath::new(top).ok());
+        let tops: Option<BTreeSet<RelPath>> = self.notes.keys().map(|(path, _)| top(path)).collect();
+        match tops.filter(|tops| tops.len() <= self.options.most / 2) {
+            Some(tops) => tops.into_iter().for_each(|top| self.fold_into(Scope::Tree(top))),
+            None => self.fold_into(Scope::everything()),
+        }
+    }
+
+    /// Replaces the notes that `scope` covers by one of it.
+    fn fold_into(&mut self, scope: Scope) {
+        let folded: Vec<Note> = self.covered(&scope).iter().filter_map(|id| self.remove(id)).collect();
+        let note = folded.into_iter().reduce(|a, b| Note {
+            against: a.against.max(b.against),
+            born: a.born.min(b.born),
+            failures: a.failures.max(b.failures),
+            first: a.first.min(b.first),
+            due: a.due.max(b.due),
+            ..a
+        });
+        if let Some(note) = note {
+            let due = note.due.min(note.first + self.options.longest);
+            self.insert(Note { scope, due, ..note });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const S: Mono = Mono::from_secs(1);
+
+    fn path(s: &str) -> RelPath {
+        RelPath::new(s.as_bytes()).expect("valid path")
+    }
+
+    fn queue(most: usize) -> Pending {
+        Pending::new(Options { quiet: S * 2, longest: S * 10, most })
+    }
+
+    #[test]
+    fn a_note_waits_for_quiet_but_not_longer_than_the_longest_wait() {
+        let mut q = queue(100);
+        for t in 0..20 {
+            assert_eq!(q.pop(S * t), None, "at {t} s");
+            if t < 10 {
+                q.note(Scope::File(path("a")), Against::Ledger, S * t);
+            }
+            if t == 9 {
+                break;
+            }
+        }
+        assert_eq!(q.next(), Some(S * 10));
+        let note = q.pop(S * 10).expect("due");
+        assert_eq!((note.scope, note.against, note.born), (Scope::File(path("a")), Against::Ledger, 1));
+        assert!(q.is_empty() && q.oldest().is_none());
+    }
+
+    #[test]
+    fn c03_floods_of_the_root_are_looked_at_within_the_longest_wait() {
+        let mut q = queue(100);
+        for ms in 0..9_999 {
+            q.note(Scope::everything(), Against::Ledger, Mono::from_millis(ms));
+        }
+        assert_eq!(q.next(), Some(S * 10));
+    }
+
+    #[test]
+    fn trees_swallow_what_they_cover_and_take_the_stronger_side() {
+        let mut q = queue(100);
+        for s in ["d/x", "d/e/f", "d-1", "d"] {
+            q.note(Scope::File(path(s)), Against::Ledger, S);
+        }
+        q.note(Scope::Children(path("d/e")), Against::Bucket, S);
+        q.note(Scope::Tree(path("d")), Against::Ledger, S * 2);
+        assert_eq!(q.len(), 2);
+        q.note(Scope::File(path("d/e/g")), Against::Ledger, S * 3);
+        assert_eq!(q.len(), 2);
+        assert_eq!(q.pop(S * 100).map(|n| n.scope), Some(Scope::File(path("d-1"))));
+        let tree = q.pop(S * 100).expect("due");
+        assert_eq!((tree.scope, tree.against, tree.born), (Scope::Tree(path("d")), Against::Bucket, 1));
+    }
+
+    #[test]
+    fn an_event_hastens_a_retry_and_a_retry_does_not_delay_an_event() {
+        let mut q = queue(100);
+        q.retry(Scope::File(path("a")), Against::Bucket, S, S * 300, 4);
+        assert_eq!(q.next(), Some(S * 301));
+        q.note(Scope::File(path("a")), Against::Ledger, S * 5);
+        assert_eq!(q.next(), Some(S * 7));
+        q.retry(Scope::File(path("a")), Against::Bucket, S * 6, S * 300, 5);
+        assert_eq!(q.next(), Some(S * 7));
+        let note = q.pop(S * 7).expect("due");
+        assert_eq!((note.against, note.failures), (Against::Bucket, 5));
+    }
+
+    #[test]
+    fn c04_a_burst_folds_to_children_then_trees_then_the_root() {
+        let mut q = queue(50);
+        for i in 0..1000 {
+            q.note(Scope::File(path(&format!("d/f{i}"))), Against::Ledger, S);
+        }
+        assert_eq!(
+            q.pop(S * 100).map(|n| n.scope),
+            Some(Scope::Tree(path("d"))),
+            "50 notes fold before 64 siblings"
+        );
+        let mut q = queue(500);
+        for i in 0..100_000 {
+            q.note(Scope::File(path(&format!("t{}/d{}/f{i}", i % 3, i % 1000))), Against::Ledger, S);
+            assert!(q.len() <= 501);
+        }
+        assert!(q.files.len() <= 501);
+        let mut q = queue(500);
+        for i in 0..1000 {
+            q.note(Scope::File(path(&format!("t{i}/f"))), Against::Ledger, S);
+        }
+        assert_eq!(q.pop(S * 100).map(|n| n.scope), Some(Scope::everything()));
+        let mut q = queue(500);
+        for i in 0..100 {
+            q.note(Scope::File(path(&format!("d/f{i}"))), Against::Ledger, S);
+        }
+        assert_eq!(q.pop(S * 100).map(|n| n.scope), Some(Scope::Children(path("d"))));
+    }
+
+    proptest! {
+        /// Whatever is noted is looked at, in time, and the sums stay right.
+        #[test]
+        fn nothing_noted_is_forgotten(ops in proptest::collection::vec((0u8..4, "[ab](/[ab]){0,3}", 0u64..3), 1..60), most in 2usize..12) {
+            let mut q = queue(most);
+            let mut now = Mono::ZERO;
+            let mut owed: Vec<(Scope, Mono)> = vec![];
+            for (op, p, wait) in ops {
+                now += S * wait as u32;
+                let scope = match op { 0 => Scope::Tree(path(&p)), 1 => Scope::Children(path(&p)), _ => Scope::File(path(&p)) };
+                if op == 3 {
+                    q.retry(scope.clone(), Against::Bucket, now, S * 4, 1);
+                } else {
+                    q.note(scope.clone(), Against::Ledger, now);
+                }
+                owed.push((scope, now + S * 14));
+                while let Some(note) = q.pop(now) {
+                    owed.retain(|(scope, _)| !note.scope.covers(scope));
+                }
+                prop_assert!(owed.iter().all(|(_, latest)| now <= *latest));
+                prop_assert!(q.len() <= most + 1);
+                prop_assert_eq!(q.due.len(), q.notes.len());
+            }
+            while let Some(due) = q.next() {
+                let note = q.pop(due).expect("due");
+                owed.retain(|(scope, _)| !note.scope.covers(scope));
+            }
+            prop_assert!(owed.is_empty(), "{owed:?}");
+            prop_assert!(q.files.is_empty() && q.is_empty());
+        }
+    }
+}
