@@ -1,1 +1,133 @@
-//! L3, the engine.
+//! L3, the engine: keeps one prefix equal to one directory.
+//!
+//! A life is a row of *sessions*. A session begins by proving the root and the prefix, compares
+//! everything once, and then follows notices; it ends when it is told to stop or when something of the
+//! mirror as a whole fails, and then another begins after a pause. All state of a session is owned by
+//! one task ([`session`]); workers get a job and return an outcome.
+
+mod context;
+mod delete;
+mod owner;
+mod report;
+mod session;
+mod survey;
+mod sweep;
+mod worker;
+
+pub use report::{Deed, Ending, Event, Report, Sink, Status, Sums};
+
+use crate::{
+    ledger::Ledger,
+    local::{Notice, Prune, Tree},
+    model::{Class, Fault, MirrorId, Stamp},
+    plan::Limits,
+    queue::{Mono, delay},
+    store::Store,
+};
+use futures::Stream;
+use session::Life;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What the engine is told from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// From the watcher.
+    Notice(Notice),
+    /// Compare everything with the bucket now.
+    Relist,
+    /// An operator released condemned rows.
+    Approved,
+}
+
+/// Everything that shapes an engine's life. Clock, jitter and random bits are given, so that a seed
+/// replays all of it.
+#[derive(Clone)]
+pub struct Options {
+    /// The mirror's prefix, empty or ending in `/`.
+    pub prefix: String,
+    /// A change is dealt with when nothing more changed there for this long,
+    pub quiet: Duration,
+    /// and at the latest after this long.
+    pub longest: Duration,
+    /// Time between the two absences of a delete.
+    pub grace: Duration,
+    /// Time between comparisons of disk and ledger.
+    pub rescan: Duration,
+    /// Time between comparisons with the bucket.
+    pub relist: Duration,
+    /// Objects whose file is gone are deleted.
+    pub deletes: bool,
+    /// How many; `None`: any number.
+    pub limits: Option<Limits>,
+    /// One pass, then end.
+    pub once: bool,
+    /// Only tell what would be done.
+    pub dry_run: bool,
+    /// Take foreign objects for ours.
+    pub adopt: bool,
+    /// Take the prefix over from another host.
+    pub take_over: bool,
+    /// Keys that are dealt with at the same time, those included whose proof is not durable yet.
+    pub room: usize,
+    /// Jobs that run at the same time.
+    pub workers: usize,
+    /// This host, for the owner record.
+    pub host: String,
+    /// The id of the mirror if it has none yet.
+    pub fresh_id: MirrorId,
+    /// Seeds the jitter.
+    pub seed: u64,
+    /// How long in-flight jobs may take to end after a stop.
+    pub drain: Duration,
+    /// The wall clock.
+    pub wall: Arc<dyn Fn() -> Stamp + Send + Sync>,
+}
+
+/// Attempts that a pass of `once` gives a file or a listing.
+const ROUNDS: u32 = 3;
+
+/// How a life ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// It was told to stop, or a pass is over.
+    Done,
+    /// Something of the mirror as a whole failed, and `once` gave up; or another instance took over.
+    Failed(Fault),
+}
+
+/// Mirrors until `stop`, or for one pass.
+pub async fn run<T: Tree, S: Store, L: Ledger>(
+    sides: (T, S, L),
+    options: Options,
+    prune: Prune,
+    input: impl Stream<Item = Input> + Send,
+    stop: CancellationToken,
+    report: Report,
+) -> End {
+    let start = Instant::now();
+    let mut input = Box::pin(input);
+    let mut jitter = fastrand::Rng::with_seed(options.seed);
+    let (mut failures, mut armed) = (0, false);
+    loop {
+        let life = Life { stop: &stop, report: &report, start, jitter: &mut jitter, armed: &mut armed };
+        let (fault, worked) = match session::run(&sides, &options, &prune, input.as_mut(), life).await {
+            Ok(()) => return End::Done,
+            Err(failed) => (failed.fault, failed.worked),
+        };
+        failures = if worked { 1 } else { failures + 1 };
+        report.tell(start.elapsed(), &Event::Trouble(fault.clone()));
+        let passing = matches!(fault.class, Class::Transient | Class::Throttled) && failures < ROUNDS;
+        if stop.is_cancelled() {
+            return End::Done;
+        }
+        if (options.once && !passing) || (fault.class == Class::Owned && worked) {
+            return End::Failed(fault);
+        }
+        let pause: Mono = delay(failures, jitter.f64());
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return End::Done;
+        }
+    }
+}

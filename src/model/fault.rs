@@ -17,6 +17,8 @@ pub enum Class {
     Permanent,
     /// Nothing of this mirror can be dealt with: credentials, bucket, root, ledger.
     Fatal,
+    /// Another instance holds the mirror.
+    Owned,
 }
 
 /// An error with its class, what was tried, why it failed and, where one is known, what to do.

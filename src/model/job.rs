@@ -1,6 +1,6 @@
 //! What is to be done about a key, and how it went.
 
-use super::{Attributes, Change, ETag, Fault, Key, LocalMeta, Stamp};
+use super::{Attributes, Change, ETag, Fault, Key, LocalMeta, RemoteMeta, Seq, Stamp};
 
 /// A condition of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,15 +35,11 @@ pub struct Spec {
 pub enum Op {
     /// Upload the file.
     Put(Only),
-    /// Copy the object `from`, which has this tag, on the server; the file was renamed.
-    Copy {
-        /// The old key.
-        from: Key,
-        /// Its tag.
-        etag: ETag,
-    },
-    /// Compare more closely (HEAD, hash), then decide again in the same task.
-    Prove,
+    /// Copy this key's object on the server; the file was renamed.
+    Copy(Key),
+    /// Compare more closely (HEAD, hash), then decide again in the same task. The object is as it was
+    /// listed; `None` if it was not.
+    Prove(Option<RemoteMeta>),
 }
 
 /// Why, in words for people: static, so that a million jobs share them.
@@ -60,6 +56,8 @@ pub struct Job {
     pub expect: Option<LocalMeta>,
     /// For people.
     pub why: Why,
+    /// The ledger's counter from before the survey asked: a newer proof makes the job void.
+    pub asked: Seq,
 }
 
 /// How a job went.

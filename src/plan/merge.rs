@@ -41,6 +41,8 @@ pub struct Merged {
     pub remote: Option<Option<RemoteMeta>>,
     /// What the ledger gave.
     pub record: Option<Option<Record>>,
+    /// `local` is that of a directory around it, which is skipped or unknown as a whole.
+    pub covered: bool,
     /// The ledger's counter from before the listing's page that covers this key was asked for.
     pub asked: Seq,
 }
@@ -169,7 +171,9 @@ impl Merge {
         let heads = [self.local.peek(), self.remote.peek(), self.ledger.peek()];
         let Some(key) = heads.into_iter().flatten().min().cloned() else { return Step::End };
         self.covers.retain(|(directory, _)| key.as_str().starts_with(directory.as_str()));
-        let local = match self.local.take(&key) {
+        let own = self.local.take(&key);
+        let covered = own.is_none() && !self.covers.is_empty();
+        let local = match own {
             Some(what @ (Local::Skipped(_) | Local::Unknown)) if key.as_str().ends_with('/') => {
                 self.covers.push((key.clone(), what.clone()));
                 Some(what)
@@ -181,6 +185,7 @@ impl Merge {
             remote: self.remote.take(&key),
             record: self.ledger.take(&key),
             asked: self.asked,
+            covered,
             local,
             key,
         }))
@@ -308,6 +313,7 @@ mod tests {
                 prop_assert_eq!(m.record.is_some(), g.contains(k));
                 let covered = l.iter().any(|d| d.ends_with('/') && k.starts_with(d.as_str()));
                 prop_assert_eq!(m.local.is_some(), l.contains(k) || covered);
+                prop_assert_eq!(m.covered, covered && !l.contains(k));
             }
         }
     }

@@ -44,6 +44,11 @@ impl Jobs {
         self.slots.get_mut(key).map(|slot| slot.again = true).is_some()
     }
 
+    /// True if nothing is being done about `key`.
+    pub fn is_free(&self, key: &Key) -> bool {
+        !self.slots.contains_key(key)
+    }
+
     /// Takes a slot for every one of `keys`, or for none if one of them has one. `born` is the number of the
     /// note that led here.
     pub fn take(&mut self, keys: &[&Key], born: u64) -> bool {

@@ -1,0 +1,110 @@
+//! What a session shares with its workers.
+
+use super::{Options, owner};
+use crate::{
+    ledger::Ledger,
+    local::{Prune, Tree},
+    model::{Binding, Fault, Key, LocalMeta, Sameness, Spec},
+    store::Store,
+};
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    time::Instant,
+};
+
+/// The three sides and what was found when the mirror was opened. One for each session.
+pub(super) struct Context<T, S, L> {
+    pub tree: T,
+    pub store: S,
+    pub ledger: L,
+    pub options: Options,
+    pub prune: Prune,
+    /// Identity of the mirror, and what the store honours.
+    pub binding: Binding,
+    /// How the root found compares with the one bound.
+    pub root: Sameness,
+    /// How long the file system's clock may stand still.
+    pub clock_step: Duration,
+    /// Jobs that run at the same time.
+    pub permits: Semaphore,
+    /// The owner record found when the mirror was opened, to be replaced by the claim.
+    pub found: owner::Found,
+    claimed: OnceCell<owner::Claim>,
+    /// Keys whose multipart upload may be left open.
+    unsettled: Mutex<BTreeSet<Key>>,
+}
+
+impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
+    pub(super) fn new(sides: (T, S, L), options: Options, prune: Prune, opened: owner::Opened) -> Self {
+        let (tree, store, ledger) = sides;
+        Self {
+            permits: Semaphore::new(options.workers),
+            binding: opened.binding,
+            root: opened.sameness,
+            clock_step: opened.clock_step,
+            found: opened.found,
+            claimed: OnceCell::new(),
+            unsettled: Mutex::default(),
+            tree,
+            store,
+            ledger,
+            options,
+            prune,
+        }
+    }
+
+    /// Claims the prefix, once a session, before its first mutation.
+    pub(super) async fn claim(&self) -> Result<&owner::Claim, Fault> {
+        self.claimed.get_or_try_init(|| owner::claim(self)).await
+    }
+
+    /// The claim, if there was need of one.
+    pub(super) fn claimed(&self) -> Option<&owner::Claim> {
+        self.claimed.get()
+    }
+
+    /// The text of `s3mirrord-own`: which mirror wrote the object, and for which key, so that a copy of it
+    /// elsewhere is not taken for ours.
+    pub(super) fn own(&self, key: &Key) -> String {
+        let hash = Sha256::new().chain_update(&self.options.prefix).chain_update(key.as_str()).finalize();
+        format!("{}:{}", self.binding.mirror, hex::encode(&hash[..16]))
+    }
+
+    /// What an upload of this file carries.
+    pub(super) fn spec(&self, key: &Key, meta: &LocalMeta) -> Spec {
+        Spec {
+            size: meta.print.size,
+            mtime: meta.print.mtime,
+            attributes: meta.attributes,
+            own: self.own(key),
+            sha256: None,
+            part_size: None,
+        }
+    }
+
+    /// Waits until what was seen at `seen` is at least one clock step old, so that every write since
+    /// then shows in `fstat`.
+    pub(super) async fn clock_step(&self, seen: Instant) {
+        tokio::time::sleep_until(seen + self.clock_step).await;
+    }
+
+    /// Remembers that an upload of `key` may be left open, or that it is settled.
+    pub(super) fn unsettled(&self, key: &Key, open: bool) {
+        let mut keys = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
+        match open {
+            true => keys.insert(key.clone()),
+            false => keys.remove(key),
+        };
+    }
+
+    /// True if an upload of `key` may be left open.
+    pub(super) fn is_unsettled(&self, key: &Key) -> bool {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+}

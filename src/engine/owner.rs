@@ -1,0 +1,214 @@
+//! Who holds the prefix: the owner record, and the identity it shares with the ledger.
+//!
+//! The record lies at `<prefix>.s3mirrord/owner.json`. It gives the mirror its id, keeps a second host
+//! out, and is the second witness of the root's identity, so that a lost ledger alone needs no operator.
+
+use super::{Options, context::Context};
+use crate::{
+    ledger::Ledger,
+    local::Tree,
+    model::{
+        Binding, Change, Class, ETag, Fault, Key, MirrorId, Only, RESERVED, RemoteMeta, RootId, Sameness,
+        Stamp,
+    },
+    store::Store,
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::{sync::Mutex, time::Duration};
+
+/// A claim that was not renewed for this long is void.
+const EXPIRES: i64 = 24 * 3600;
+
+/// What lies in the bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    version: u32,
+    mirror: String,
+    host: String,
+    pid: u32,
+    root_inode: u64,
+    root_filesystem: Option<String>,
+    /// Wall clock of the host, seconds since 1970.
+    renewed: i64,
+}
+
+/// The record as it was found, and its tag.
+pub(super) type Found = Option<(Record, ETag)>;
+
+/// A claim that was made: the tag of our record.
+pub(super) struct Claim(Mutex<ETag>);
+
+/// What opening a mirror found.
+pub(super) struct Opened {
+    pub binding: Binding,
+    pub sameness: Sameness,
+    pub clock_step: Duration,
+    pub found: Found,
+}
+
+fn key() -> Key {
+    Key::raw(format!("{RESERVED}owner.json"))
+}
+
+/// Finds the root, the ledger's binding and the owner record, and whether they fit. Binds the ledger;
+/// writes nothing to the bucket.
+pub(super) async fn open<T: Tree, S: Store, L: Ledger>(
+    tree: &T,
+    store: &S,
+    ledger: &L,
+    options: &Options,
+) -> Result<Opened, Fault> {
+    let (root, clock_step) = tree.root().await?;
+    tree.bind(&root);
+    let found = match store.read(&key()).await? {
+        Some((body, RemoteMeta { etag, .. })) => Some((parse(&body)?, etag)),
+        None => None,
+    };
+    if let Some((record, _)) = &found {
+        refuse_other_holder(record, options)?;
+    }
+    let bound = ledger.binding().await?;
+    let sameness = match (&bound, &found) {
+        (Some(bound), _) => root.compare(&bound.root),
+        (None, Some(_)) if options.take_over => root.compare(&root),
+        (None, Some((record, _))) if record.host != options.host => Sameness::Changed,
+        (None, Some((record, _))) => root.compare(&record.root()),
+        (None, None) => root.compare(&root),
+    };
+    let binding = match (bound, &found) {
+        (Some(bound), Some((record, _))) if bound.mirror != record.mirror()? => {
+            return Err(Fault::new(
+                Class::Fatal,
+                "open the mirror",
+                format!(
+                    "the ledger is of mirror {}, but the prefix belongs to mirror {}",
+                    bound.mirror, record.mirror
+                ),
+            )
+            .remedy("if the prefix is the right one, move the ledger away: it is rebuilt from the bucket"));
+        }
+        (Some(bound), _) => bound,
+        (None, found) => {
+            let mirror = found.as_ref().map(|(record, _)| record.mirror()).transpose()?;
+            let accepted = match (sameness, found) {
+                (Sameness::Changed, Some((record, _))) => record.root(),
+                _ => root.clone(),
+            };
+            let binding = Binding {
+                mirror: mirror.unwrap_or(options.fresh_id),
+                place: store.place(),
+                root: accepted,
+                claimed: None,
+                capabilities: None,
+            };
+            ledger.commit(vec![Change::Bind(binding.clone())]).await?;
+            binding
+        }
+    };
+    if let Some(capabilities) = binding.capabilities {
+        store.know(capabilities);
+    }
+    Ok(Opened { binding, sameness, clock_step, found })
+}
+
+/// Writes the owner record, and finds out what the store honours if that is not known yet.
+pub(super) async fn claim<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<Claim, Fault> {
+    let only = match &ctx.found {
+        Some((_, etag)) => Only::Match(etag.clone()),
+        None => Only::New,
+    };
+    let etag = write(ctx, only).await?;
+    if ctx.binding.capabilities.is_none() {
+        let capabilities = ctx.store.probe(&key()).await?;
+        ctx.store.know(capabilities);
+        let binding = Binding { capabilities: Some(capabilities), ..ctx.binding.clone() };
+        ctx.ledger.commit(vec![Change::Bind(binding)]).await?;
+    }
+    Ok(Claim(Mutex::new(etag)))
+}
+
+/// Renews a claim that was made.
+pub(super) async fn renew<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(), Fault> {
+    let Some(claim) = ctx.claimed() else { return Ok(()) };
+    let held = claim.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let etag = write(ctx, Only::Match(held)).await?;
+    *claim.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = etag;
+    Ok(())
+}
+
+async fn write<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>, only: Only) -> Result<ETag, Fault> {
+    let record = Record {
+        version: 1,
+        mirror: ctx.binding.mirror.to_string(),
+        host: ctx.options.host.clone(),
+        pid: std::process::id(),
+        root_inode: ctx.binding.root.inode,
+        root_filesystem: ctx.binding.root.filesystem.clone(),
+        renewed: (ctx.options.wall)().sec,
+    };
+    let body = serde_json::to_vec_pretty(&record)
+        .map_err(|e| Fault::new(Class::Permanent, "write the owner record", e))?;
+    match ctx.store.write(&key(), Bytes::from(body.clone()), only).await {
+        Ok(meta) => Ok(meta.etag),
+        Err(fault) if fault.class == Class::Changed => match ctx.store.read(&key()).await? {
+            // a retry after a lost reply finds our own words
+            Some((found, meta)) if found == body => Ok(meta.etag),
+            Some((found, _)) => {
+                let other = parse(&found)?;
+                Err(Fault::new(
+                    Class::Owned,
+                    "claim the prefix",
+                    format!("{} just claimed it", other.holder()),
+                )
+                .remedy("stop the other instance, or use a prefix of its own"))
+            }
+            None => {
+                Err(Fault::new(Class::Transient, "claim the prefix", "the owner record vanished meanwhile"))
+            }
+        },
+        Err(fault) => Err(fault),
+    }
+}
+
+fn refuse_other_holder(record: &Record, options: &Options) -> Result<(), Fault> {
+    let now: Stamp = (options.wall)();
+    let age = now.sec.saturating_sub(record.renewed);
+    if record.host == options.host || age >= EXPIRES || options.take_over {
+        return Ok(());
+    }
+    Err(Fault::new(Class::Owned, "open the mirror", format!("{} holds the prefix", record.holder()))
+        .remedy("stop it there, or take the prefix over with `s3mirrord once --take-over`"))
+}
+
+fn parse(body: &[u8]) -> Result<Record, Fault> {
+    let wrong = |cause: String| {
+        Fault::new(Class::Fatal, format!("read the owner record {}", key()), cause).remedy(
+            "it was written by something else, or by a newer version; use another prefix, or delete it",
+        )
+    };
+    let record: Record = serde_json::from_slice(body).map_err(|e| wrong(e.to_string()))?;
+    if record.version != 1 {
+        return Err(wrong(format!("its version is {}, not 1", record.version)));
+    }
+    record.mirror().map_err(|fault| wrong(fault.cause))?;
+    Ok(record)
+}
+
+impl Record {
+    fn mirror(&self) -> Result<MirrorId, Fault> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(&self.mirror, &mut id)
+            .map_err(|e| Fault::new(Class::Fatal, "read the owner record", format!("mirror id: {e}")))?;
+        Ok(MirrorId(id))
+    }
+
+    fn root(&self) -> RootId {
+        RootId { inode: self.root_inode, filesystem: self.root_filesystem.clone() }
+    }
+
+    fn holder(&self) -> String {
+        let host: String = self.host.chars().flat_map(char::escape_default).collect();
+        format!("process {} on host {host}", self.pid)
+    }
+}

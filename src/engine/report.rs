@@ -1,0 +1,207 @@
+//! What is told: every action as it ends, and the sums.
+
+use crate::model::{Did, Fault, Key, Why};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Failing keys that are told by name; more are only counted.
+const NAMED: usize = 1000;
+
+/// What was done to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Content was sent.
+    Put,
+    /// The server copied it.
+    Copy,
+    /// Only metadata was rewritten.
+    Metadata,
+    /// The object was deleted.
+    Delete,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Confirmed by the store, and recorded.
+    Done,
+    /// Would be done.
+    Planned,
+    /// A delete that waits for an operator.
+    Held,
+    /// It did not work; it is tried again unless this is the end of `once`.
+    Failed(Fault),
+    /// The file changed while it was read, again and again.
+    Busy,
+}
+
+/// Something worth telling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Something was done, or tried, to a key.
+    Action {
+        /// Which key.
+        key: Key,
+        /// What.
+        deed: Deed,
+        /// For a copy: the old key.
+        from: Option<Key>,
+        /// Why.
+        why: Why,
+        /// How it ended.
+        ending: Ending,
+        /// Bytes sent.
+        bytes: u64,
+    },
+    /// A session began: the root and the prefix are open.
+    Opened,
+    /// Everything seen so far is in sync (or held, or failing).
+    Settled,
+    /// Deletes are held, and why.
+    Held(String),
+    /// Deletes are held no longer.
+    Released,
+    /// Something of the mirror as a whole does not work; it is tried again.
+    Trouble(Fault),
+    /// Changes are not seen as they happen.
+    Degraded(Fault),
+}
+
+/// The sums of one engine's life.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Files found in sync without doing anything.
+    pub unchanged: u64,
+    /// Files whose content was sent.
+    pub uploaded: u64,
+    /// Files copied on the server.
+    pub copied: u64,
+    /// Files of which only metadata was rewritten.
+    pub metadata: u64,
+    /// Objects deleted.
+    pub deleted: u64,
+    /// Objects whose delete is held.
+    pub held: u64,
+    /// Objects in the prefix that are not ours and have no file.
+    pub foreign: u64,
+    /// Files that could not be stored.
+    pub failed: u64,
+    /// Links, FIFOs, sockets, devices and mount points.
+    pub skipped: u64,
+    /// Files that changed while they were read, to the last.
+    pub busy: u64,
+    /// Objects that were there already, with the same content.
+    pub adopted: u64,
+    /// Bytes sent.
+    pub bytes: u64,
+}
+
+/// What is known of a mirror at this moment.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// The sums.
+    pub sums: Sums,
+    /// Notes waiting.
+    pub pending: usize,
+    /// Jobs in flight.
+    pub in_flight: usize,
+    /// Everything seen so far is in sync (or held, or failing).
+    pub settled: bool,
+    /// Why deletes are held.
+    pub held: Option<String>,
+    /// What does not work, of the mirror as a whole.
+    pub trouble: Option<Fault>,
+    /// Why changes are not seen as they happen.
+    pub degraded: Option<Fault>,
+    /// Files that fail now, by key; a bounded sample.
+    pub failing: BTreeMap<Key, Fault>,
+    /// Places that could not be read.
+    pub unknown: u64,
+}
+
+/// Where events go.
+pub type Sink = Arc<dyn Fn(Duration, &Event) + Send + Sync>;
+
+/// Tells and counts. Clones share the sums.
+#[derive(Clone)]
+pub struct Report {
+    status: Arc<Mutex<Status>>,
+    sink: Sink,
+}
+
+impl Report {
+    /// Events go to `sink`, with the time since the engine's start.
+    pub fn new(sink: Sink) -> Self {
+        Self { status: Arc::default(), sink }
+    }
+
+    /// A copy of what is known now.
+    pub fn status(&self) -> Status {
+        self.lock().clone()
+    }
+
+    pub(super) fn with<R>(&self, change: impl FnOnce(&mut Status) -> R) -> R {
+        change(&mut self.lock())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tell(&self, now: Duration, event: &Event) {
+        self.with(|status| note(status, event));
+        (self.sink)(now, event);
+    }
+
+    /// A job ended well.
+    pub(super) fn did(&self, now: Duration, key: &Key, did: &Did, why: Why, dry_run: bool) {
+        let (deed, from, bytes) = match did {
+            Did::Put { bytes } => (Deed::Put, None, *bytes),
+            Did::Copied(from) => (Deed::Copy, Some(from.clone()), 0),
+            Did::Metadata => (Deed::Metadata, None, 0),
+            Did::Adopted => return self.with(|s| s.sums.adopted += 1),
+            Did::Learnt => return self.with(|s| s.sums.unchanged += u64::from(why != ABSENT)),
+            Did::Foreign => return self.with(|s| s.sums.foreign += 1),
+        };
+        let ending = if dry_run { Ending::Planned } else { Ending::Done };
+        self.tell(now, &Event::Action { key: key.clone(), deed, from, why, ending, bytes });
+    }
+}
+
+/// The reason of jobs that ask whose an object without a file is.
+pub(super) const ABSENT: Why = "is the object ours?";
+
+fn note(status: &mut Status, event: &Event) {
+    let sums = &mut status.sums;
+    match event {
+        Event::Action { key, deed, ending, bytes, .. } => match ending {
+            Ending::Done | Ending::Planned => {
+                status.failing.remove(key);
+                sums.bytes += bytes;
+                match deed {
+                    Deed::Put => sums.uploaded += 1,
+                    Deed::Copy => sums.copied += 1,
+                    Deed::Metadata => sums.metadata += 1,
+                    Deed::Delete => sums.deleted += 1,
+                }
+            }
+            Ending::Held => sums.held += 1,
+            Ending::Busy => sums.busy += 1,
+            Ending::Failed(fault) => {
+                sums.failed += 1;
+                if status.failing.len() < NAMED {
+                    status.failing.insert(key.clone(), fault.clone());
+                }
+            }
+        },
+        Event::Opened => status.trouble = None,
+        Event::Settled => status.settled = true,
+        Event::Held(why) => status.held = Some(why.clone()),
+        Event::Released => status.held = None,
+        Event::Trouble(fault) => status.trouble = Some(fault.clone()),
+        Event::Degraded(fault) => status.degraded = Some(fault.clone()),
+    }
+}

@@ -1,0 +1,168 @@
+//! Passes over the condemned rows, page by page: ask the budget, delete what may go, tell what is held.
+
+use super::{
+    Deed, Ending, Event, ROUNDS,
+    delete::{self, Docketed, Executed, Fate, Sweep},
+    session::{After, Session, Task},
+};
+use crate::{
+    ledger::Ledger,
+    local::Tree,
+    model::{Class, Fault, Key},
+    queue::Mono,
+    store::Store,
+};
+
+/// Held deletes are judged again this often: the window slides, files come back.
+const HELD: Mono = Mono::from_secs(60);
+/// Deletes that failed are tried again after this long.
+const FAILED: Mono = Mono::from_secs(300);
+
+/// A step of a pass.
+pub(super) enum Pass {
+    /// A page was read, and the budget asked.
+    Page(Sweep, Result<Docketed, Fault>),
+    /// The rows of a page were dealt with.
+    Executed(Sweep, Executed),
+}
+
+impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
+    /// Begins a pass over rows whose grace is over.
+    pub(super) fn begin_sweep(&mut self, now: Mono) {
+        if !self.relisted || self.pace.paused(now) {
+            return;
+        }
+        let (grace, oldest) = (self.grace(), self.oldest());
+        if let Some(sweep) = self.docket.sweep(now, grace, oldest) {
+            self.page(sweep);
+        }
+    }
+
+    fn page(&mut self, mut sweep: Sweep) {
+        let ctx = self.ctx.clone();
+        self.tasks.spawn(async move {
+            let docketed = delete::docketed(ctx, &mut sweep).await;
+            Task::Pass(Pass::Page(sweep, docketed))
+        });
+    }
+
+    /// Goes on with a pass.
+    pub(super) fn passed(&mut self, pass: Pass) {
+        match pass {
+            Pass::Page(_, Err(fault)) => {
+                self.docket.swept();
+                self.fail(fault);
+            }
+            Pass::Page(sweep, Ok(docketed)) => self.judged(sweep, docketed),
+            Pass::Executed(sweep, executed) => self.executed(sweep, executed),
+        }
+    }
+
+    fn judged(&mut self, mut sweep: Sweep, docketed: Docketed) {
+        let options = &self.ctx.options;
+        let (once, dry_run) = (options.once, options.dry_run);
+        self.tell_held(&docketed.held);
+        sweep.more = docketed.more;
+        sweep.waiting += docketed.waiting.len();
+        if once {
+            for key in docketed.waiting {
+                self.tell_delete(key, Ending::Held);
+            }
+        }
+        if dry_run {
+            for row in docketed.rows {
+                self.tell_delete(row.key, Ending::Planned);
+            }
+            return self.turn(sweep);
+        }
+        let rows: Vec<_> =
+            docketed.rows.into_iter().filter(|row| self.jobs.take(&[&row.key], u64::MAX)).collect();
+        if rows.is_empty() {
+            return self.turn(sweep);
+        }
+        let (ctx, held) = (self.ctx.clone(), docketed.held.is_some());
+        self.tasks.spawn(async move {
+            let executed = delete::execute(ctx, rows, held, sweep.absent_for).await;
+            Task::Pass(Pass::Executed(sweep, executed))
+        });
+    }
+
+    fn executed(&mut self, mut sweep: Sweep, executed: Executed) {
+        let now = self.now();
+        for (row, fate, changes) in executed {
+            let key = row.key.clone();
+            let after = match fate {
+                Fate::Deleted => {
+                    self.pace.success();
+                    After::Row { key, deleted: true, again: None }
+                }
+                Fate::Acquitted(scope, against) => {
+                    After::Row { key, deleted: false, again: scope.map(|scope| (scope, against)) }
+                }
+                Fate::Left(fault) => {
+                    sweep.left = true;
+                    if let Some(fault) = fault {
+                        self.not_deleted(key.clone(), fault, now);
+                    }
+                    After::Row { key, deleted: false, again: None }
+                }
+            };
+            match changes.is_empty() {
+                true => self.then(after),
+                false => {
+                    self.batch.extend(changes);
+                    self.after.push(after);
+                }
+            }
+        }
+        self.turn(sweep);
+    }
+
+    fn not_deleted(&mut self, key: Key, fault: Fault, now: Mono) {
+        if matches!(fault.class, Class::Transient | Class::Throttled) {
+            let jitter = self.life.jitter.f64();
+            self.pace.failure(now, jitter);
+        }
+        let last =
+            self.left_over + 1 >= ROUNDS || !matches!(fault.class, Class::Transient | Class::Throttled);
+        if last {
+            self.tell_delete(key, Ending::Failed(fault));
+        }
+    }
+
+    /// The next page, or the end of the pass.
+    fn turn(&mut self, sweep: Sweep) {
+        if sweep.more {
+            return self.page(sweep);
+        }
+        let (now, grace, once) = (self.now(), self.grace(), self.ctx.options.once);
+        self.left_over = if sweep.left { self.left_over + 1 } else { 0 };
+        self.docket.swept();
+        let wait = match sweep.left {
+            true if once => (self.left_over < ROUNDS).then_some(grace),
+            true if self.left_over < ROUNDS => Some(grace),
+            true => Some(FAILED.max(grace)),
+            false if once || sweep.waiting == 0 => None,
+            false => Some(HELD.max(grace)),
+        };
+        if let Some(wait) = wait {
+            self.docket.judge_again(now + wait, grace);
+        }
+    }
+
+    fn tell_held(&self, held: &Option<String>) {
+        let before = self.life.report.with(|status| status.held.clone());
+        match held {
+            Some(why) if before.is_none() => self.tell(&Event::Held(why.clone())),
+            Some(why) => self.life.report.with(|status| status.held = Some(why.clone())),
+            None if before.is_some() => self.tell(&Event::Released),
+            None => {}
+        }
+    }
+
+    fn tell_delete(&self, key: Key, ending: Ending) {
+        let event =
+            Event::Action { key, deed: Deed::Delete, from: None, why: "the file is gone", ending, bytes: 0 };
+        self.tell(&event);
+    }
+}

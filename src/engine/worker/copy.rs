@@ -1,0 +1,80 @@
+//! Copying on the server: renames, and metadata alone. No bytes are sent.
+
+use super::{Held, Work, hash::Hashes};
+use crate::{
+    ledger::Ledger,
+    local::Tree,
+    model::{Change, Class, Did, Digest, ETag, Fault, Key, Local, Only, Outcome, Record, Spec},
+    store::Store,
+};
+
+impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
+    /// The file was renamed: copies the object `from`, if it holds the file's content.
+    pub(super) async fn copy(&self, held: &Held<T::File>, from: &Key) -> Result<Outcome, Fault> {
+        let Some(record) = self.renamed(held, from).await? else { return self.put(held, Only::New).await };
+        let Some(digest) = record.digest else { return self.put(held, Only::New).await };
+        let mut hashes = Hashes::default();
+        if !hashes.is(&*held.file, held.meta.print.size, &digest).await? {
+            return self.put(held, Only::New).await;
+        }
+        if !self.unchanged(held).await? {
+            return Ok(Outcome::Stale);
+        }
+        let did = Did::Copied(from.clone());
+        if self.ctx.options.dry_run {
+            return Ok(self.done(did, vec![]));
+        }
+        self.ctx.claim().await?;
+        let (key, spec) = (&self.job.key, self.copied(held, digest));
+        match self.ctx.store.copy((from, &record.etag), key, &spec, Only::New).await {
+            Ok(remote) => {
+                let moved = Change::Moved(from.clone(), record.etag);
+                Ok(self.done(did, vec![self.proof(held, remote, digest), moved]))
+            }
+            // gone, changed, archived, too large: what is on the disk can always be sent
+            Err(fault) if matches!(fault.class, Class::Permanent | Class::Missing | Class::Changed) => {
+                self.put(held, Only::New).await
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The content is proven equal; only time, mode or owner differ.
+    pub(super) async fn metadata(
+        &self,
+        held: &Held<T::File>,
+        etag: &ETag,
+        digest: Digest,
+    ) -> Result<Outcome, Fault> {
+        if self.ctx.options.dry_run {
+            return Ok(self.done(Did::Metadata, vec![]));
+        }
+        self.ctx.claim().await?;
+        let (key, spec) = (&self.job.key, self.copied(held, digest));
+        match self.ctx.store.copy((key, etag), key, &spec, Only::Match(etag.clone())).await {
+            Ok(remote) => Ok(self.done(Did::Metadata, vec![self.proof(held, remote, digest)])),
+            Err(fault) if fault.class == Class::Permanent => self.put(held, Only::Match(etag.clone())).await,
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The proof of `from`, if the path it stands for does not have the file's inode any more.
+    async fn renamed(&self, held: &Held<T::File>, from: &Key) -> Result<Option<Record>, Fault> {
+        let Some(path) = from.path() else { return Ok(None) };
+        let there = self.ctx.tree.look(vec![path]).await?.pop();
+        match there {
+            Some(Local::Present(meta)) if meta.print.inode != held.meta.print.inode => {}
+            Some(Local::Absent(_)) => {}
+            _ => return Ok(None),
+        }
+        self.ctx.ledger.get(from).await
+    }
+
+    fn copied(&self, held: &Held<T::File>, digest: Digest) -> Spec {
+        Spec {
+            sha256: digest.part_size.is_none().then_some(digest.sha256),
+            part_size: digest.part_size,
+            ..self.ctx.spec(&self.job.key, &held.meta)
+        }
+    }
+}

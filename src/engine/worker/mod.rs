@@ -1,0 +1,135 @@
+//! One job on its own task: look once more, act, confirm.
+
+mod copy;
+mod hash;
+mod prove;
+mod put;
+
+use super::context::Context;
+use crate::{
+    ledger::Ledger,
+    local::Tree,
+    model::{
+        Change, Class, Did, Fault, Job, Key, KeyRange, LocalMeta, Op, Outcome, Record, RelPath, RemoteMeta,
+        Source,
+    },
+    store::Store,
+};
+use futures::FutureExt;
+use std::{panic::AssertUnwindSafe, sync::Arc};
+use tokio::time::Instant;
+
+/// Runs one job. `seen` is when its survey's look at the file had come back. A panic is a fault of this
+/// job alone (promise I10).
+pub(super) async fn work<T: Tree, S: Store, L: Ledger>(
+    ctx: Arc<Context<T, S, L>>,
+    job: Job,
+    seen: Instant,
+) -> Outcome {
+    let Ok(_permit) = ctx.permits.acquire().await else { return Outcome::Stale };
+    let run = AssertUnwindSafe(Work { ctx: &ctx, job: &job, seen }.run()).catch_unwind().await;
+    match run {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(fault)) => outcome(fault),
+        Err(_) => Outcome::Retry(Fault::new(
+            Class::Transient,
+            format!("deal with {}", job.key),
+            "a bug: the job panicked",
+        )),
+    }
+}
+
+/// What a fault means for the job it ended.
+pub(super) fn outcome(fault: Fault) -> Outcome {
+    match fault.class {
+        Class::Changed | Class::Missing => Outcome::Stale,
+        Class::Transient | Class::Throttled => Outcome::Retry(fault),
+        Class::Permanent => Outcome::Rejected(fault),
+        Class::Fatal | Class::Owned => Outcome::Fatal(fault),
+    }
+}
+
+struct Work<'a, T, S, L> {
+    ctx: &'a Context<T, S, L>,
+    job: &'a Job,
+    seen: Instant,
+}
+
+/// An open file that is still what the survey saw.
+struct Held<F> {
+    file: Arc<F>,
+    meta: LocalMeta,
+}
+
+impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
+    async fn run(&self) -> Result<Outcome, Fault> {
+        let record = self.ctx.ledger.get(&self.job.key).await?;
+        if record.as_ref().is_some_and(|r| r.seq > self.job.asked) {
+            return Ok(Outcome::Stale);
+        }
+        let Some(meta) = self.job.expect else { return self.whose(record).await };
+        let Some(held) = self.hold(meta).await? else { return Ok(Outcome::Stale) };
+        match &self.job.op {
+            Op::Put(only) => self.put(&held, only.clone()).await,
+            Op::Copy(from) => self.copy(&held, from).await,
+            Op::Prove(remote) => self.prove(&held, record, remote.clone()).await,
+        }
+    }
+
+    /// Opens the file beneath the root; `None` if it is not what the survey saw.
+    async fn hold(&self, meta: LocalMeta) -> Result<Option<Held<T::File>>, Fault> {
+        self.ctx.clock_step(self.seen).await;
+        let file = Arc::new(self.ctx.tree.open(&self.path()?).await?);
+        let held = Held { file, meta };
+        Ok(self.unchanged(&held).await?.then_some(held))
+    }
+
+    /// True if the file is still what the survey saw: every write since then would show.
+    async fn unchanged(&self, held: &Held<T::File>) -> Result<bool, Fault> {
+        Ok(held.file.stat().await? == held.meta)
+    }
+
+    fn path(&self) -> Result<RelPath, Fault> {
+        self.job.key.path().ok_or_else(|| {
+            Fault::new(Class::Permanent, format!("find the file of {}", self.job.key), "no file has this key")
+        })
+    }
+
+    fn done(&self, did: Did, changes: Vec<Change>) -> Outcome {
+        // a dry run writes nothing: what it would have learnt by writing is not proven
+        let wrote = matches!(did, Did::Put { .. } | Did::Copied(_) | Did::Metadata);
+        Outcome::Done { did, changes: if wrote && self.ctx.options.dry_run { vec![] } else { changes } }
+    }
+
+    fn proof(&self, held: &Held<T::File>, remote: RemoteMeta, digest: crate::model::Digest) -> Change {
+        let record = Record {
+            print: Some(held.meta.print),
+            attributes: Some(held.meta.attributes),
+            size: held.meta.print.size,
+            etag: remote.etag,
+            digest: Some(digest),
+            seq: 0,
+        };
+        Change::Proof(self.job.key.clone(), record)
+    }
+}
+
+/// Ends uploads of `key` that were begun by us and left open: all of them since the oldest intent.
+pub(super) async fn settle<T: Tree, S: Store, L: Ledger>(
+    ctx: &Context<T, S, L>,
+    key: &Key,
+) -> Result<(), Fault> {
+    const LEEWAY: i64 = 3600;
+    let since =
+        ctx.ledger.intents().await?.into_iter().filter(|i| i.key == *key).map(|i| i.at.sec - LEEWAY).min();
+    if let Some(since) = since {
+        for upload in ctx.store.uploads(&KeyRange::One(key.clone())).await? {
+            if upload.initiated.is_none_or(|at| at.sec >= since) {
+                ctx.store.abort(&upload).await?;
+            }
+        }
+    }
+    ctx.ledger.commit(vec![Change::Settled(key.clone())]).await?;
+    ctx.unsettled(key, false);
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! Uploading: stage, look at the file once more, only then make it visible (promise I3).
+
+use super::{Held, Work, settle};
+use crate::{
+    ledger::Ledger,
+    local::Tree,
+    model::{Change, Did, Fault, Intent, Only, Outcome},
+    store::Store,
+};
+
+impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
+    /// Sends the file on the condition `only`.
+    pub(super) async fn put(&self, held: &Held<T::File>, only: Only) -> Result<Outcome, Fault> {
+        let (ctx, key) = (self.ctx, &self.job.key);
+        let bytes = held.meta.print.size;
+        if ctx.options.dry_run {
+            return Ok(self.done(Did::Put { bytes }, vec![]));
+        }
+        ctx.claim().await?;
+        if ctx.is_unsettled(key) {
+            settle(ctx, key).await?;
+        }
+        let parts = ctx.store.part_size(bytes);
+        if let Some(part_size) = parts {
+            let intent =
+                Intent { key: key.clone(), print: held.meta.print, part_size, at: (ctx.options.wall)() };
+            // until it is settled, whatever happens to this task
+            ctx.unsettled(key, true);
+            ctx.ledger.commit(vec![Change::Intend(intent)]).await?;
+        }
+        let (staged, digest) = ctx.store.stage(key, &held.file, &ctx.spec(key, &held.meta)).await?;
+        if !self.unchanged(held).await? {
+            ctx.store.discard(staged).await?;
+            ctx.unsettled(key, false);
+            return Ok(Outcome::Stale);
+        }
+        let remote = ctx.store.commit(staged, only).await?;
+        let mut changes = vec![self.proof(held, remote, digest)];
+        if parts.is_some() {
+            ctx.unsettled(key, false);
+            changes.push(Change::Settled(key.clone()));
+        }
+        Ok(self.done(Did::Put { bytes }, changes))
+    }
+}
