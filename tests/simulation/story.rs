@@ -1,0 +1,451 @@
+//! One seed's story: a few lives of the engine under storm, then quiet, then the accounts.
+
+use crate::support::{
+    bucket::Object,
+    disk::{BLOCK, path},
+    world::{Fake, World},
+};
+use futures::StreamExt;
+use s3mirrord::{
+    engine::{self, Event, Input, Options, Report},
+    ledger::Ledger,
+    local::{Notice, Tree},
+    model::{Capabilities, Change, ETag, Key, MirrorId, RelPath, RootId, Scope, Stamp},
+    plan::Limits,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Every kind of fault that has to have been injected by some seed.
+pub const FAULTS: &[&str] = &[
+    "event lost",
+    "event doubled",
+    "event late",
+    "crash",
+    "ledger lost",
+    "ledger rolled back",
+    "ledger disk full",
+    "503",
+    "reply lost after the effect",
+    "an error inside a 200",
+    "listing omits a key",
+    "listing truncated without a token",
+    "unsorted listing",
+    "store down",
+    "credentials refused",
+    "random etags",
+    "no conditions",
+    "EIO",
+    "EMFILE",
+    "stat EIO",
+    "readdir EIO",
+    "directory closed",
+    "root missing",
+    "root swapped",
+    "wall clock jumped",
+    "deletes held",
+];
+
+/// What is broken on purpose.
+#[derive(Clone, Copy, Default)]
+pub struct Sabotage {
+    pub absent_for_good: bool,
+    pub events_are_deletes: bool,
+    pub frozen_stat: bool,
+    pub lies: bool,
+}
+
+pub struct Outcome {
+    pub broken: Vec<String>,
+    pub faults: BTreeMap<&'static str, u64>,
+    pub trace: Vec<String>,
+    pub paths: usize,
+    pub steps: u64,
+}
+
+const S: Duration = Duration::from_secs(1);
+
+struct Story {
+    world: Fake,
+    seed: u64,
+    trace: Arc<Mutex<Vec<String>>>,
+    limits: Option<Limits>,
+    sabotage: Sabotage,
+    lives: u64,
+}
+
+pub async fn play(seed: u64, sabotage: Sabotage) -> Outcome {
+    let world = Fake::new(seed);
+    let limited = world.draw(3) == 0;
+    let limits = limited.then_some(Limits { count: 8, percent: 100, window: S * 60 });
+    let mut story = Story { world, seed, trace: Arc::default(), limits, sabotage, lives: 0 };
+    story.set_the_scene();
+    let lives = 1 + story.world.draw(3);
+    let mut steps = 0;
+    for _ in 0..lives {
+        steps += story.life(60 / lives + 1).await;
+        story.between_lives();
+    }
+    story.quiet().await;
+    story.accounts();
+    story.second_pass().await;
+    let paths = story.world.with(|w| w.disk.past.len());
+    let (broken, faults) = story.world.with(|w| (w.broken.clone(), w.faults.clone()));
+    let trace = story.trace.lock().unwrap().clone();
+    Outcome { broken, faults, trace, paths, steps }
+}
+
+fn names() -> Vec<RelPath> {
+    let mut names: Vec<String> = vec![];
+    for dir in ["", "d/", "d-1/", "e/", "e/f/"] {
+        names.extend((0..8).map(|i| format!("{dir}n{i}")));
+    }
+    // a name that is now a file and now a directory, and names that sort around `/`
+    names.extend(["e", "d", "d.x", "e/f", "odd \u{201B}\n", "d/n0/deep"].map(str::to_owned));
+    names.iter().map(|n| path(n)).collect()
+}
+
+impl Story {
+    fn set_the_scene(&mut self) {
+        let sabotage = self.sabotage;
+        self.world.with(|w| {
+            w.shelf.grace = S;
+            w.shelf.random_etags = w.rng.u8(0..5) == 0;
+            w.shelf.unsorted = w.rng.u8(0..8) == 0;
+            if w.rng.u8(0..6) == 0 {
+                w.shelf.can = Capabilities { conditional_put: false, ..w.shelf.can };
+                *w.faults.entry("no conditions").or_default() += 1;
+            }
+            if w.shelf.random_etags {
+                *w.faults.entry("random etags").or_default() += 1;
+            }
+            w.disk.frozen_stat = sabotage.frozen_stat;
+            w.disk.absent_for_good = sabotage.absent_for_good || sabotage.events_are_deletes;
+            for (i, name) in names().iter().enumerate().take(40) {
+                for block in 0..w.rng.usize(0..7) {
+                    w.write(name, block, i as u64 * 100 + block as u64);
+                }
+                if !w.disk.files.contains_key(name) {
+                    w.replace(name, vec![]);
+                }
+            }
+            for key in ["foreign/x", "n3", "d/n9", "a//b", "../x", "d/", "\u{FF0F}"] {
+                let body = key.as_bytes().to_vec();
+                let etag = ETag::new(&format!("foreign {key}"));
+                let object = Object {
+                    body,
+                    etag,
+                    own: None,
+                    sha256: None,
+                    part_size: None,
+                    mtime: None,
+                    attributes: None,
+                };
+                w.shelf.objects.insert(Key::raw(key), object.clone());
+                w.shelf.tags.insert((Key::raw(key), object.etag.clone()));
+                w.shelf.foreign.insert(Key::raw(key), object);
+            }
+        });
+    }
+
+    fn options(&self, once: bool) -> Options {
+        let world = self.world.clone();
+        Options {
+            prefix: "p/".into(),
+            quiet: S / 5,
+            longest: S * 2,
+            grace: S,
+            rescan: S * 15,
+            relist: S * 60,
+            deletes: true,
+            limits: self.limits,
+            once,
+            dry_run: false,
+            adopt: false,
+            take_over: false,
+            room: 8,
+            workers: 4,
+            host: "host".into(),
+            fresh_id: MirrorId([self.seed as u8; 16]),
+            seed: self.seed + self.lives,
+            drain: S * 5,
+            wall: Arc::new(move || world.with(|w| Stamp { sec: w.wall + w.now().as_secs() as i64, nsec: 0 })),
+        }
+    }
+
+    fn report(&self) -> Report {
+        let (trace, life) = (self.trace.clone(), self.lives);
+        Report::new(Arc::new(move |at, event: &Event| {
+            trace.lock().unwrap().push(format!("{life} {at:?} {event:?}"))
+        }))
+    }
+
+    /// One life of the engine under storm, ended by a crash at any await; returns how many steps the users took.
+    async fn life(&mut self, steps: u64) -> u64 {
+        self.lives += 1;
+        self.world.with(|w| w.stormy = true);
+        let (notices, watch) = mpsc::channel(64);
+        self.world.with(|w| w.disk.watch = Some(watch));
+        let user = tokio::spawn(user(self.world.clone(), notices, steps, self.sabotage));
+        let input = self.world.watch(Arc::new(|_, _| false)).map(Input::Notice);
+        let crash = S / 2 + Duration::from_millis(self.world.draw(12_000));
+        let sides = (self.world.clone(), self.world.clone(), self.world.clone());
+        let engine = engine::run(
+            sides,
+            self.options(false),
+            Arc::new(|_, _| false),
+            input,
+            CancellationToken::new(),
+            self.report(),
+        );
+        let _dropped = timeout(crash, engine).await;
+        self.world.with(|w| *w.faults.entry("crash").or_default() += 1);
+        user.await.unwrap()
+    }
+
+    fn between_lives(&self) {
+        self.world.with(|w| {
+            if w.strikes("ledger lost", 6) {
+                let seq = w.book.seq;
+                w.book = Default::default();
+                // a new ledger counts from the start: what was seen under the old one is void
+                w.book.seq = seq.min(0);
+            }
+            if w.strikes("ledger rolled back", 6) {
+                let keep = w.book.records.len() / 2;
+                let late: Vec<Key> = w.book.records.keys().skip(keep).cloned().collect();
+                late.iter().for_each(|key| {
+                    w.book.records.remove(key);
+                });
+            }
+            if w.strikes("wall clock jumped", 4) {
+                w.wall += if w.rng.bool() { 31_536_000 } else { -31_536_000 };
+            }
+        });
+    }
+
+    /// Faults end. The engine runs until nothing has been left to do for a while.
+    async fn quiet(&mut self) {
+        self.lives += 1;
+        let lies = self.sabotage.lies;
+        self.world.with(|w| {
+            (w.stormy, w.shelf.down, w.shelf.refuses, w.disk.missing, w.shelf.lies) =
+                (false, false, false, false, lies);
+            w.disk.closed.clear();
+            w.disk.root = RootId { inode: 2, filesystem: Some("fs".into()) };
+        });
+        let (notices, watch) = mpsc::channel(64);
+        self.world.with(|w| w.disk.watch = Some(watch));
+        let (approve, approved) = mpsc::unbounded_channel();
+        let notices_in = self.world.watch(Arc::new(|_, _| false)).map(Input::Notice);
+        let input = futures::stream::select(
+            notices_in,
+            futures::stream::unfold(approved, |mut rx| async { rx.recv().await.map(|i| (i, rx)) }),
+        );
+        let (stop, report) = (CancellationToken::new(), self.report());
+        let operator = async {
+            let (begin, mut calm) = (Instant::now(), 0);
+            while calm < 9 && begin.elapsed() < S * 3000 {
+                sleep(S * 5).await;
+                let status = report.status();
+                calm = if status.settled && status.held.is_none() { calm + 1 } else { 0 };
+                if status.held.is_some() {
+                    self.world.with(|w| *w.faults.entry("deletes held").or_default() += 1);
+                    let last = self.world.tally().await.unwrap().last_row;
+                    self.world.commit(vec![Change::Approve(last)]).await.unwrap();
+                    approve.send(Input::Approved).unwrap();
+                }
+            }
+            if calm < 9 {
+                self.world.with(|w| w.broke("I10: it did not become quiet"));
+            }
+            stop.cancel();
+        };
+        let sides = (self.world.clone(), self.world.clone(), self.world.clone());
+        let prune = Arc::new(|_: &RelPath, _| false);
+        let engine = engine::run(sides, self.options(false), prune, input, stop.clone(), report.clone());
+        let (end, ()) = tokio::join!(engine, operator);
+        if end != engine::End::Done {
+            self.world.with(|w| w.broke(format!("I10: it ended with {end:?}")));
+        }
+        drop(notices);
+    }
+
+    /// Everything is quiet: are the two sides equal, and does the ledger tell the truth?
+    fn accounts(&self) {
+        self.world.with(|w| {
+            let mut wrong = vec![];
+            for (name, file) in &w.disk.files {
+                match w.shelf.objects.get(&Key::of(name)) {
+                    None => wrong.push(format!("I1: {name} has no object")),
+                    Some(o) if o.body != file.body => wrong.push(format!("I1: {name} differs")),
+                    Some(o) => {
+                        let ours = !w.shelf.foreign.contains_key(&Key::of(name));
+                        if ours && o.attributes.is_some_and(|a| a != file.meta().attributes) {
+                            wrong.push(format!("I1: {name} has other metadata: {:?}", o.attributes));
+                        }
+                    }
+                }
+            }
+            for (key, object) in &w.shelf.objects {
+                let file = key
+                    .path()
+                    .filter(|p| w.disk.files.contains_key(p) || w.disk.links.iter().any(|l| p.is_within(l)));
+                let foreign = w.shelf.foreign.get(key) == Some(object);
+                if file.is_none() && !foreign && !key.is_reserved() {
+                    wrong.push(format!("I1: {key} has no file and is still there"));
+                }
+                if let Some(record) = w.book.records.get(key) {
+                    if record.etag != object.etag {
+                        wrong.push(format!(
+                            "I5: {key} is recorded as {:?} and is {:?}",
+                            record.etag, object.etag
+                        ));
+                    }
+                }
+            }
+            for key in w.book.records.keys().filter(|key| !w.shelf.objects.contains_key(key)) {
+                wrong.push(format!("I5: {key} is recorded and is not there"));
+            }
+            for (id, (key, _)) in &w.shelf.uploads {
+                wrong.push(format!("{id} of {key} was left open"));
+            }
+            wrong.into_iter().for_each(|wrong| w.broke(wrong));
+        });
+    }
+
+    /// I6: a pass over what is in sync writes nothing, reads nothing, and only lists.
+    async fn second_pass(&mut self) {
+        self.lives += 1;
+        let before = self.world.with(|w| {
+            w.shelf.requests.clear();
+            (w.shelf.objects.clone(), w.book.clone())
+        });
+        let sides = (self.world.clone(), self.world.clone(), self.world.clone());
+        let (input, stop, report) = (futures::stream::pending(), CancellationToken::new(), self.report());
+        let end =
+            engine::run(sides, self.options(true), Arc::new(|_, _| false), input, stop, report.clone()).await;
+        self.world.with(|w| {
+            let others: Vec<_> =
+                w.shelf.requests.keys().filter(|op| !["ListObjectsV2", "GetObject"].contains(op)).collect();
+            if end != engine::End::Done || !others.is_empty() || w.shelf.requests["GetObject"] != 1 {
+                let requests = w.shelf.requests.clone();
+                w.broke(format!("I6: the second pass ended {end:?} and asked {requests:?}"));
+            }
+            if before.0 != w.shelf.objects || before.1.records != w.book.records {
+                w.broke("I6: the second pass changed something");
+            }
+        });
+        let status = report.status();
+        let files = self.world.with(|w| w.disk.files.len()) as u64;
+        if status.sums.unchanged != files {
+            self.world.with(|w| w.broke(format!("I6: {files} files, but {:?}", status.sums)));
+        }
+    }
+}
+
+/// Changes the disk, tells most of it, and lets the weather change.
+async fn user(world: Fake, notices: mpsc::Sender<Notice>, steps: u64, sabotage: Sabotage) -> u64 {
+    let names = names();
+    let pick = |w: &mut World| names[w.rng.usize(0..names.len())].clone();
+    for step in 0..steps {
+        world.lag(400).await;
+        let (touched, slow) = world.with(|w| {
+            let p = pick(w);
+            let text = w.rng.u64(..);
+            match w.rng.u8(0..20) {
+                0..=5 => return (vec![Scope::File(p)], true),
+                6..=8 => w.remove(&p),
+                9 => {
+                    let body = (0..w.rng.usize(0..6) * BLOCK).map(|i| (i as u64 ^ text) as u8).collect();
+                    w.replace(&p, body);
+                }
+                10..=12 => {
+                    let to = pick(w);
+                    w.rename(&p, &to);
+                    return (vec![Scope::File(p), Scope::File(to)], false);
+                }
+                13 => {
+                    let blocks = w.rng.usize(0..3);
+                    w.truncate(&p, blocks);
+                }
+                14 | 15 => {
+                    let mode = if w.rng.bool() { 0o600 } else { 0o755 };
+                    w.chmod(&p, mode);
+                }
+                16 => w.link(&p),
+                17 => {
+                    // a whole directory goes, or most of the tree
+                    let dir = if w.rng.u8(0..3) == 0 { RelPath::root() } else { p.parent().unwrap() };
+                    let all: Vec<RelPath> =
+                        w.disk.files.keys().filter(|f| f.is_within(&dir)).cloned().collect();
+                    all.iter().for_each(|f| w.remove(f));
+                    return (vec![Scope::Tree(dir)], false);
+                }
+                _ => weather(w),
+            }
+            (vec![Scope::File(p)], false)
+        });
+        if let (true, Some(Scope::File(p))) = (slow, touched.first()) {
+            // in place, block by block
+            for block in 0..1 + world.draw(6) as usize {
+                world.with(|w| w.write(p, block, step << 32 | block as u64));
+                world.lag(30).await;
+            }
+        }
+        for scope in touched {
+            tell(&world, &notices, scope, sabotage).await;
+        }
+    }
+    steps
+}
+
+async fn tell(world: &Fake, notices: &mpsc::Sender<Notice>, scope: Scope, sabotage: Sabotage) {
+    if sabotage.events_are_deletes {
+        world.with(|w| w.disk.believed_absent.insert(scope.path().clone()));
+    }
+    if world.strikes("event lost", 6) {
+        return;
+    }
+    if world.strikes("event late", 8) {
+        world.lag(3000).await;
+    }
+    let doubled = world.strikes("event doubled", 6);
+    for _ in 0..=u8::from(doubled) {
+        // the engine may be dead, or its channel full: that is what rescans are for
+        let _ = notices.try_send(Notice::Look(scope.clone()));
+    }
+}
+
+fn weather(w: &mut World) {
+    match w.rng.u8(0..10) {
+        0 | 1 => w.shelf.down = !w.shelf.down,
+        2 => w.shelf.refuses = !w.shelf.refuses,
+        3 | 4 => {
+            let dir = path(["d", "e", "e/f"][w.rng.usize(0..3)]);
+            if !w.disk.closed.remove(&dir) {
+                w.disk.closed.insert(dir);
+                *w.faults.entry("directory closed").or_default() += 1;
+            }
+        }
+        5 => {
+            w.disk.missing = !w.disk.missing;
+            *w.faults.entry("root missing").or_default() += 1;
+        }
+        6 => {
+            // another file system is mounted there, or the true one again
+            let swapped = w.disk.root.filesystem.as_deref() == Some("fs");
+            w.disk.root.filesystem = Some(if swapped { "other" } else { "fs" }.into());
+            *w.faults.entry("root swapped").or_default() += 1;
+        }
+        _ => (w.shelf.down, w.shelf.refuses, w.disk.missing) = (false, false, false),
+    }
+}

@@ -1,0 +1,192 @@
+//! The fake of `Ledger`: maps, with commits that take time, fail, and may be cut off by a crash.
+
+use super::world::Fake;
+use s3mirrord::{
+    ledger::{Ledger, Window},
+    model::{
+        Binding, Change, Class, Condemned, ETag, Fault, Intent, Key, KeyRange, Record, Seq, Stamp, Tally,
+    },
+};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Book {
+    pub seq: Seq,
+    pub records: BTreeMap<Key, Record>,
+    pub condemned: BTreeMap<u64, Condemned>,
+    pub foreign: BTreeMap<Key, ETag>,
+    pub intents: BTreeMap<Key, Intent>,
+    pub moved: BTreeMap<Key, ETag>,
+    pub deleted: Vec<Stamp>,
+    pub binding: Option<Binding>,
+    pub held: bool,
+    pub rows: u64,
+}
+
+impl Book {
+    fn row(&self, key: &Key) -> Option<u64> {
+        self.condemned.values().find(|c| c.key == *key).map(|c| c.row)
+    }
+
+    fn drop_row(&mut self, key: &Key) {
+        if let Some(row) = self.row(key) {
+            self.condemned.remove(&row);
+        }
+    }
+
+    fn gone(&mut self, key: &Key) {
+        self.drop_row(key);
+        self.records.remove(key);
+        self.foreign.remove(key);
+        self.intents.remove(key);
+        self.moved.remove(key);
+    }
+
+    pub fn apply(&mut self, batch: Vec<Change>) -> Seq {
+        self.seq += 1;
+        let seq = self.seq;
+        for change in batch {
+            match change {
+                Change::Proof(key, record) => {
+                    self.gone(&key);
+                    self.records.insert(key, Record { seq, ..record });
+                }
+                Change::Gone(key) => self.gone(&key),
+                Change::Deleted { key, at, costs } => {
+                    self.gone(&key);
+                    self.deleted.extend(costs.then_some(at));
+                }
+                Change::Condemn(key, etag) => {
+                    match self.row(&key).and_then(|row| self.condemned.get_mut(&row)) {
+                        Some(row) if row.etag == etag => row.seen = seq,
+                        _ => {
+                            self.drop_row(&key);
+                            self.rows += 1;
+                            let moved = self.moved.get(&key) == Some(&etag);
+                            let row =
+                                Condemned { row: self.rows, key, etag, seen: seq, approved: false, moved };
+                            self.condemned.insert(self.rows, row);
+                        }
+                    }
+                }
+                Change::Acquit(key) => self.drop_row(&key),
+                Change::Moved(key, etag) => {
+                    if let Some(row) = self.row(&key).and_then(|row| self.condemned.get_mut(&row)) {
+                        row.moved |= row.etag == etag;
+                    }
+                    self.moved.insert(key, etag);
+                }
+                Change::Approve(upto) => {
+                    self.condemned.range_mut(..=upto).for_each(|(_, row)| row.approved = true)
+                }
+                Change::Intend(intent) => {
+                    self.intents.insert(intent.key.clone(), intent);
+                }
+                Change::Settled(key) => {
+                    self.intents.remove(&key);
+                }
+                Change::Foreign(key, etag) => {
+                    self.gone(&key);
+                    self.foreign.insert(key, etag);
+                }
+                Change::Bind(binding) => self.binding = Some(binding),
+                Change::Hold(held) => self.held = held,
+            }
+        }
+        seq
+    }
+}
+
+impl Ledger for Fake {
+    fn now(&self) -> Seq {
+        self.with(|w| w.book.seq)
+    }
+
+    fn id(&self) -> u64 {
+        7
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>, Fault> {
+        Ok(self.with(|w| w.book.records.get(key).cloned()))
+    }
+
+    async fn foreign(&self, key: &Key) -> Result<Option<ETag>, Fault> {
+        Ok(self.with(|w| w.book.foreign.get(key).cloned()))
+    }
+
+    async fn page(
+        &self,
+        range: &KeyRange,
+        from: Option<Key>,
+        most: usize,
+    ) -> Result<Vec<(Key, Record)>, Fault> {
+        let rows = self.with(|w| {
+            let rows = w
+                .book
+                .records
+                .iter()
+                .filter(|(k, _)| range.contains(k) && from.as_ref().is_none_or(|f| *k >= f));
+            rows.take(most).map(|(k, r)| (k.clone(), r.clone())).collect()
+        });
+        self.lag(1).await;
+        Ok(rows)
+    }
+
+    async fn by_inode(&self, inode: u64) -> Result<Vec<Key>, Fault> {
+        Ok(self.with(|w| {
+            let of = |r: &Record| r.print.is_some_and(|p| p.inode == inode);
+            w.book.records.iter().filter(|(_, r)| of(r)).map(|(k, _)| k.clone()).collect()
+        }))
+    }
+
+    async fn condemned(&self, after: u64, most: usize) -> Result<Vec<Condemned>, Fault> {
+        self.lag(1).await;
+        Ok(self.with(|w| w.book.condemned.range(after + 1..).take(most).map(|(_, c)| c.clone()).collect()))
+    }
+
+    async fn intents(&self) -> Result<Vec<Intent>, Fault> {
+        Ok(self.with(|w| w.book.intents.values().cloned().collect()))
+    }
+
+    async fn tally(&self) -> Result<Tally, Fault> {
+        Ok(self.with(|w| Tally {
+            records: w.book.records.len() as u64,
+            condemned: w.book.condemned.len() as u64,
+            pending: w.book.condemned.values().filter(|c| !c.approved && !c.moved).count() as u64,
+            last_row: w.book.condemned.keys().next_back().copied().unwrap_or(0),
+        }))
+    }
+
+    async fn window(&self, since: Stamp) -> Result<Window, Fault> {
+        Ok(self.with(|w| {
+            let deleted = w.book.deleted.iter().filter(|at| **at >= since).count() as u64;
+            Window { deleted, records: w.book.records.len() as u64 + deleted }
+        }))
+    }
+
+    async fn binding(&self) -> Result<Option<Binding>, Fault> {
+        Ok(self.with(|w| w.book.binding.clone()))
+    }
+
+    async fn held(&self) -> Result<bool, Fault> {
+        Ok(self.with(|w| w.book.held))
+    }
+
+    async fn commit(&self, batch: Vec<Change>) -> Result<Seq, Fault> {
+        self.lag(8).await;
+        self.fault("ledger disk full", 40, Class::Transient)?;
+        let seq = self.with(|w| {
+            // I5: nothing is recorded that the store did not confirm
+            for change in &batch {
+                if let Change::Proof(key, record) = change {
+                    if !w.shelf.tags.contains(&(key.clone(), record.etag.clone())) {
+                        w.broke(format!("I5: {key} is recorded as {:?}, which it never was", record.etag));
+                    }
+                }
+            }
+            w.book.apply(batch)
+        });
+        self.lag(4).await;
+        Ok(seq)
+    }
+}

@@ -1,0 +1,437 @@
+//! The fake of `Store`: honest, or with the faults and limits of stores that were seen.
+
+use super::world::{Fake, World};
+use bytes::Bytes;
+use md5::Md5;
+use s3mirrord::{
+    model::{
+        Attributes, Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, Only, RemoteMeta, Source,
+        Spec, Stamp,
+    },
+    store::{Depth, Page, Store, Upload},
+};
+use sha2::Sha256;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Larger files go up in parts of this size.
+pub const PART: u64 = 16;
+pub const SINGLE: u64 = 32;
+/// Objects of a page.
+const PAGE: usize = 7;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    pub body: Vec<u8>,
+    pub etag: ETag,
+    pub own: Option<String>,
+    pub sha256: Option<[u8; 32]>,
+    pub part_size: Option<u64>,
+    pub mtime: Option<Stamp>,
+    pub attributes: Option<Attributes>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Shelf {
+    pub objects: BTreeMap<Key, Object>,
+    /// What the world before last held, for listings that lag behind.
+    pub uploads: BTreeMap<String, (Key, Stamp)>,
+    pub can: Capabilities,
+    pub random_etags: bool,
+    pub unsorted: bool,
+    pub down: bool,
+    pub refuses: bool,
+    pub requests: BTreeMap<&'static str, u64>,
+    pub serial: u64,
+    /// Every tag that each key ever had: what a proof may say.
+    pub tags: BTreeSet<(Key, ETag)>,
+    /// Keys that another tool wrote, and with what.
+    pub foreign: BTreeMap<Key, Object>,
+    /// Sabotage: `commit` answers before anything is stored, and stores nothing.
+    pub lies: bool,
+    pub grace: Duration,
+}
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self {
+            objects: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+            can: Capabilities {
+                conditional_put: true,
+                conditional_delete: true,
+                verifies_sha256: true,
+                etag_is_md5: true,
+            },
+            random_etags: false,
+            unsorted: false,
+            down: false,
+            refuses: false,
+            requests: BTreeMap::new(),
+            serial: 0,
+            tags: BTreeSet::new(),
+            foreign: BTreeMap::new(),
+            lies: false,
+            grace: Duration::ZERO,
+        }
+    }
+}
+
+pub enum Staged {
+    Small { key: Key, body: Vec<u8>, spec: Spec },
+    Parts { key: Key, id: String, body: Vec<u8>, spec: Spec },
+}
+
+fn md5(body: &[u8]) -> Vec<u8> {
+    use md5::Digest as _;
+    Md5::digest(body).to_vec()
+}
+
+fn sha256(body: &[u8]) -> [u8; 32] {
+    use sha2::Digest as _;
+    Sha256::digest(body).into()
+}
+
+impl World {
+    fn etag(&mut self, body: &[u8], parts: bool) -> ETag {
+        if self.shelf.random_etags {
+            self.shelf.serial += 1;
+            return ETag::new(&format!("{:032x}", u128::from(self.shelf.serial) << 64 | 0xabc));
+        }
+        if parts {
+            let all: Vec<u8> = body.chunks(PART as usize).flat_map(md5).collect();
+            return ETag::new(&format!("{}-{}", hex::encode(md5(&all)), body.len().div_ceil(PART as usize)));
+        }
+        ETag::new(&hex::encode(md5(body)))
+    }
+
+    fn holds(&self, key: &Key, only: &Only, able: bool) -> Result<(), Fault> {
+        let have = self.shelf.objects.get(key).map(|o| &o.etag);
+        let fine = match only {
+            _ if !able => true,
+            Only::Always => true,
+            Only::New => have.is_none(),
+            Only::Match(etag) => have == Some(etag),
+        };
+        if fine { Ok(()) } else { Err(Fault::new(Class::Changed, "write", "412")) }
+    }
+
+    /// An object becomes visible: I3 and I4 are checked here.
+    fn shelve(&mut self, key: &Key, body: Vec<u8>, parts: bool, spec: Option<&Spec>) -> RemoteMeta {
+        let etag = self.etag(&body, parts);
+        if let Some(path) = key.path() {
+            let past = self.disk.past.get(&path).cloned();
+            if !past.as_ref().is_some_and(|past| past.contains(&body)) {
+                self.broke(format!("I3: {key} became something its file never was"));
+            }
+            if self.shelf.foreign.get(key).is_some_and(|f| self.shelf.objects.get(key) == Some(f))
+                && past.is_none()
+            {
+                self.broke(format!("I4: {key} is foreign, has no file, and was replaced"));
+            }
+        } else if !key.is_reserved() {
+            self.broke(format!("I4: {key} was written, though no file can have it"));
+        }
+        let object = Object {
+            etag: etag.clone(),
+            own: spec.map(|s| s.own.clone()),
+            sha256: spec.and_then(|s| s.sha256).or((!parts).then(|| sha256(&body))),
+            part_size: spec.and_then(|s| s.part_size).or(parts.then_some(PART)),
+            mtime: spec.map(|s| s.mtime),
+            attributes: spec.map(|s| s.attributes),
+            body,
+        };
+        self.shelf.tags.insert((key.clone(), etag.clone()));
+        let size = object.body.len() as u64;
+        self.shelf.objects.insert(key.clone(), object);
+        RemoteMeta { size, etag, modified: None }
+    }
+
+    /// An object goes: I2 and I4 are checked here.
+    fn unshelve(&mut self, key: &Key) {
+        let (now, grace) = (self.now(), self.shelf.grace);
+        let Some(gone) = self.shelf.objects.remove(key) else { return };
+        let Some(path) = key.path() else {
+            if !key.is_reserved() {
+                self.broke(format!("I4: {key} was deleted, though no file can have it"));
+            }
+            return;
+        };
+        if self.shelf.foreign.get(key) == Some(&gone)
+            && !self.disk.past.get(&path).is_some_and(|p| p.contains(&gone.body))
+        {
+            self.broke(format!("I4: {key} is foreign and was deleted"));
+        }
+        let just = Duration::from_millis(300);
+        let there = self.disk.files.contains_key(&path) || self.disk.links.contains(&path);
+        if there && self.disk.appeared.get(&path).is_some_and(|at| now - *at > just) {
+            self.broke(format!("I2: {key} was deleted, but its file is there"));
+        }
+        let vanished = self.disk.vanished.get(&path).copied().unwrap_or_default();
+        if !there
+            && now - vanished < grace
+            && self.disk.appeared.get(&path).is_some_and(|at| vanished - *at > grace)
+        {
+            self.broke(format!("I2: {key} was deleted {:?} after its file vanished", now - vanished));
+        }
+        if self.disk.missing || self.disk.bound.as_ref() != Some(&self.disk.root) {
+            self.broke(format!("I2: {key} was deleted under another root"));
+        }
+    }
+}
+
+impl Fake {
+    async fn request(&self, name: &'static str, one_in: u64) -> Result<(), Fault> {
+        self.with(|w| *w.shelf.requests.entry(name).or_default() += 1);
+        self.lag(20).await;
+        if self.with(|w| w.shelf.down) {
+            self.with(|w| *w.faults.entry("store down").or_default() += 1);
+            return Err(Fault::new(Class::Transient, name, "connection refused"));
+        }
+        if self.with(|w| w.shelf.refuses) {
+            self.with(|w| *w.faults.entry("credentials refused").or_default() += 1);
+            return Err(Fault::new(Class::Fatal, name, "AccessDenied"));
+        }
+        self.fault("503", one_in, Class::Throttled)
+    }
+
+    async fn reply(&self, one_in: u64) -> Result<(), Fault> {
+        self.lag(10).await;
+        self.fault("reply lost after the effect", one_in, Class::Transient)
+    }
+}
+
+impl Store for Fake {
+    type Staged = Staged;
+
+    fn place(&self) -> String {
+        "fake".into()
+    }
+
+    fn know(&self, _: Capabilities) {}
+
+    fn part_size(&self, size: u64) -> Option<u64> {
+        (size > SINGLE).then_some(PART)
+    }
+
+    async fn list(&self, prefix: &Key, depth: Depth, token: Option<String>) -> Result<Page, Fault> {
+        // what is listed is what was there when the request came in, though the answer takes its time
+        let seen = self.with(|w| {
+            let under = |k: &&Key| {
+                k.as_str().starts_with(prefix.as_str())
+                    && token.as_ref().is_none_or(|t| k.as_str() > t.as_str())
+            };
+            let mut page = Page::default();
+            let mut last: Option<Key> = None;
+            for key in w.shelf.objects.keys().filter(under) {
+                let rest = &key.as_str()[prefix.as_str().len()..];
+                let sub = rest.find('/').filter(|_| depth == Depth::Children);
+                let sub = sub.map(|at| Key::raw(&key.as_str()[..prefix.as_str().len() + at + 1]));
+                if sub.is_some() && page.directories.last() == sub.as_ref() {
+                    last = Some(key.clone());
+                    continue;
+                }
+                if page.objects.len() + page.directories.len() == PAGE {
+                    page.next = last.map(|k| k.as_str().to_owned());
+                    break;
+                }
+                last = Some(key.clone());
+                match sub {
+                    // a directory that the page before ended in is not named again
+                    Some(sub) if token.as_ref().is_some_and(|t| t.starts_with(sub.as_str())) => {}
+                    Some(sub) => page.directories.push(sub),
+                    None => {
+                        let o = &w.shelf.objects[key];
+                        let meta =
+                            RemoteMeta { size: o.body.len() as u64, etag: o.etag.clone(), modified: None };
+                        page.objects.push((key.clone(), meta));
+                    }
+                }
+            }
+            if w.strikes("listing omits a key", 25) && !page.objects.is_empty() {
+                let n = w.rng.usize(0..page.objects.len());
+                page.objects.remove(n);
+            }
+            if w.shelf.unsorted && page.objects.len() > 1 {
+                page.objects.reverse();
+                *w.faults.entry("unsorted listing").or_default() += 1;
+            }
+            page
+        });
+        self.request("ListObjectsV2", 20).await?;
+        self.fault("listing truncated without a token", 60, Class::Transient)?;
+        Ok(seen)
+    }
+
+    async fn head(&self, key: &Key) -> Result<Option<Head>, Fault> {
+        self.request("HeadObject", 20).await?;
+        Ok(self.with(|w| {
+            w.shelf.objects.get(key).map(|o| Head {
+                meta: RemoteMeta { size: o.body.len() as u64, etag: o.etag.clone(), modified: None },
+                own: o.own.clone(),
+                sha256: o.sha256,
+                part_size: o.part_size,
+                mtime: o.mtime,
+                attributes: o.attributes,
+            })
+        }))
+    }
+
+    async fn stage<F: Source>(
+        &self,
+        key: &Key,
+        file: &Arc<F>,
+        spec: &Spec,
+    ) -> Result<(Staged, Digest), Fault> {
+        let parts = self.part_size(spec.size).is_some();
+        let id = match parts {
+            false => String::new(),
+            true => {
+                self.request("CreateMultipartUpload", 20).await?;
+                let id = self.with(|w| {
+                    w.shelf.serial += 1;
+                    let id = format!("upload {}", w.shelf.serial);
+                    let at = Stamp { sec: w.wall + w.now().as_secs() as i64, nsec: 0 };
+                    w.shelf.uploads.insert(id.clone(), (key.clone(), at));
+                    id
+                });
+                self.reply(20).await?;
+                id
+            }
+        };
+        let body = file.read_at(0, spec.size as usize).await?;
+        if (body.len() as u64) < spec.size {
+            self.with(|w| w.shelf.uploads.remove(&id));
+            return Err(Fault::new(Class::Changed, "read", "it is shorter now"));
+        }
+        let body = body.to_vec();
+        let (key, spec) = (key.clone(), spec.clone());
+        if !parts {
+            let digest = Digest { sha256: sha256(&body), part_size: None };
+            return Ok((Staged::Small { key, body, spec }, digest));
+        }
+        self.request("UploadPart", 20).await?;
+        let all: Vec<u8> = body.chunks(PART as usize).flat_map(sha256).collect();
+        let digest = Digest { sha256: sha256(&all), part_size: Some(PART) };
+        Ok((Staged::Parts { key, id, body, spec }, digest))
+    }
+
+    async fn commit(&self, staged: Staged, only: Only) -> Result<RemoteMeta, Fault> {
+        if self.with(|w| w.shelf.lies) {
+            let (key, body) = match &staged {
+                Staged::Small { key, body, .. } | Staged::Parts { key, body, .. } => (key, body),
+            };
+            let etag = self.with(|w| w.etag(body, false));
+            let _ = key;
+            return Ok(RemoteMeta { size: body.len() as u64, etag, modified: None });
+        }
+        let able = self.with(|w| w.shelf.can.conditional_put);
+        let remote = match staged {
+            Staged::Small { key, body, spec } => {
+                self.request("PutObject", 20).await?;
+                self.with(|w| {
+                    w.holds(&key, &only, able)?;
+                    Ok::<_, Fault>(w.shelve(&key, body, false, Some(&spec)))
+                })?
+            }
+            Staged::Parts { key, id, body, spec } => {
+                self.request("CompleteMultipartUpload", 20).await?;
+                self.fault("an error inside a 200", 25, Class::Transient)?;
+                self.with(|w| {
+                    if !w.shelf.uploads.contains_key(&id) {
+                        return Err(Fault::new(Class::Changed, "complete", "NoSuchUpload"));
+                    }
+                    w.holds(&key, &only, able)?;
+                    w.shelf.uploads.remove(&id);
+                    Ok(w.shelve(&key, body, true, Some(&spec)))
+                })?
+            }
+        };
+        self.reply(12).await?;
+        Ok(remote)
+    }
+
+    async fn discard(&self, staged: Staged) -> Result<(), Fault> {
+        if let Staged::Parts { id, .. } = staged {
+            self.request("AbortMultipartUpload", 20).await?;
+            self.with(|w| w.shelf.uploads.remove(&id));
+        }
+        Ok(())
+    }
+
+    async fn copy(
+        &self,
+        from: (&Key, &ETag),
+        to: &Key,
+        spec: &Spec,
+        only: Only,
+    ) -> Result<RemoteMeta, Fault> {
+        self.request("CopyObject", 20).await?;
+        let remote = self.with(|w| {
+            let source = w.shelf.objects.get(from.0).filter(|o| o.etag == *from.1).cloned();
+            let source = source.ok_or_else(|| Fault::new(Class::Changed, "copy", "412"))?;
+            let able = w.shelf.can.conditional_put;
+            w.holds(to, &only, able)?;
+            Ok::<_, Fault>(w.shelve(to, source.body, false, Some(spec)))
+        })?;
+        self.reply(12).await?;
+        Ok(remote)
+    }
+
+    async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {
+        self.request("DeleteObject", 12).await?;
+        self.with(|w| {
+            match w.shelf.objects.get(key) {
+                Some(o) if o.etag != *etag => return Err(Fault::new(Class::Changed, "delete", "412")),
+                Some(_) => w.unshelve(key),
+                None => {}
+            }
+            Ok(())
+        })?;
+        self.reply(12).await
+    }
+
+    async fn read(&self, key: &Key) -> Result<Option<(Bytes, RemoteMeta)>, Fault> {
+        self.request("GetObject", 20).await?;
+        Ok(self.with(|w| {
+            w.shelf.objects.get(key).map(|o| {
+                let meta = RemoteMeta { size: o.body.len() as u64, etag: o.etag.clone(), modified: None };
+                (Bytes::from(o.body.clone()), meta)
+            })
+        }))
+    }
+
+    async fn write(&self, key: &Key, body: Bytes, only: Only) -> Result<RemoteMeta, Fault> {
+        self.request("PutObject", 20).await?;
+        let remote = self.with(|w| {
+            let able = w.shelf.can.conditional_put;
+            w.holds(key, &only, able)?;
+            Ok::<_, Fault>(w.shelve(key, body.to_vec(), false, None))
+        })?;
+        self.reply(12).await?;
+        Ok(remote)
+    }
+
+    async fn probe(&self, _: &Key) -> Result<Capabilities, Fault> {
+        self.request("PutObject", 20).await?;
+        Ok(self.with(|w| w.shelf.can))
+    }
+
+    async fn uploads(&self, range: &KeyRange) -> Result<Vec<Upload>, Fault> {
+        self.request("ListMultipartUploads", 20).await?;
+        Ok(self.with(|w| {
+            let hit = w.shelf.uploads.iter().filter(|(_, (key, _))| range.contains(key));
+            hit.map(|(id, (key, at))| Upload { key: key.clone(), id: id.clone(), initiated: Some(*at) })
+                .collect()
+        }))
+    }
+
+    async fn abort(&self, upload: &Upload) -> Result<(), Fault> {
+        self.request("AbortMultipartUpload", 20).await?;
+        self.with(|w| w.shelf.uploads.remove(&upload.id));
+        Ok(())
+    }
+}
