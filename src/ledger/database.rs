@@ -176,7 +176,11 @@ impl Database {
         .await
     }
 
-    fn start(medium: Box<dyn Medium>, cache_bytes: usize, lock: Option<Lock>) -> Result<Opened, OpenError> {
+    pub(super) fn start(
+        medium: Box<dyn Medium>,
+        cache_bytes: usize,
+        lock: Option<Lock>,
+    ) -> Result<Opened, OpenError> {
         let failed = |e: redb::Error| match e {
             redb::Error::DatabaseAlreadyOpen => OpenError::Held(Held {
                 path: PathBuf::from(medium.name()),

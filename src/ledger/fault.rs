@@ -63,7 +63,99 @@ pub(super) fn needs_reopening(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Database, Ledger, medium::Medium};
     use super::*;
+    use crate::model::{Change, ETag, Key, Record};
+    use redb::{Builder, StorageBackend, backends::FileBackend};
+    use std::{
+        fs::File,
+        path::PathBuf,
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+    };
+
+    /// A file on a disk that is full now and then.
+    #[derive(Debug)]
+    struct Disk {
+        file: FileBackend,
+        full: Arc<AtomicBool>,
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.file.read(offset, out)
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.file.set_len(len)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.file.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            if self.full.load(Ordering::Relaxed) {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            self.file.write(offset, data)
+        }
+    }
+
+    struct Place(File, Arc<AtomicBool>);
+
+    impl Medium for Place {
+        fn open(&self, cache_bytes: usize) -> Result<redb::Database, Error> {
+            let file = FileBackend::new(self.0.try_clone().map_err(Error::Io)?)?;
+            let disk = Disk { file, full: Arc::clone(&self.1) };
+            Ok(Builder::new().set_cache_size(cache_bytes).create_with_backend(disk)?)
+        }
+
+        fn set_aside(&self, kind: &str) -> io::Result<Option<PathBuf>> {
+            panic!("a full disk is no reason to set it aside as {kind}")
+        }
+
+        fn name(&self) -> String {
+            "L".into()
+        }
+    }
+
+    #[tokio::test]
+    async fn c64_a_full_disk_writes_nothing_and_passes() {
+        let full = Arc::new(AtomicBool::new(false));
+        let file = tempfile::tempfile().expect("a file");
+        let place = Place(file, Arc::clone(&full));
+        let ledger = Database::start(Box::new(place), 1 << 20, None).expect("opened").ledger;
+        let record = |n: u64| Record {
+            print: None,
+            attributes: None,
+            size: n,
+            etag: ETag::new("1"),
+            digest: None,
+            seq: 0,
+        };
+        let proofs = |n| (0..1000).map(|i| Change::Proof(Key::raw(format!("{i}")), record(n))).collect();
+        ledger.commit(proofs(1)).await.expect("there is space");
+        full.store(true, Ordering::Relaxed);
+        for _ in 0..2 {
+            let fault = ledger.commit(proofs(2)).await.expect_err("there is none");
+            assert_eq!(fault.class, Class::Transient, "{fault}");
+            assert!(fault.to_string().contains("free some space"), "{fault}");
+            assert_eq!(ledger.now(), 1);
+        }
+        full.store(false, Ordering::Relaxed);
+        let found = ledger.get(&Key::raw("7")).await.expect("read").expect("there");
+        assert_eq!((found.size, ledger.now()), (1, 1));
+        assert_eq!(ledger.commit(proofs(3)).await, Ok(2));
+        let found = ledger.get(&Key::raw("7")).await.expect("read").expect("there");
+        assert_eq!((found.size, found.seq), (3, 2));
+    }
 
     #[test]
     fn a_full_disk_passes_and_a_damaged_file_does_not() {
