@@ -69,7 +69,8 @@ impl Lock {
             Err(Errno::WOULDBLOCK) => return Err(Held { holder: read(&mut file), path }.into()),
             Err(e) => return Err(failed(e.into())),
         }
-        sign(&mut file).map_err(failed)?;
+        // on a full disk it is a lock all the same
+        let _: io::Result<()> = sign(&mut file);
         Ok(Self { _file: file })
     }
 }
@@ -89,7 +90,7 @@ fn read(file: &mut File) -> String {
     // a holder that cannot be read is still a holder
     let _: io::Result<usize> = file.take(LONGEST).read_to_end(&mut text);
     let text: String = String::from_utf8_lossy(&text).chars().filter(|c| !c.is_control()).collect();
-    if text.is_empty() { "a process that has not signed yet".to_owned() } else { text }
+    if text.is_empty() { "a process that has not signed it".to_owned() } else { text }
 }
 
 #[cfg(test)]

@@ -141,6 +141,21 @@ async fn c64_another_database_is_set_aside() {
 }
 
 #[tokio::test]
+async fn c64_a_ledger_that_lost_a_row_is_set_aside() {
+    let dir = filled(3).await;
+    let path = dir.path().join(LEDGER_FILE);
+    let raw = redb::Database::open(&path).expect("opened");
+    let txn = raw.begin_write().expect("begun");
+    let records: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("records");
+    txn.open_table(records).expect("there").remove("00001").expect("removed");
+    txn.commit().expect("committed");
+    drop(raw);
+    let bytes = fs::read(&path).expect("read");
+    let cause = set_aside(dir.path(), &bytes, 1).await;
+    assert!(cause.contains("counters"), "{cause}");
+}
+
+#[tokio::test]
 async fn c64_a_directory_in_its_place_is_set_aside() {
     let dir = tempfile::tempdir().expect("a directory");
     fs::create_dir(dir.path().join(LEDGER_FILE)).expect("made");

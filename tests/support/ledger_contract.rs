@@ -176,6 +176,9 @@ async fn a_move_is_remembered_before_and_after<L: Ledger>(l: &L) {
     put(l, [Change::Moved(key("c"), tag("1")), Change::Moved(key("b"), tag("other"))]).await;
     let moved: Vec<bool> = rows(l).await.iter().map(|row| row.moved).collect();
     assert_eq!((moved, tally(l).await.pending), (vec![true, false, true], 1));
+    put(l, [Change::Condemn(key("a"), tag("other"))]).await;
+    assert!(!rows(l).await.last().expect("there").moved, "another content than the one that moved");
+    assert_eq!(tally(l).await.pending, 2);
     put(l, [Change::Proof(key("a"), record("1", Some(1))), Change::Condemn(key("a"), tag("1"))]).await;
     assert!(!rows(l).await.last().expect("there").moved, "a file that was there again did not move");
 }
@@ -257,7 +260,7 @@ pub(crate) enum Step {
 pub(crate) fn any_batches() -> impl Strategy<Value = Vec<Vec<Step>>> {
     let key = || prop::sample::select(&KEYS[..]).prop_map(Key::raw);
     let tag = || prop::sample::select(&["1", "2"][..]).prop_map(ETag::new);
-    let stamp = || (0..12 * DAY * 60).prop_map(|sec| Stamp { sec, nsec: 0 });
+    let stamp = || (0..12i64, 0..150i64).prop_map(|(day, sec)| Stamp { sec: day * DAY * 60 + sec, nsec: 0 });
     let proof = (key(), prop::sample::select(&["1", "2"][..]), prop::option::of(0..INODES))
         .prop_map(|(k, etag, inode)| Change::Proof(k, record(etag, inode)));
     let change = prop_oneof![
