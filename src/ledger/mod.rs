@@ -1,6 +1,25 @@
 //! L2, the proofs: what was last confirmed, behind the trait [`Ledger`].
 //!
 //! A cache of proofs, bound to one place and one root. Losing it costs reading, never data.
+//!
+//! [`Database`] is the real one: `database` opens and reads it, `batch` says what each change does, and the
+//! rooms below it hold a table or two each.
+
+mod batch;
+mod bytes;
+mod condemned;
+mod database;
+mod fault;
+mod inode;
+mod layout;
+mod lock;
+mod medium;
+mod meta;
+mod record;
+mod window;
+
+pub use database::{Database, LEDGER_FILE, Opened, Options, Reason};
+pub use lock::{Held, LOCK_FILE, Lock, OpenError};
 
 use crate::model::{
     Binding, Change, Condemned, ETag, Fault, Intent, Key, KeyRange, Record, Seq, Stamp, Tally,

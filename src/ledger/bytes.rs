@@ -1,0 +1,211 @@
+//! The bytes of a row: fixed widths, little-endian, a version in front and a checksum behind.
+//!
+//! The checksum is there because the store under it checks its pages only when it repairs: a flipped
+//! bit must be told, not believed. Decoding never panics and never reads past the end.
+
+use crc_fast::{CrcAlgorithm, checksum};
+use std::fmt;
+
+/// The version every row is written with.
+pub(super) const VERSION: u8 = 1;
+
+/// Bytes of the checksum.
+const SUM: usize = 4;
+
+/// Why a row cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Damage {
+    /// The checksum does not fit, or the row is too short to have one.
+    #[error("its checksum does not match")]
+    Sum,
+    /// Written by a version of this program that is not known.
+    #[error("its version {0} is not known")]
+    Version(u8),
+    /// A field runs past the end, bytes are left over, or a value is out of its range.
+    #[error("it is malformed")]
+    Form,
+}
+
+impl From<Damage> for redb::Error {
+    fn from(damage: Damage) -> Self {
+        Self::Corrupted(format!("a row cannot be read: {damage}"))
+    }
+}
+
+/// Builds a row.
+pub(super) struct Writer(Vec<u8>);
+
+impl Writer {
+    pub(super) fn new() -> Self {
+        Self(vec![VERSION])
+    }
+
+    pub(super) fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    pub(super) fn u8(self, value: u8) -> Self {
+        self.raw(&[value])
+    }
+
+    pub(super) fn u32(self, value: u32) -> Self {
+        self.raw(&value.to_le_bytes())
+    }
+
+    pub(super) fn u64(self, value: u64) -> Self {
+        self.raw(&value.to_le_bytes())
+    }
+
+    pub(super) fn i64(self, value: i64) -> Self {
+        self.raw(&value.to_le_bytes())
+    }
+
+    /// Length in front, so that fields may follow. Texts here are keys, tags and places: far below 4 GiB.
+    pub(super) fn text(self, text: &str) -> Self {
+        let length = u32::try_from(text.len()).expect("a text of a row is below 4 GiB");
+        self.u32(length).raw(text.as_bytes())
+    }
+
+    /// A flag byte, then the value if there is one.
+    pub(super) fn option<T>(self, value: Option<T>, write: impl FnOnce(Self, T) -> Self) -> Self {
+        match value {
+            Some(value) => write(self.u8(1), value),
+            None => self.u8(0),
+        }
+    }
+
+    /// The finished row.
+    pub(super) fn seal(self) -> Vec<u8> {
+        let sum = sum(&self.0);
+        self.raw(&sum).0
+    }
+}
+
+/// Reads a row.
+pub(super) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// Checks sum and version.
+    pub(super) fn open(row: &'a [u8]) -> Result<Self, Damage> {
+        let (body, tail) = row.split_last_chunk::<SUM>().ok_or(Damage::Sum)?;
+        if sum(body) != *tail {
+            return Err(Damage::Sum);
+        }
+        match body.split_first() {
+            Some((&VERSION, rest)) => Ok(Self(rest)),
+            Some((other, _)) => Err(Damage::Version(*other)),
+            None => Err(Damage::Sum),
+        }
+    }
+
+    fn take(&mut self, n: usize) -> Result<&'a [u8], Damage> {
+        let (head, rest) = self.0.split_at_checked(n).ok_or(Damage::Form)?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
+        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(Damage::Form)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, Damage> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, Damage> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, Damage> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn i64(&mut self) -> Result<i64, Damage> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    pub(super) fn flag(&mut self) -> Result<bool, Damage> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Damage::Form),
+        }
+    }
+
+    pub(super) fn text(&mut self) -> Result<&'a str, Damage> {
+        let length = usize::try_from(self.u32()?).map_err(|_| Damage::Form)?;
+        std::str::from_utf8(self.take(length)?).map_err(|_| Damage::Form)
+    }
+
+    pub(super) fn option<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, Damage>,
+    ) -> Result<Option<T>, Damage> {
+        if self.flag()? { read(self).map(Some) } else { Ok(None) }
+    }
+
+    /// Nothing may be left.
+    pub(super) fn end(self) -> Result<(), Damage> {
+        if self.0.is_empty() { Ok(()) } else { Err(Damage::Form) }
+    }
+}
+
+impl fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes left", self.0.len())
+    }
+}
+
+/// CRC-32 of the body.
+fn sum(body: &[u8]) -> [u8; SUM] {
+    let crc = checksum(CrcAlgorithm::Crc32IsoHdlc, body);
+    let [a, b, c, d, ..] = crc.to_le_bytes();
+    [a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_come_back_in_order_and_nothing_may_be_left() {
+        let row = Writer::new()
+            .u8(1)
+            .u32(2)
+            .i64(-3)
+            .text("é")
+            .option(Some(4), Writer::u64)
+            .option(None, Writer::u64)
+            .seal();
+        let mut r = Reader::open(&row).expect("sealed");
+        assert_eq!((r.flag(), r.u32(), r.i64(), r.text()), (Ok(true), Ok(2), Ok(-3), Ok("é")));
+        assert_eq!(Reader::open(&row).expect("sealed").end(), Err(Damage::Form));
+        assert_eq!((r.option(Reader::u64), r.option(Reader::u64)), (Ok(Some(4)), Ok(None)));
+        assert_eq!(r.u8(), Err(Damage::Form));
+        assert_eq!(r.end(), Ok(()));
+    }
+
+    #[test]
+    fn damage_is_told() {
+        let row = Writer::new().text("abc").seal();
+        for bit in 0..row.len() * 8 {
+            let mut flipped = row.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Reader::open(&flipped).err(), Some(Damage::Sum), "bit {bit}");
+        }
+        for cut in 0..row.len() {
+            assert_eq!(Reader::open(&row[..cut]).err(), Some(Damage::Sum), "cut at {cut}");
+        }
+        let mut newer = vec![VERSION + 1, 7];
+        newer.extend(sum(&newer));
+        assert_eq!(Reader::open(&newer).err(), Some(Damage::Version(VERSION + 1)));
+        let lying = Writer::new().u32(9).raw(b"abc").seal();
+        assert_eq!(Reader::open(&lying).expect("sealed").text(), Err(Damage::Form));
+        let broken = Writer::new().u32(1).raw(&[0xFF]).u8(2).seal();
+        let mut r = Reader::open(&broken).expect("sealed");
+        assert_eq!((r.text(), r.flag()), (Err(Damage::Form), Err(Damage::Form)));
+    }
+}

@@ -1,0 +1,118 @@
+//! What there is one of: schema, id, counters, binding, the hold.
+
+use super::bytes::{Damage, Reader, Writer};
+use super::record::{read_stamp, write_stamp};
+use crate::model::{Binding, Capabilities, MirrorId, RootId, Seq, Tally};
+use redb::{ReadableTable, Table, TableDefinition};
+
+/// Name → value.
+pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
+
+/// The layout of the tables. A ledger of another layout is set aside: what it proves can be proven anew.
+pub(super) const SCHEMA: u32 = 1;
+
+const NAME: &str = "ledger";
+const SUMS: &str = "sums";
+const BINDING: &str = "binding";
+const HELD: &str = "held";
+
+type Writable<'txn> = Table<'txn, &'static str, &'static [u8]>;
+type Found<T> = Result<Option<T>, redb::Error>;
+
+/// What changes with every commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    pub(super) seq: Seq,
+    /// The newest number given to a condemned row. Never back, so that no number means two rows.
+    pub(super) rows: u64,
+    pub(super) records: u64,
+    pub(super) condemned: u64,
+    pub(super) pending: u64,
+}
+
+impl Sums {
+    pub(super) fn tally(&self, last_row: u64) -> Tally {
+        Tally { records: self.records, condemned: self.condemned, pending: self.pending, last_row }
+    }
+}
+
+/// Layout and id. This row keeps its form whatever the layout becomes, so that a newer one is told as such.
+pub(super) fn name(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Found<(u32, u64)> {
+    get(table, NAME, |r| Ok((r.u32()?, r.u64()?)))
+}
+
+pub(super) fn put_name(table: &mut Writable<'_>, schema: u32, id: u64) -> Result<(), redb::Error> {
+    put(table, NAME, Writer::new().u32(schema).u64(id))
+}
+
+pub(super) fn sums(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Sums, redb::Error> {
+    let found = get(table, SUMS, |r| {
+        Ok(Sums { seq: r.u64()?, rows: r.u64()?, records: r.u64()?, condemned: r.u64()?, pending: r.u64()? })
+    })?;
+    found.ok_or_else(|| redb::Error::Corrupted("the ledger's counters are missing".into()))
+}
+
+pub(super) fn put_sums(table: &mut Writable<'_>, s: &Sums) -> Result<(), redb::Error> {
+    let row = Writer::new().u64(s.seq).u64(s.rows).u64(s.records).u64(s.condemned).u64(s.pending);
+    put(table, SUMS, row)
+}
+
+pub(super) fn held(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<bool, redb::Error> {
+    Ok(get(table, HELD, |r| r.flag())?.unwrap_or(false))
+}
+
+pub(super) fn put_held(table: &mut Writable<'_>, held: bool) -> Result<(), redb::Error> {
+    put(table, HELD, Writer::new().u8(held.into()))
+}
+
+pub(super) fn binding(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Found<Binding> {
+    get(table, BINDING, |r| {
+        Ok(Binding {
+            mirror: MirrorId(r.array()?),
+            place: r.text()?.to_owned(),
+            root: RootId { inode: r.u64()?, filesystem: r.option(|r| r.text().map(str::to_owned))? },
+            claimed: r.option(read_stamp)?,
+            capabilities: r.option(|r| {
+                Ok(Capabilities {
+                    conditional_put: r.flag()?,
+                    conditional_delete: r.flag()?,
+                    verifies_sha256: r.flag()?,
+                    etag_is_md5: r.flag()?,
+                })
+            })?,
+        })
+    })
+}
+
+pub(super) fn put_binding(table: &mut Writable<'_>, b: &Binding) -> Result<(), redb::Error> {
+    let row = Writer::new()
+        .raw(&b.mirror.0)
+        .text(&b.place)
+        .u64(b.root.inode)
+        .option(b.root.filesystem.as_deref(), Writer::text)
+        .option(b.claimed, write_stamp)
+        .option(b.capabilities, |w, c| {
+            w.u8(c.conditional_put.into())
+                .u8(c.conditional_delete.into())
+                .u8(c.verifies_sha256.into())
+                .u8(c.etag_is_md5.into())
+        });
+    put(table, BINDING, row)
+}
+
+fn get<T>(
+    table: &impl ReadableTable<&'static str, &'static [u8]>,
+    name: &str,
+    read: impl FnOnce(&mut Reader<'_>) -> Result<T, Damage>,
+) -> Found<T> {
+    let Some(row) = table.get(name)? else { return Ok(None) };
+    let mut reader = Reader::open(row.value())?;
+    let value = read(&mut reader)?;
+    reader.end()?;
+    Ok(Some(value))
+}
+
+fn put(table: &mut Writable<'_>, name: &str, row: Writer) -> Result<(), redb::Error> {
+    table.insert(name, row.seal().as_slice())?;
+    Ok(())
+}

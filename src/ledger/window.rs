@@ -1,0 +1,64 @@
+//! Deletes that cost budget, counted by the minute of wall time.
+//!
+//! A clock that jumped ahead and back leaves minutes that lie in the future. They count: a budget that
+//! is spent too early holds deletes, and an operator releases them; one that forgets deletes too much.
+
+use super::Window;
+use super::bytes::{Damage, Reader, Writer};
+use crate::model::Stamp;
+use redb::{ReadableTable, Table, TableDefinition};
+
+/// Minute since 1970 → deletes, and records before the first of them.
+pub(super) const WINDOW: TableDefinition<'static, i64, &[u8]> = TableDefinition::new("window");
+
+/// Minutes that are kept before the newest delete: 7 days, longer than any window that makes sense.
+const KEPT: i64 = 7 * 24 * 60;
+
+fn minute(at: Stamp) -> i64 {
+    at.sec.div_euclid(60)
+}
+
+/// One delete, with the number of records before it. Forgets minutes that are too old.
+pub(super) fn count(
+    table: &mut Table<'_, i64, &'static [u8]>,
+    at: Stamp,
+    records: u64,
+) -> Result<(), redb::Error> {
+    let minute = minute(at);
+    let before = table.get(minute)?.map(|row| decode(row.value())).transpose()?;
+    let row = Window {
+        deleted: before.map_or(0, |w| w.deleted).saturating_add(1),
+        records: before.map_or(records, |w| w.records),
+    };
+    table.insert(minute, encode(row).as_slice())?;
+    if before.is_none() {
+        table.retain_in(..minute.saturating_sub(KEPT), |_, _| false)?;
+    }
+    Ok(())
+}
+
+/// All that was deleted since; `present` records if nothing was.
+pub(super) fn since(
+    table: &impl ReadableTable<i64, &'static [u8]>,
+    since: Stamp,
+    present: u64,
+) -> Result<Window, redb::Error> {
+    let mut sum: Option<Window> = None;
+    for row in table.range(minute(since)..)? {
+        let row = decode(row?.1.value())?;
+        let so_far = sum.get_or_insert(Window { deleted: 0, records: row.records });
+        so_far.deleted = so_far.deleted.saturating_add(row.deleted);
+    }
+    Ok(sum.unwrap_or(Window { deleted: 0, records: present }))
+}
+
+fn encode(row: Window) -> Vec<u8> {
+    Writer::new().u64(row.deleted).u64(row.records).seal()
+}
+
+fn decode(bytes: &[u8]) -> Result<Window, Damage> {
+    let mut r = Reader::open(bytes)?;
+    let row = Window { deleted: r.u64()?, records: r.u64()? };
+    r.end()?;
+    Ok(row)
+}

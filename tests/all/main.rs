@@ -1,0 +1,5 @@
+//! Every test but the simulation, in one binary: each binary links the SDK.
+
+mod ledger;
+#[path = "../support/mod.rs"]
+mod support;

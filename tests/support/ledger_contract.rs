@@ -1,0 +1,470 @@
+//! What every [`Ledger`] has to do, real or fake: cases by hand, and random histories against maps.
+
+use proptest::prelude::*;
+use proptest::{
+    strategy::ValueTree,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+use s3mirrord::ledger::{Ledger, Window};
+use s3mirrord::model::{
+    Attributes, Binding, Capabilities, Change, Condemned, Digest, ETag, Fingerprint, Intent, Key, KeyRange,
+    MirrorId, Record, RootId, Seq, Stamp, Tally,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Runs all of it; `make` gives an empty ledger each time.
+pub(crate) async fn check<L: Ledger, F: AsyncFn() -> L>(make: F) {
+    an_empty_ledger_is_empty(&make().await).await;
+    the_counter_steps_with_every_commit(&make().await).await;
+    a_proof_drops_what_it_disproves(&make().await).await;
+    gone_drops_everything(&make().await).await;
+    condemning_again_renews_or_replaces(&make().await).await;
+    a_move_is_remembered_before_and_after(&make().await).await;
+    approval_ends_at_its_row(&make().await).await;
+    a_foreign_key_has_no_proof(&make().await).await;
+    inodes_follow_the_proofs(&make().await).await;
+    pages_keep_to_their_range(&make().await).await;
+    the_window_counts_what_costs(&make().await).await;
+    binding_and_hold_are_kept(&make().await).await;
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    for _ in 0..16 {
+        let batches = any_batches().new_tree(&mut runner).expect("a history").current();
+        let (ledger, mut model) = (make().await, Model::default());
+        for steps in batches {
+            model.follow(&ledger, &steps).await;
+            model.compare(&ledger).await;
+        }
+    }
+}
+
+/// A key.
+pub(crate) fn key(text: &str) -> Key {
+    Key::raw(text)
+}
+
+/// A tag.
+pub(crate) fn tag(text: &str) -> ETag {
+    ETag::new(text)
+}
+
+/// A proof with this tag, taken of this inode.
+pub(crate) fn record(etag: &str, inode: Option<u64>) -> Record {
+    Record {
+        print: inode.map(print),
+        attributes: inode.map(|_| Attributes { mode: 0o100_644, uid: 1, gid: 2 }),
+        size: 3,
+        etag: tag(etag),
+        digest: Some(Digest { sha256: [9; 32], part_size: inode }),
+        seq: 0,
+    }
+}
+
+fn print(inode: u64) -> Fingerprint {
+    let (mtime, ctime) = (Stamp { sec: -1, nsec: 999_999_999 }, Stamp { sec: 1 << 33, nsec: 1 });
+    Fingerprint { size: 3, mtime, ctime, inode }
+}
+
+fn intent(name: &str) -> Intent {
+    Intent { key: key(name), print: print(1), part_size: 8 << 20, at: Stamp { sec: 5, nsec: 6 } }
+}
+
+fn binding(n: u8) -> Binding {
+    Binding {
+        mirror: MirrorId([n; 16]),
+        place: format!("http://127.0.0.1/b/{n}/"),
+        root: RootId { inode: n.into(), filesystem: (n > 1).then(|| "uuid".into()) },
+        claimed: (n > 2).then_some(Stamp { sec: 7, nsec: 8 }),
+        capabilities: (n > 3).then(|| Capabilities { conditional_put: true, ..Capabilities::default() }),
+    }
+}
+
+fn deleted(name: &str, sec: i64, costs: bool) -> Change {
+    Change::Deleted { key: key(name), at: Stamp { sec, nsec: 0 }, costs }
+}
+
+async fn put<L: Ledger>(l: &L, changes: impl Into<Vec<Change>>) -> Seq {
+    l.commit(changes.into()).await.expect("committed")
+}
+
+async fn rows<L: Ledger>(l: &L) -> Vec<Condemned> {
+    l.condemned(0, usize::MAX).await.expect("read")
+}
+
+async fn tally<L: Ledger>(l: &L) -> Tally {
+    l.tally().await.expect("read")
+}
+
+async fn keys<L: Ledger>(l: &L, range: KeyRange, from: Option<&str>, most: usize) -> Vec<String> {
+    let page = l.page(&range, from.map(key), most).await.expect("read");
+    page.into_iter().map(|(key, _)| key.as_str().to_owned()).collect()
+}
+
+async fn an_empty_ledger_is_empty<L: Ledger>(l: &L) {
+    assert_eq!((l.now(), tally(l).await), (0, Tally::default()));
+    assert_eq!(l.binding().await, Ok(None));
+    assert_eq!(l.held().await, Ok(false));
+    assert_eq!(l.window(Stamp::default()).await, Ok(Window::default()));
+}
+
+async fn the_counter_steps_with_every_commit<L: Ledger>(l: &L) {
+    assert_eq!(put(l, []).await, 1);
+    let proofs = [Change::Proof(key("a"), record("1", None)), Change::Proof(key("b"), record("1", None))];
+    assert_eq!((put(l, proofs).await, l.now()), (2, 2));
+    put(l, [Change::Proof(key("b"), Record { seq: 77, ..record("2", Some(1)) })]).await;
+    let seq = async |name| l.get(&key(name)).await.expect("read").expect("there").seq;
+    assert_eq!((seq("a").await, seq("b").await), (2, 3));
+    assert_eq!(l.get(&key("b")).await, Ok(Some(Record { seq: 3, ..record("2", Some(1)) })));
+}
+
+async fn a_proof_drops_what_it_disproves<L: Ledger>(l: &L) {
+    put(l, [Change::Foreign(key("a"), tag("f"))]).await;
+    put(l, [Change::Condemn(key("a"), tag("1")), Change::Intend(intent("a")), Change::Intend(intent("b"))])
+        .await;
+    assert_eq!(l.foreign(&key("a")).await, Ok(Some(tag("f"))));
+    put(l, [Change::Proof(key("a"), record("1", Some(1)))]).await;
+    assert_eq!((rows(l).await, l.foreign(&key("a")).await), (vec![], Ok(None)));
+    assert_eq!(l.intents().await, Ok(vec![intent("b")]));
+    put(l, [Change::Settled(key("b"))]).await;
+    assert_eq!(l.intents().await, Ok(vec![]));
+    assert_eq!(tally(l).await, Tally { records: 1, ..Tally::default() });
+}
+
+async fn gone_drops_everything<L: Ledger>(l: &L) {
+    for gone in [Change::Gone(key("a")), deleted("a", 60, true), deleted("a", 60, false)] {
+        put(l, [Change::Proof(key("a"), record("1", Some(1)))]).await;
+        put(l, [Change::Condemn(key("a"), tag("1")), Change::Intend(intent("a"))]).await;
+        put(l, [gone]).await;
+        assert_eq!((l.get(&key("a")).await, l.foreign(&key("a")).await), (Ok(None), Ok(None)));
+        assert_eq!((rows(l).await, l.intents().await), (vec![], Ok(vec![])));
+        assert_eq!((l.by_inode(1).await, tally(l).await), (Ok(vec![]), Tally::default()));
+        put(l, [Change::Foreign(key("a"), tag("f"))]).await;
+        put(l, [Change::Gone(key("a")), Change::Gone(key("never there"))]).await;
+        assert_eq!(l.foreign(&key("a")).await, Ok(None));
+    }
+}
+
+async fn condemning_again_renews_or_replaces<L: Ledger>(l: &L) {
+    put(l, [Change::Condemn(key("a"), tag("1")), Change::Condemn(key("b"), tag("1"))]).await;
+    let before = rows(l).await;
+    assert!(before[0].row > 0 && before[0].row < before[1].row && before[0].seen == 1);
+    assert_eq!((before[0].approved, before[0].moved, &before[0].key), (false, false, &key("a")));
+    put(l, [Change::Approve(before[0].row), Change::Moved(key("a"), tag("1"))]).await;
+    put(l, [Change::Condemn(key("a"), tag("1"))]).await;
+    let renewed = Condemned { seen: 3, approved: true, moved: true, ..before[0].clone() };
+    assert_eq!(rows(l).await, [renewed, before[1].clone()]);
+    put(l, [Change::Condemn(key("a"), tag("2"))]).await;
+    let after = rows(l).await;
+    assert_eq!(after[0], before[1]);
+    let replaced =
+        Condemned { key: key("a"), etag: tag("2"), seen: 4, row: after[1].row, ..before[1].clone() };
+    assert_eq!(after[1], replaced);
+    assert!(after[1].row > before[1].row);
+    assert_eq!(tally(l).await, Tally { records: 0, condemned: 2, pending: 2, last_row: after[1].row });
+    put(l, [Change::Acquit(key("a")), Change::Acquit(key("b"))]).await;
+    assert_eq!(tally(l).await, Tally::default());
+    put(l, [Change::Condemn(key("c"), tag("1"))]).await;
+    assert!(rows(l).await[0].row > after[1].row, "a number is never given again");
+}
+
+async fn a_move_is_remembered_before_and_after<L: Ledger>(l: &L) {
+    let proofs = ["a", "b", "c"].map(|k| Change::Proof(key(k), record("1", Some(1))));
+    put(l, proofs).await;
+    put(l, [Change::Moved(key("a"), tag("1")), Change::Moved(key("b"), tag("other"))]).await;
+    assert_eq!(l.get(&key("a")).await.expect("read").expect("there").seq, 1, "the proof is no newer for it");
+    put(l, ["a", "b", "c"].map(|k| Change::Condemn(key(k), tag("1")))).await;
+    put(l, [Change::Moved(key("c"), tag("1")), Change::Moved(key("b"), tag("other"))]).await;
+    let moved: Vec<bool> = rows(l).await.iter().map(|row| row.moved).collect();
+    assert_eq!((moved, tally(l).await.pending), (vec![true, false, true], 1));
+    put(l, [Change::Condemn(key("a"), tag("other"))]).await;
+    assert!(!rows(l).await.last().expect("there").moved, "another content than the one that moved");
+    assert_eq!(tally(l).await.pending, 2);
+    put(l, [Change::Proof(key("a"), record("1", Some(1))), Change::Condemn(key("a"), tag("1"))]).await;
+    assert!(!rows(l).await.last().expect("there").moved, "a file that was there again did not move");
+}
+
+async fn approval_ends_at_its_row<L: Ledger>(l: &L) {
+    put(l, ["a", "b", "c"].map(|k| Change::Condemn(key(k), tag("1")))).await;
+    let second = rows(l).await[1].row;
+    put(l, [Change::Approve(second), Change::Approve(second), Change::Condemn(key("d"), tag("1"))]).await;
+    let approved: Vec<bool> = rows(l).await.iter().map(|row| row.approved).collect();
+    assert_eq!((approved, tally(l).await.pending), (vec![true, true, false, false], 2));
+    assert_eq!(l.condemned(second, 1).await.expect("read")[0].key, key("c"));
+    assert_eq!(l.condemned(second, 0).await, Ok(vec![]));
+}
+
+async fn a_foreign_key_has_no_proof<L: Ledger>(l: &L) {
+    put(l, [Change::Proof(key("a"), record("1", Some(1))), Change::Condemn(key("a"), tag("1"))]).await;
+    put(l, [Change::Foreign(key("a"), tag("2"))]).await;
+    assert_eq!((l.get(&key("a")).await, l.foreign(&key("a")).await), (Ok(None), Ok(Some(tag("2")))));
+    assert_eq!((tally(l).await, l.by_inode(1).await), (Tally::default(), Ok(vec![])));
+}
+
+async fn inodes_follow_the_proofs<L: Ledger>(l: &L) {
+    put(l, [Change::Proof(key("b"), record("1", Some(1))), Change::Proof(key("a"), record("1", Some(1)))])
+        .await;
+    assert_eq!(l.by_inode(1).await, Ok(vec![key("a"), key("b")]));
+    put(l, [Change::Proof(key("b"), record("1", Some(2))), Change::Proof(key("a"), record("1", None))]).await;
+    assert_eq!((l.by_inode(1).await, l.by_inode(2).await), (Ok(vec![]), Ok(vec![key("b")])));
+}
+
+async fn pages_keep_to_their_range<L: Ledger>(l: &L) {
+    let all = ["a", "a-", "a/", "a/b", "a/c", "a/\u{10FFFF}", "a0", "b"];
+    put(l, all.map(|k| Change::Proof(key(k), record("1", None)))).await;
+    let under = |p| KeyRange::Under(key(p));
+    assert_eq!(keys(l, under(""), None, 99).await, all);
+    assert_eq!(keys(l, under("a/"), None, 99).await, all[2..6]);
+    assert_eq!(keys(l, under("a/"), Some("a/c"), 99).await, all[4..6]);
+    assert_eq!(keys(l, under("a/"), Some("a/bb"), 1).await, ["a/c"]);
+    assert_eq!(keys(l, under("a/"), Some("a"), 2).await, all[2..4]);
+    assert!(keys(l, under("a/"), Some("a0"), 99).await.is_empty());
+    assert!(keys(l, under("a/"), None, 0).await.is_empty() && keys(l, under("c"), None, 9).await.is_empty());
+    assert_eq!(keys(l, KeyRange::One(key("a")), None, 99).await, ["a"]);
+    assert!(keys(l, KeyRange::One(key("a")), Some("a-"), 99).await.is_empty());
+    assert!(keys(l, KeyRange::One(key("aa")), None, 99).await.is_empty());
+}
+
+async fn the_window_counts_what_costs<L: Ledger>(l: &L) {
+    put(l, ["a", "b", "c", "d", "e"].map(|k| Change::Proof(key(k), record("1", None)))).await;
+    let since = async |sec| l.window(Stamp { sec, nsec: 0 }).await.expect("read");
+    assert_eq!(since(0).await, Window { deleted: 0, records: 5 });
+    put(l, [deleted("a", 6000, false), deleted("b", 6030, true)]).await;
+    put(l, [deleted("c", 6059, true), deleted("d", 6060, true)]).await;
+    assert_eq!(since(6000).await, Window { deleted: 3, records: 4 });
+    assert_eq!(since(6059).await, Window { deleted: 3, records: 4 }, "by the minute");
+    assert_eq!(since(6060).await, Window { deleted: 1, records: 2 }, "the clock jumped back");
+    assert_eq!(since(6120).await, Window { deleted: 0, records: 1 });
+}
+
+async fn binding_and_hold_are_kept<L: Ledger>(l: &L) {
+    for n in 1..5 {
+        put(l, [Change::Bind(binding(n)), Change::Hold(n % 2 == 1)]).await;
+        assert_eq!((l.binding().await, l.held().await), (Ok(Some(binding(n))), Ok(n % 2 == 1)));
+    }
+}
+
+const KEYS: [&str; 9] = ["", "a", "a-", "a/", "a/b", "a/b/c", "a0", "é\n", "\u{201B}FF"];
+const INODES: u64 = 3;
+const DAY: i64 = 24 * 60;
+
+/// One change of a random history.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// As it is.
+    Do(Change),
+    /// Approves up to one of the rows there were before the batch.
+    Approve(prop::sample::Index),
+}
+
+/// A random history over few keys, so that they meet.
+pub(crate) fn any_batches() -> impl Strategy<Value = Vec<Vec<Step>>> {
+    let key = || prop::sample::select(&KEYS[..]).prop_map(Key::raw);
+    let tag = || prop::sample::select(&["1", "2"][..]).prop_map(ETag::new);
+    let stamp = || (0..12i64, 0..150i64).prop_map(|(day, sec)| Stamp { sec: day * DAY * 60 + sec, nsec: 0 });
+    let proof = (key(), prop::sample::select(&["1", "2"][..]), prop::option::of(0..INODES))
+        .prop_map(|(k, etag, inode)| Change::Proof(k, record(etag, inode)));
+    let change = prop_oneof![
+        6 => proof,
+        2 => key().prop_map(Change::Gone),
+        2 => (key(), stamp(), any::<bool>()).prop_map(|(key, at, costs)| Change::Deleted { key, at, costs }),
+        6 => (key(), tag()).prop_map(|(k, t)| Change::Condemn(k, t)),
+        2 => key().prop_map(Change::Acquit),
+        3 => (key(), tag()).prop_map(|(k, t)| Change::Moved(k, t)),
+        1 => key().prop_map(|k| Change::Intend(intent(k.as_str()))),
+        1 => key().prop_map(Change::Settled),
+        1 => (key(), tag()).prop_map(|(k, t)| Change::Foreign(k, t)),
+        1 => (1..5u8).prop_map(|n| Change::Bind(binding(n))),
+        1 => any::<bool>().prop_map(Change::Hold),
+    ];
+    let step = prop_oneof![
+        12 => change.prop_map(Step::Do),
+        1 => any::<prop::sample::Index>().prop_map(Step::Approve),
+    ];
+    prop::collection::vec(prop::collection::vec(step, 0..8), 1..16)
+}
+
+/// What a ledger should hold, in plain maps, with nothing counted ahead.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    seq: Seq,
+    numbered: u64,
+    records: BTreeMap<Key, (Record, bool)>,
+    condemned: BTreeMap<u64, Condemned>,
+    foreign: BTreeMap<Key, ETag>,
+    intents: BTreeMap<Key, Intent>,
+    deletes: Vec<(i64, u64)>,
+    binding: Option<Binding>,
+    held: bool,
+    /// Our row number → the ledger's: how it numbers is its own affair, as long as it goes up.
+    names: BTreeMap<u64, u64>,
+}
+
+impl Model {
+    /// Applies one batch here and there.
+    pub(crate) async fn follow<L: Ledger>(&mut self, ledger: &L, steps: &[Step]) {
+        let ours: Vec<u64> = self.condemned.keys().copied().collect();
+        let (mut here, mut there) = (Vec::new(), Vec::new());
+        for step in steps {
+            match step {
+                Step::Do(change) => {
+                    here.push(change.clone());
+                    there.push(change.clone());
+                }
+                Step::Approve(_) if ours.is_empty() => {}
+                Step::Approve(index) => {
+                    let row = *index.get(&ours);
+                    here.push(Change::Approve(row));
+                    there.push(Change::Approve(self.names[&row]));
+                }
+            }
+        }
+        self.seq += 1;
+        here.into_iter().for_each(|change| self.apply(change));
+        assert_eq!(put(ledger, there).await, self.seq);
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Proof(key, record) => {
+                self.gone(&key);
+                self.records.insert(key, (Record { seq: self.seq, ..record }, false));
+            }
+            Change::Gone(key) => self.gone(&key),
+            Change::Deleted { key, at, costs } => {
+                if costs {
+                    self.deletes.push((at.sec.div_euclid(60), self.records.len() as u64));
+                }
+                self.gone(&key);
+            }
+            Change::Condemn(key, etag) => {
+                if let Some(row) = self.condemned.values_mut().find(|r| r.key == key && r.etag == etag) {
+                    row.seen = self.seq;
+                    return;
+                }
+                self.condemned.retain(|_, row| row.key != key);
+                self.numbered += 1;
+                let (row, seen) = (self.numbered, self.seq);
+                let moved = self.records.get(&key).is_some_and(|(r, moved)| *moved && r.etag == etag);
+                self.condemned.insert(row, Condemned { row, key, etag, seen, approved: false, moved });
+            }
+            Change::Acquit(key) => self.condemned.retain(|_, row| row.key != key),
+            Change::Moved(key, etag) => {
+                if let Some((record, moved)) = self.records.get_mut(&key) {
+                    *moved |= record.etag == etag;
+                }
+                for row in self.condemned.values_mut().filter(|row| row.key == key) {
+                    row.moved |= row.etag == etag;
+                }
+            }
+            Change::Approve(last) => {
+                self.condemned.range_mut(..=last).for_each(|(_, row)| row.approved = true)
+            }
+            Change::Intend(intent) => drop(self.intents.insert(intent.key.clone(), intent)),
+            Change::Settled(key) => drop(self.intents.remove(&key)),
+            Change::Foreign(key, etag) => {
+                self.records.remove(&key);
+                self.condemned.retain(|_, row| row.key != key);
+                self.foreign.insert(key, etag);
+            }
+            Change::Bind(binding) => self.binding = Some(binding),
+            Change::Hold(held) => self.held = held,
+        }
+    }
+
+    fn gone(&mut self, key: &Key) {
+        self.records.remove(key);
+        self.condemned.retain(|_, row| row.key != *key);
+        self.foreign.remove(key);
+        self.intents.remove(key);
+    }
+
+    /// Asks the ledger everything, and compares.
+    pub(crate) async fn compare<L: Ledger>(&mut self, ledger: &L) {
+        assert_eq!(ledger.now(), self.seq);
+        for key in KEYS.map(Key::raw) {
+            let want = self.records.get(&key).map(|(record, _)| record.clone());
+            assert_eq!(ledger.get(&key).await, Ok(want), "{key}");
+            assert_eq!(ledger.foreign(&key).await, Ok(self.foreign.get(&key).cloned()), "{key}");
+            for range in [KeyRange::One(key.clone()), KeyRange::Under(key.clone())] {
+                self.compare_pages(ledger, &range).await;
+            }
+        }
+        for inode in 0..INODES {
+            let of = |record: &Record| record.print.map(|print| print.inode) == Some(inode);
+            let want = self.records.iter().filter(|(_, (r, _))| of(r)).map(|(key, _)| key.clone());
+            let got = ledger.by_inode(inode).await.expect("read");
+            assert_eq!(got.into_iter().collect::<BTreeSet<_>>(), want.collect(), "inode {inode}");
+        }
+        let mut intents = ledger.intents().await.expect("read");
+        intents.sort_by(|a, b| a.key.cmp(&b.key));
+        assert_eq!(intents, self.intents.values().cloned().collect::<Vec<_>>());
+        assert_eq!(ledger.binding().await.as_ref(), Ok(&self.binding));
+        assert_eq!(ledger.held().await, Ok(self.held));
+        self.compare_condemned(ledger).await;
+        self.compare_windows(ledger).await;
+    }
+
+    async fn compare_pages<L: Ledger>(&self, ledger: &L, range: &KeyRange) {
+        for from in [None, Some("a"), Some("a.x"), Some("a/b")] {
+            let from = from.map(Key::raw);
+            let inside = self.records.iter().filter(|(key, _)| range.contains(key));
+            let want: Vec<_> = inside
+                .filter(|(key, _)| from.as_ref().is_none_or(|from| *key >= from))
+                .map(|(key, (record, _))| (key.clone(), record.clone()))
+                .collect();
+            for most in [1, 2, usize::MAX] {
+                let got = ledger.page(range, from.clone(), most).await.expect("read");
+                assert_eq!(got, want[..want.len().min(most)], "{range:?} from {from:?}");
+            }
+        }
+    }
+
+    async fn compare_condemned<L: Ledger>(&mut self, ledger: &L) {
+        let rows = rows(ledger).await;
+        let mut highest = self.names.values().max().copied().unwrap_or(0);
+        let mut want = Vec::new();
+        for (ours, theirs) in self.condemned.values().zip(&rows) {
+            let name = *self.names.entry(ours.row).or_insert_with(|| {
+                assert!(theirs.row > highest, "row numbers go up: {theirs:?} after {highest}");
+                highest = theirs.row;
+                theirs.row
+            });
+            want.push(Condemned { row: name, ..ours.clone() });
+        }
+        assert_eq!((&rows, rows.len()), (&want, self.condemned.len()));
+        let mut paged = Vec::new();
+        loop {
+            let after = paged.last().map_or(0, |row: &Condemned| row.row);
+            let page = ledger.condemned(after, 2).await.expect("read");
+            if page.is_empty() {
+                break;
+            }
+            paged.extend(page);
+        }
+        assert_eq!(paged, rows);
+        let recounted = Tally {
+            records: self.records.len() as u64,
+            condemned: rows.len() as u64,
+            pending: rows.iter().filter(|row| !row.approved && !row.moved).count() as u64,
+            last_row: rows.last().map_or(0, |row| row.row),
+        };
+        assert_eq!(tally(ledger).await, recounted);
+    }
+
+    /// Only of the last 7 days before the newest delete: older minutes may be forgotten.
+    async fn compare_windows<L: Ledger>(&self, ledger: &L) {
+        let newest = self.deletes.iter().map(|(minute, _)| *minute).max().unwrap_or(0);
+        for back in [-1, 0, 1, 60, DAY, 7 * DAY] {
+            let since = newest - back;
+            let inside = || self.deletes.iter().filter(|(minute, _)| *minute >= since);
+            let earliest = inside().map(|(minute, _)| *minute).min();
+            let first = inside().find(|(minute, _)| Some(*minute) == earliest);
+            let want = Window {
+                deleted: inside().count() as u64,
+                records: first.map_or(self.records.len() as u64, |(_, records)| *records),
+            };
+            let stamp = Stamp { sec: since * 60 + 59, nsec: 0 };
+            assert_eq!(ledger.window(stamp).await, Ok(want), "since minute {since} of {:?}", self.deletes);
+        }
+    }
+}
