@@ -1,1 +1,4 @@
 //! L1, deciding: pure.
+
+mod filter;
+pub use filter::Filter;
