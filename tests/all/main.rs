@@ -1,0 +1,4 @@
+//! Everything but the simulation, in one binary.
+
+mod config;
+mod units;
