@@ -185,7 +185,7 @@ sse = \"AES256\"
 
 #[test]
 fn what_is_not_toml_hides_nothing_else_and_invents_nothing() {
-    let told = parse("[[mirror]]\nname = www\nroot = \"rel\"\nbucket =\n").expect_err("wrong");
+    let told = parse("[[mirror]]\nname = www\nroot = \"rel\"\n= \"backups\"\n").expect_err("wrong");
     let lines: Vec<_> = told.list.iter().map(|p| p.line).collect();
     assert_eq!(lines, [Some(2), Some(3), Some(4)], "{told}");
     assert!(!told.to_string().contains("has no"), "{told}");
