@@ -1,6 +1,6 @@
 //! Spans of time as people write them: `10s`, `1h`, `1h 30m`.
 
-use super::problem::Complaint;
+use super::problem::{Complaint, Shown};
 use std::{ops::RangeInclusive, time::Duration};
 
 /// Reads a span of time and holds it to `range`.
@@ -13,7 +13,7 @@ pub(super) fn parse(key: &str, text: &str, range: &RangeInclusive<Duration>) -> 
         bare if number => format!("give it a unit: {key} = \"{bare}s\""),
         _ => format!("write a number with a unit: {key} = \"10s\", \"1h\" or \"1h 30m\""),
     };
-    let unreadable = || Complaint::new(format!("`{key} = {text:?}` is not a span of time"), remedy);
+    let unreadable = || Complaint::new(format!("`{key} = {}` is not a span of time", Shown(text)), remedy);
     if number || month {
         return Err(unreadable());
     }
@@ -24,7 +24,7 @@ pub(super) fn parse(key: &str, text: &str, range: &RangeInclusive<Duration>) -> 
     let (least, most) =
         (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
     Err(Complaint::new(
-        format!("`{key} = {text:?}` is out of range"),
+        format!("`{key} = {}` is out of range", Shown(text)),
         format!("write a span from {least} to {most}"),
     ))
 }

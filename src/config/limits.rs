@@ -2,7 +2,7 @@
 
 use super::{
     duration,
-    problem::Complaint,
+    problem::{Complaint, Shown},
     raw::{Reader, Table},
     schema::{DEBOUNCE, MAX_DELETE},
 };
@@ -14,7 +14,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What becomes of an object whose file is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum DeletePolicy {
     /// It is deleted, once that is proven.
     Mirror,
@@ -84,7 +84,7 @@ fn delete(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<DeletePolicy> {
         "mirror" => return Some(DeletePolicy::Mirror),
         "keep" => return Some(DeletePolicy::Keep),
         "trash" => Complaint::new("`delete = \"trash\"` is not yet built", remedy),
-        other => Complaint::new(format!("`delete = {other:?}` is not a policy"), remedy),
+        other => Complaint::new(format!("`delete = {}` is not a policy", Shown(other)), remedy),
     };
     reader.complain(given.at, complaint);
     None

@@ -2,7 +2,7 @@
 
 use super::{
     limits::{DeletePolicy, Limits, MaxDelete},
-    problem::Complaint,
+    problem::{Complaint, Shown},
     raw::{Given, Reader, Table},
     s3::{Layer, S3, absolute, store},
     schema::S3 as S3_SHAPE,
@@ -153,7 +153,7 @@ fn exclude(table: &Table<'_>, reader: &mut Reader<'_>) -> Vec<String> {
     let given = table.texts("exclude", reader).unwrap_or_default();
     let patterns: Vec<String> = given.iter().map(|pattern| pattern.value.to_owned()).collect();
     for (at, why) in Filter::new(&patterns).err().unwrap_or_default() {
-        let message = format!("the pattern {:?} cannot work: {why}", patterns[at]);
+        let message = format!("the pattern {} cannot work: {why}", Shown(&patterns[at]));
         let remedy = "write it as in a .gitignore file, with `\\` before what is meant as it stands";
         reader.complain(given[at].at, Complaint::new(message, remedy));
     }
@@ -166,7 +166,7 @@ fn name(text: &str) -> Result<String, Complaint> {
         return Ok(text.to_owned());
     }
     Err(Complaint::new(
-        format!("`name = {text:?}` cannot name a directory of state"),
+        format!("`name = {}` cannot name a directory of state", Shown(text)),
         "write 1 to 64 of A-Z a-z 0-9 _ - . and begin with none of the dots",
     ))
 }
@@ -177,7 +177,7 @@ pub(super) fn root(text: &str) -> Result<PathBuf, Complaint> {
     if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
         return Ok(path);
     }
-    let message = format!("`root = {text:?}` is a link");
+    let message = format!("`root = {}` is a link", Shown(text));
     Err(match fs::canonicalize(&path).or_else(|_| fs::read_link(&path)) {
         Ok(target) => Complaint::new(message, format!("write where it leads: root = {target:?}")),
         Err(_) => Complaint::new(message, "write where it leads"),
@@ -189,8 +189,8 @@ pub(super) fn bucket(text: &str) -> Result<String, Complaint> {
         text.strip_prefix("s3://").map(|rest| rest.split_once('/').unwrap_or((rest, "")))
     {
         return Err(Complaint::new(
-            format!("`bucket = {text:?}` is a URL"),
-            format!("write bucket = {bucket:?} and prefix = {prefix:?}"),
+            format!("`bucket = {}` is a URL", Shown(text)),
+            format!("write bucket = {} and prefix = {}", Shown(bucket), Shown(prefix)),
         ));
     }
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
@@ -202,14 +202,15 @@ pub(super) fn bucket(text: &str) -> Result<String, Complaint> {
         return Ok(text.to_owned());
     }
     Err(Complaint::new(
-        format!("`bucket = {text:?}` is not a bucket's name"),
+        format!("`bucket = {}` is not a bucket's name", Shown(text)),
         "write 3 to 63 of a-z 0-9 - . with a letter or digit at both ends",
     ))
 }
 
 pub(super) fn prefix(text: &str) -> Result<String, Complaint> {
-    let wrong =
-        |what: &str, remedy: String| Err(Complaint::new(format!("`prefix = {text:?}` {what}"), remedy));
+    let wrong = |what: &str, remedy: String| {
+        Err(Complaint::new(format!("`prefix = {}` {what}", Shown(text)), remedy))
+    };
     let plain: Vec<_> =
         text.split('/').filter(|part| !matches!(*part, "" | "." | ".." | ".s3mirrord")).collect();
     let meant = plain.join("/") + if plain.is_empty() { "" } else { "/" };
@@ -217,11 +218,14 @@ pub(super) fn prefix(text: &str) -> Result<String, Complaint> {
         return wrong("holds a control character", "take it out".to_owned());
     }
     if text.starts_with('/') {
-        return wrong("begins with `/`", format!("keys do not: prefix = {meant:?}"));
+        return wrong("begins with `/`", format!("keys do not: prefix = {}", Shown(&meant)));
     }
     let body = text.strip_suffix('/').unwrap_or(text);
     if !body.is_empty() && body.split('/').any(|part| matches!(part, "" | "." | ".." | ".s3mirrord")) {
-        return wrong("has an empty, `.`, `..` or `.s3mirrord` part", format!("write prefix = {meant:?}"));
+        return wrong(
+            "has an empty, `.`, `..` or `.s3mirrord` part",
+            format!("write prefix = {}", Shown(&meant)),
+        );
     }
     // Room for the names of files, and for our own record beside them.
     let most = MAX_KEY_BYTES - 64;

@@ -48,6 +48,23 @@ impl Complaint {
     }
 }
 
+/// A value as a message may quote it. A missing quote can make half of the file one value, keys and all: so
+/// nothing is shown of one that holds a line break, and of a long one the beginning.
+pub(super) struct Shown<'v>(pub(super) &'v str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 80;
+        if self.0.contains(['\n', '\r']) {
+            return f.write_str("…");
+        }
+        match self.0.char_indices().nth(MOST) {
+            Some((end, _)) => write!(f, "{:?}…", &self.0[..end]),
+            None => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
 /// Line and column, from 1, of a byte.
 fn position(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
@@ -99,6 +116,13 @@ mod tests {
         for (at, want) in [(0, (1, 1)), (2, (1, 3)), (3, (2, 1)), (6, (2, 3)), (99, (2, 4))] {
             assert_eq!(position("ab\nxéz", at), want, "{at}");
         }
+    }
+
+    #[test]
+    fn values_are_shown_in_part() {
+        assert_eq!(Shown("a\"\t").to_string(), "\"a\\\"\\t\"");
+        assert_eq!(Shown("a\nkey = 1").to_string(), "…");
+        assert_eq!(Shown(&"é".repeat(81)).to_string(), format!("{:?}…", "é".repeat(80)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How the store is reached: `[s3]`, and `[mirror.s3]` over it.
 
 use super::{
-    problem::Complaint,
+    problem::{Complaint, Shown},
     raw::{Reader, Table},
 };
 use std::{
@@ -201,9 +201,9 @@ fn word(table: &Table<'_>, key: &str, reader: &mut Reader<'_>) -> Option<String>
 pub(super) fn absolute(key: &str, text: &str) -> Result<PathBuf, Complaint> {
     let path = Path::new(text);
     let wrong =
-        |what: &str, remedy: String| Err(Complaint::new(format!("`{key} = {text:?}` {what}"), remedy));
-    if text.contains('\0') {
-        return wrong("holds a NUL", "take it out".to_owned());
+        |what: &str, remedy: String| Err(Complaint::new(format!("`{key} = {}` {what}", Shown(text)), remedy));
+    if text.contains(char::is_control) {
+        return wrong("holds a control character", "take it out".to_owned());
     }
     if !path.is_absolute() {
         return wrong("is relative", format!("write it from the top: {key} = \"/…\""));
@@ -219,9 +219,9 @@ fn credentials(text: &str) -> Result<PathBuf, Complaint> {
     if text.starts_with('/') {
         return absolute("credentials_file", text);
     }
-    if text.is_empty() || text == "." || text == ".." || text.contains(['/', '\0']) {
+    if text.is_empty() || text == "." || text == ".." || text.contains(|c: char| c == '/' || c.is_control()) {
         return Err(Complaint::new(
-            format!("`credentials_file = {text:?}` is neither an absolute path nor one name"),
+            format!("`credentials_file = {}` is neither an absolute path nor one name", Shown(text)),
             "write \"/…\", or the name that LoadCredential= gives it",
         ));
     }

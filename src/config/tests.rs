@@ -1,6 +1,7 @@
 //! The contract of the file: what is taken, what is refused, where, and with which remedy.
 
 use super::*;
+use proptest::prelude::*;
 use std::{fs, time::Duration};
 
 fn around() -> Surroundings {
@@ -298,4 +299,22 @@ fn credentials_that_systemd_hands_over_are_found_by_name() {
     assert_eq!(config.warnings, Vec::<String>::new());
     let config = Config::parse(&text, path, &around()).expect("valid");
     assert!(config.warnings[0].contains("LoadCredential="), "{:?}", config.warnings);
+}
+
+proptest! {
+    /// However a file is damaged, it is taken or told what is wrong with it, at places that are in it.
+    #[test]
+    fn no_damage_goes_without_a_word(
+        at in 0..WHOLE.len(),
+        cut in 0..40_usize,
+        put in "[\\[\\]{}=\"'#.,\\n0-9a-z_é\u{0}-]{0,12}",
+    ) {
+        let text = format!("{}{put}{}", &WHOLE[..at], &WHOLE[(at + cut).min(WHOLE.len())..]);
+        if let Err(told) = parse(&text) {
+            prop_assert!(!told.list.is_empty());
+            let lines = text.matches('\n').count() + 1;
+            prop_assert!(told.list.iter().all(|p| p.line.is_none_or(|line| line <= lines)), "{told}");
+            prop_assert!(!told.to_string().contains("hush"), "{told}");
+        }
+    }
 }
