@@ -1,1 +1,89 @@
 //! L4, the configuration: raw TOML to a valid `Config`.
+//!
+//! [`Config::load`] tells every problem at once, each with its line and what to write instead. What it
+//! gives is valid as far as it can be known without the store and the root.
+
+mod direct;
+mod duration;
+mod limits;
+mod mirror;
+mod problem;
+mod raw;
+mod s3;
+mod schema;
+mod surroundings;
+mod valid;
+
+pub use direct::Direct;
+pub use limits::{DeletePolicy, MaxDelete};
+pub use mirror::Mirror;
+pub use problem::{Problem, Problems};
+pub use s3::{S3, Secret};
+pub use schema::known_keys;
+pub use surroundings::Surroundings;
+
+use problem::Complaint;
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// No configuration is this long: what is longer is not one.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// A valid configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where state lies, one directory a mirror; absolute.
+    pub state_dir: PathBuf,
+    /// The mirrors, at least one, in the order of the file.
+    pub mirrors: Vec<Mirror>,
+    /// What is allowed and probably not meant.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, Problems> {
+        let told = |list| Problems { file: Some(path.to_owned()), list };
+        let (bytes, mode) = read(path).map_err(|error| {
+            let remedy = "name a file with --config or $S3MIRRORD_CONFIG, or write one: s3mirrord init";
+            told(vec![Complaint::new(format!("cannot be read: {error}"), remedy).at(None)])
+        })?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            let complaint = Complaint::new("not UTF-8 from here on", "save the file as UTF-8");
+            told(vec![complaint.at(Some((&good, good.len())))])
+        })?;
+        valid::read(text, path, Some(mode), &Surroundings::of_process()).map_err(told)
+    }
+
+    /// Reads `text` as if it stood in the file at `path`, in given surroundings. Who can read that file
+    /// is not asked.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(text: &str, path: &Path, around: &Surroundings) -> Result<Self, Problems> {
+        valid::read(text, path, None, around).map_err(|list| Problems { file: Some(path.to_owned()), list })
+    }
+}
+
+/// The bytes of a file, and the mode it had when they were read.
+fn read(path: &Path) -> io::Result<(Vec<u8>, u32)> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 4 MiB"));
+    }
+    Ok((bytes, mode))
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,12 @@
 
 mod budget;
 mod compare;
+mod filter;
 mod license;
 mod merge;
 
 pub use budget::{Judgement, Limits};
 pub use compare::{Evidence, Verdict, View, decide, evidence};
+pub use filter::Filter;
 pub use license::{License, Refusal};
 pub use merge::{Merge, Merged, Side, Step, Unsorted};

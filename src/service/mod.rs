@@ -1,1 +1,5 @@
 //! L4, what a daemon needs around the engine.
+
+pub mod shutdown;
+pub mod systemd;
+pub mod telemetry;

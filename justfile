@@ -1,0 +1,45 @@
+# The daily commands: `just` lists them. https://just.systems
+
+_list:
+    @just --list --unsorted
+
+# All that must be green before a merge.
+check: lint test deny
+
+# The binary as it is developed.
+build:
+    cargo build --locked
+
+# The binary as it is released: target/release/s3mirrord.
+release:
+    cargo build --locked --release
+
+# All tests, or those whose name holds FILTER. With S3MIRRORD_REQUIRE_ALL=1 none may be skipped.
+test *FILTER:
+    cargo test --locked -- {{FILTER}}
+
+# Formatting, and every lint as an error, with and without the demo.
+lint:
+    cargo fmt --check
+    cargo clippy --locked --all-targets -- -D warnings
+    cargo clippy --locked --all-targets --no-default-features -- -D warnings
+
+# Licences, advisories, sources (cargo install --locked cargo-deny).
+deny:
+    cargo deny --locked check
+
+# A directory kept equal to a bucket, both on this machine; no account needed.
+demo *ARGS:
+    cargo run --locked --quiet -- demo {{ARGS}}
+
+# What systemd says of the units.
+units:
+    cargo test --locked --test all -- units
+
+# The documentation of the code, opened in a browser.
+doc:
+    cargo doc --locked --no-deps --document-private-items --open
+
+# Formats everything.
+fmt:
+    cargo fmt

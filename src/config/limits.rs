@@ -1,0 +1,145 @@
+//! What bounds deletes, and how long things wait.
+
+use super::{
+    duration,
+    problem::{Complaint, Shown},
+    raw::{Reader, Table},
+    schema::{DEBOUNCE, MAX_DELETE},
+};
+use std::{ops::RangeInclusive, time::Duration};
+use toml::de::DeValue;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// What becomes of an object whose file is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum DeletePolicy {
+    /// It is deleted, once that is proven.
+    Mirror,
+    /// It stays.
+    Keep,
+}
+
+/// More deletes than this are held for approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxDelete {
+    /// Deletes in the window.
+    pub count: u64,
+    /// Share of the records at the window's start, 1 to 100; counts only above 100 deletes.
+    pub percent: u8,
+    /// Length of the sliding window, a second to a year.
+    pub window: Duration,
+}
+
+/// Deletes and times of one mirror.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) delete: DeletePolicy,
+    pub(super) delete_grace: Duration,
+    pub(super) max_delete: Option<MaxDelete>,
+    pub(super) quiet: Duration,
+    pub(super) longest: Duration,
+    pub(super) rescan: Duration,
+    pub(super) relist: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            delete: DeletePolicy::Mirror,
+            delete_grace: Duration::from_secs(10),
+            max_delete: Some(MaxDelete { count: 10_000, percent: 20, window: HOUR }),
+            quiet: Duration::from_secs(2),
+            longest: Duration::from_secs(60),
+            rescan: HOUR,
+            relist: DAY,
+        }
+    }
+}
+
+impl Limits {
+    /// Reads these keys of a `[[mirror]]`; what is wrong is noted and read as if it were not there.
+    pub(super) fn read(table: &Table<'_>, reader: &mut Reader<'_>) -> Self {
+        let usual = Self::default();
+        let (quiet, longest) = debounce(table, &usual, reader);
+        Self {
+            delete: delete(table, reader).unwrap_or(usual.delete),
+            delete_grace: span(table, "delete_grace", Duration::ZERO..=30 * DAY, reader)
+                .unwrap_or(usual.delete_grace),
+            max_delete: max_delete(table, reader).unwrap_or(usual.max_delete),
+            quiet,
+            longest,
+            rescan: span(table, "rescan", SECOND..=366 * DAY, reader).unwrap_or(usual.rescan),
+            relist: span(table, "relist", SECOND..=366 * DAY, reader).unwrap_or(usual.relist),
+        }
+    }
+}
+
+fn delete(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<DeletePolicy> {
+    let given = table.text("delete", reader)?;
+    let remedy = "write delete = \"mirror\" or \"keep\"";
+    let complaint = match given.value {
+        "mirror" => return Some(DeletePolicy::Mirror),
+        "keep" => return Some(DeletePolicy::Keep),
+        "trash" => Complaint::new("`delete = \"trash\"` is not yet built", remedy),
+        other => Complaint::new(format!("`delete = {}` is not a policy", Shown(other)), remedy),
+    };
+    reader.complain(given.at, complaint);
+    None
+}
+
+fn max_delete(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<Option<MaxDelete>> {
+    let given = table.get("max_delete")?;
+    match given.value {
+        DeValue::String(text) if text == "off" => return Some(None),
+        DeValue::Table(_) => {}
+        other => {
+            let wanted = "a table or \"off\"";
+            reader.complain(given.at, table.mistyped("max_delete", wanted, other));
+            return None;
+        }
+    }
+    let inner = table.table("max_delete", &MAX_DELETE, reader)?;
+    let mut limit = Limits::default().max_delete?;
+    if let Some(count) = inner.number("count", 0..=u64::MAX, reader) {
+        limit.count = count;
+    }
+    if let Some(percent) = inner.number("percent", 1..=100, reader) {
+        limit.percent = u8::try_from(percent).unwrap_or(100);
+    }
+    if let Some(window) = span(&inner, "window", SECOND..=366 * DAY, reader) {
+        limit.window = window;
+    }
+    Some(Some(limit))
+}
+
+fn debounce(table: &Table<'_>, usual: &Limits, reader: &mut Reader<'_>) -> (Duration, Duration) {
+    let Some(inner) = table.table("debounce", &DEBOUNCE, reader) else {
+        return (usual.quiet, usual.longest);
+    };
+    let quiet = span(&inner, "quiet", Duration::ZERO..=HOUR, reader).unwrap_or(usual.quiet);
+    let longest = span(&inner, "longest", Duration::ZERO..=DAY, reader).unwrap_or(usual.longest);
+    if quiet > longest {
+        let at = inner.get("quiet").or_else(|| inner.get("longest")).and_then(|given| given.at);
+        let (q, l) = (humantime::format_duration(quiet), humantime::format_duration(longest));
+        let message = format!("`quiet` ({q}) is longer than `longest` ({l})");
+        reader.complain(at, Complaint::new(message, "write `longest` no shorter than `quiet`"));
+    }
+    (quiet, longest)
+}
+
+/// A span of time: a text.
+fn span(
+    table: &Table<'_>,
+    key: &str,
+    range: RangeInclusive<Duration>,
+    reader: &mut Reader<'_>,
+) -> Option<Duration> {
+    if let Some((at, DeValue::Integer(number))) = table.get(key).map(|given| (given.at, given.value)) {
+        return reader.check(at, duration::parse(key, &number.to_string(), &range));
+    }
+    let given = table.text(key, reader)?;
+    reader.check(given.at, duration::parse(key, given.value, &range))
+}

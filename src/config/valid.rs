@@ -1,0 +1,131 @@
+//! The whole file: its top, and what its mirrors must not be to each other.
+
+use super::{
+    Config, Mirror,
+    mirror::Draft,
+    problem::{Complaint, Problem},
+    raw::{Reader, Table},
+    s3::{Layer, absolute},
+    schema::{MIRROR, S3, TOP},
+    surroundings::Surroundings,
+};
+use crate::model::RelPath;
+use std::{
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+/// Reads a whole configuration; `mode` is that of its file, where there is one.
+pub(super) fn read(
+    text: &str,
+    path: &Path,
+    mode: Option<u32>,
+    around: &Surroundings,
+) -> Result<Config, Vec<Problem>> {
+    let mut reader = Reader::new(text, path, mode);
+    let document = reader.parse();
+    let top = Table::open(&TOP, None, document.get_ref(), &mut reader);
+    let state_dir = state_dir(&top, around, &mut reader);
+    let shared =
+        top.table("s3", &S3, &mut reader).map(|table| Layer::read(&table, &mut reader)).unwrap_or_default();
+    let tables = top.tables("mirror", &MIRROR, &mut reader);
+    let tables = top.required("mirror", tables, &mut reader).unwrap_or_default();
+    if let Some(list) = top.get("mirror").filter(|list| list.value.as_array().is_some_and(|a| a.is_empty())) {
+        let message = "`mirror` is empty: there is nothing to do";
+        reader.complain(list.at, Complaint::new(message, "write at least one [[mirror]]"));
+    }
+    let credentials = around.credentials();
+    let mut drafts: Vec<Draft> =
+        tables.iter().map(|table| Draft::read(table, &shared, credentials.as_deref(), &mut reader)).collect();
+    compare(&drafts, &mut reader);
+
+    let mut warnings = Vec::new();
+    for draft in &mut drafts {
+        if let (Some(mirror), Some(state_dir)) = (&mut draft.mirror, &state_dir) {
+            let place = draft.root.as_ref().and_then(|root| root.at);
+            reader.check(place, settle(mirror, state_dir, &mut warnings));
+        }
+    }
+    let problems = reader.finish();
+    match state_dir {
+        Some(state_dir) if problems.is_empty() => {
+            let mirrors = drafts.into_iter().filter_map(|draft| draft.mirror).collect();
+            Ok(Config { state_dir, mirrors, warnings })
+        }
+        _ => Err(problems),
+    }
+}
+
+fn state_dir(top: &Table<'_>, around: &Surroundings, reader: &mut Reader<'_>) -> Option<PathBuf> {
+    if top.get("state_dir").is_some() {
+        let given = top.text("state_dir", reader)?;
+        return reader.check(given.at, absolute("state_dir", given.value));
+    }
+    let usual = around.state_dir();
+    top.required("state_dir", usual, reader)
+}
+
+/// Notes names and targets that two mirrors share, at the later one.
+fn compare(drafts: &[Draft], reader: &mut Reader<'_>) {
+    for (n, later) in drafts.iter().enumerate() {
+        let earlier = &drafts[..n];
+        if let Some(name) = &later.name
+            && earlier.iter().filter_map(|e| e.name.as_ref()).any(|e| e.value == name.value)
+        {
+            let message = format!("there are two mirrors of the name `{}`", name.value);
+            reader.complain(name.at, Complaint::new(message, "give each a name of its own"));
+        }
+        let Some(target) = &later.target else { continue };
+        for other in earlier {
+            if let Some(taken) = other.target.as_ref().filter(|e| e.value.overlaps(&target.value)) {
+                let whose = other.name.as_ref().map_or("another mirror", |name| &name.value);
+                let message = format!(
+                    "the prefix {:?} overlaps {:?} of `{whose}` in the bucket {}",
+                    target.value.prefix, taken.value.prefix, target.value.bucket
+                );
+                let remedy = "give each mirror a prefix that is neither equal to nor below another's";
+                reader.complain(target.at, Complaint::new(message, remedy));
+            }
+        }
+    }
+}
+
+/// Finds out whether our state lies below the root, and warns of what the operator should know.
+pub(super) fn settle(
+    mirror: &mut Mirror,
+    state_dir: &Path,
+    warnings: &mut Vec<String>,
+) -> Result<(), Complaint> {
+    let (root, state) = (real(&mirror.root), real(state_dir));
+    if root.starts_with(&state) {
+        return Err(Complaint::new(
+            format!("the root {root:?} is, or lies in, the state_dir {state:?}"),
+            "write another state_dir, or another root",
+        ));
+    }
+    if let Ok(below) = state.strip_prefix(&root) {
+        mirror.leave_out = RelPath::new(below.as_os_str().as_bytes()).ok();
+        warnings.push(format!("{}: state_dir {state:?} lies below the root: it is left out", mirror.name));
+    }
+    if let Some(file) = mirror.s3.credentials_file.as_deref().filter(|file| file.is_relative()) {
+        warnings.push(format!(
+            "{}: credentials_file {file:?} is relative to $CREDENTIALS_DIRECTORY, which is not set: \
+             it is there only under a unit with LoadCredential=",
+            mirror.name
+        ));
+    }
+    Ok(())
+}
+
+/// The path with the links in it resolved, as far down as it exists.
+fn real(path: &Path) -> PathBuf {
+    path.ancestors()
+        .find_map(|above| {
+            let found = fs::canonicalize(above).ok()?;
+            let rest = path.strip_prefix(above).ok()?;
+            // Joining an empty rest would leave a slash at the end.
+            Some(if rest.as_os_str().is_empty() { found } else { found.join(rest) })
+        })
+        .unwrap_or_else(|| path.to_owned())
+}

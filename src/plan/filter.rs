@@ -1,0 +1,149 @@
+//! What is left out of the mirror: gitignore patterns over names below the root.
+//!
+//! Patterns come from the configuration alone; no `.gitignore` file is ever read.
+
+use crate::model::RelPath;
+use ignore::{
+    Match,
+    gitignore::{Gitignore, GitignoreBuilder},
+};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+
+/// Compiled patterns. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Filter(Gitignore);
+
+impl Filter {
+    /// Compiles `patterns`, in gitignore syntax, one each; later ones win.
+    ///
+    /// # Errors
+    /// The position of each pattern that is not one, and why. A pattern that could never match
+    /// (blank, a comment) is an error too: it does not do what its writer meant.
+    pub fn new(patterns: &[String]) -> Result<Self, Vec<(usize, String)>> {
+        let mut builder = GitignoreBuilder::new("");
+        builder.allow_unclosed_class(false);
+        let mut bad = Vec::new();
+        for (at, pattern) in patterns.iter().enumerate() {
+            if let Some(why) = idle(pattern) {
+                bad.push((at, why.to_owned()));
+            } else if let Err(error) = builder.add_line(None, pattern) {
+                bad.push((at, reason(&error)));
+            }
+        }
+        if !bad.is_empty() {
+            return Err(bad);
+        }
+        // Each pattern compiled by itself: only all of them together can be too much.
+        builder.build().map(Self).map_err(|error| vec![(patterns.len().saturating_sub(1), reason(&error))])
+    }
+
+    /// True if `path` is left out: by a pattern of its own, or because a directory above it is (as with
+    /// git, nothing below an excluded directory can be taken back in). The root never is.
+    pub fn excludes(&self, path: &RelPath, is_dir: bool) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let bytes = path.as_bytes();
+        let above = bytes.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| &bytes[..at]);
+        above.into_iter().any(|dir| self.ignores(dir, true)) || self.ignores(bytes, is_dir)
+    }
+
+    fn ignores(&self, name: &[u8], is_dir: bool) -> bool {
+        !name.is_empty()
+            && matches!(self.0.matched(Path::new(OsStr::from_bytes(name)), is_dir), Match::Ignore(_))
+    }
+}
+
+/// Why a pattern would be taken without a word and never match.
+fn idle(pattern: &str) -> Option<&'static str> {
+    match pattern {
+        p if p.trim().is_empty() => Some("it is blank"),
+        p if p.contains(['\n', '\r']) => Some("it holds a line break: write one pattern per string"),
+        p if p.contains('\0') => Some("it holds a NUL, which no file name does"),
+        p if p.starts_with('#') => Some("it is a comment: write `\\#` for a name that starts with `#`"),
+        "!" | "/" | "!/" => Some("it names nothing"),
+        p if p.split('/').any(|part| part == "." || part == "..") => {
+            Some("it has a `.` or `..` component, which no name below the root has")
+        }
+        _ => None,
+    }
+}
+
+fn reason(error: &ignore::Error) -> String {
+    match error {
+        ignore::Error::Glob { err, .. } => err.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(patterns: &[&str]) -> Filter {
+        let owned: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
+        Filter::new(&owned).expect("good patterns")
+    }
+
+    #[test]
+    fn names_are_left_out_as_gitignore_says() {
+        let dir = true;
+        let file = false;
+        for (patterns, path, is_dir, want) in [
+            (&["*.tmp"][..], &b"a.tmp"[..], file, true),
+            (&["*.tmp"], b"x/y/a.tmp", file, true),
+            (&["*.tmp"], b"a.tmp.txt", file, false),
+            (&[".cache/"], b".cache", dir, true),
+            (&[".cache/"], b".cache", file, false),
+            (&[".cache/"], b"home/.cache/x", file, true),
+            (&["/build"], b"build", dir, true),
+            (&["/build"], b"src/build", dir, false),
+            (&["/build"], b"build/x/y", file, true),
+            (&["a/b"], b"a/b", file, true),
+            (&["a/b"], b"x/a/b", file, false),
+            (&["**/a/b"], b"x/a/b", file, true),
+            (&["logs/**"], b"logs", dir, false),
+            (&["logs/**"], b"logs/x", file, true),
+            (&["*", "!keep"], b"keep", file, false),
+            (&["*", "!keep"], b"lost", file, true),
+            (&["!keep", "*"], b"keep", file, true),
+            (&["dir/", "!dir/keep"], b"dir/keep", file, true),
+            (&["dir/*", "!dir/keep"], b"dir/keep", file, false),
+            (&["*.log", "!x.log"], b"a/x.log", file, false),
+            (&["\\#a", "\\!b"], b"#a", file, true),
+            (&["\\#a", "\\!b"], b"!b", file, true),
+            (&["a*b"], b"a/b", file, false),
+            (&["a\\*"], b"ab", file, false),
+            (&["[ab]?"], b"bz", file, true),
+            (&["*.tmp"], b"\xff\n.tmp", file, true),
+            (&["*.tmp"], b"\xff/\xfe.txt", file, false),
+            (&["caf?"], b"caf\xe9", file, true),
+            (&["A"], b"a", file, false),
+            (&["*"], b"", dir, false),
+            (&[], b"a", file, false),
+        ] {
+            let path = RelPath::new(path).expect("valid path");
+            assert_eq!(filter(patterns).excludes(&path, is_dir), want, "{patterns:?} on {path:?}");
+        }
+    }
+
+    #[test]
+    fn c62_each_pattern_that_cannot_work_is_named() {
+        for (pattern, says) in [
+            ("a[", "unclosed character class"),
+            ("{a", "unclosed alternate"),
+            ("[z-a]", "range"),
+            ("a\\", "dangling"),
+            ("", "blank"),
+            (" \t", "blank"),
+            ("# note", "comment"),
+            ("!", "nothing"),
+            ("./a", "`.`"),
+            ("a\nb", "one pattern per string"),
+        ] {
+            let bad = Filter::new(&["*.ok".to_owned(), pattern.to_owned()]).expect_err(pattern);
+            assert!(matches!(&bad[..], [(1, why)] if why.contains(says)), "{pattern:?}: {bad:?}");
+        }
+        assert_eq!(Filter::new(&["a[".into(), "ok".into(), "#".into()]).expect_err("two").len(), 2);
+    }
+}

@@ -1,0 +1,70 @@
+//! `config.example.toml` is what operators copy: it must hold every key, with the default the code has.
+
+use s3mirrord::config::{Config, Surroundings, known_keys};
+use std::path::Path;
+
+const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+fn parse(text: &str) -> Config {
+    let around = Surroundings { superuser: true, ..Surroundings::default() };
+    Config::parse(text, Path::new("config.example.toml"), &around).unwrap_or_else(|told| panic!("{told}"))
+}
+
+/// The key that a line sets, and whether the line is an example yet to be taken in.
+fn key(line: &str) -> Option<(&str, bool)> {
+    let (line, example) = line.strip_prefix('#').map_or((line, false), |rest| (rest, true));
+    let (key, _) = line.split_once(" = ")?;
+    key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_').then_some((key, example))
+}
+
+#[test]
+fn every_key_is_in_the_example() {
+    for (table, name) in known_keys() {
+        let told = EXAMPLE.lines().any(|line| match (table, name) {
+            ("", "mirror") => line == "[[mirror]]",
+            ("", "s3") => line == "[s3]",
+            (_, "s3") => line == "[mirror.s3]",
+            ("max_delete" | "debounce", _) => {
+                line.starts_with(&format!("{table} = {{")) && line.contains(&format!(" {name} = "))
+            }
+            _ => key(line).is_some_and(|(key, _)| key == name),
+        });
+        assert!(told, "`{name}` of {table:?} is missing");
+    }
+}
+
+#[test]
+fn every_default_in_the_example_is_that_of_the_code() {
+    let named = ["name", "root", "bucket", "prefix"];
+    let bare: Vec<_> = EXAMPLE
+        .lines()
+        .filter(|line| line.starts_with('[') || key(line).is_some_and(|(key, _)| named.contains(&key)))
+        .collect();
+    assert_eq!(bare.len(), 7, "three tables and four names: {bare:?}");
+    let whole = parse(EXAMPLE);
+    assert_eq!(whole, parse(&bare.join("\n")));
+    assert_eq!(whole.warnings, Vec::<String>::new());
+    let set = EXAMPLE.lines().filter_map(key).filter(|(_, example)| !example).count();
+    assert_eq!(set, 13, "keys that have a default, and the four names");
+}
+
+#[test]
+fn every_example_works_when_its_mark_is_taken_off() {
+    let lines: Vec<_> = EXAMPLE.lines().collect();
+    let marked = |at: usize| key(lines[at]).filter(|(_, example)| *example).map(|(key, _)| key);
+    let keys = ["access_key_id", "secret_access_key", "session_token"];
+    let mut tried = 0;
+    for n in (0..lines.len()).filter(|n| marked(*n).is_some()) {
+        let name = marked(n).expect("an example");
+        let taken: Vec<_> = (0..lines.len())
+            .filter(|at| *at == n || key(lines[*at]) != Some((name, false)))
+            .map(|at| {
+                let with = at == n || (keys.contains(&name) && marked(at).is_some_and(|k| keys.contains(&k)));
+                if with { &lines[at][1..] } else { lines[at] }
+            })
+            .collect();
+        assert_ne!(parse(&taken.join("\n")), parse(EXAMPLE), "{name} changes nothing");
+        tried += 1;
+    }
+    assert_eq!(tried, 12);
+}
