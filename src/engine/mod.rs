@@ -24,7 +24,7 @@ use crate::{
     queue::{Mono, delay},
     store::Store,
 };
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use session::Life;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -107,7 +107,7 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
     report: Report,
 ) -> End {
     let start = Instant::now();
-    let mut input = Box::pin(input);
+    let mut input = Box::pin(input.fuse());
     let mut jitter = fastrand::Rng::with_seed(options.seed);
     let (mut failures, mut armed) = (0, false);
     loop {
