@@ -108,6 +108,7 @@ pub(super) enum Task {
     Sentenced(Result<(Vec<Change>, Vec<Scope>), Fault>),
     Purged(Result<(), Fault>),
     Renewed(Result<(), Fault>),
+    Tidied(Vec<Key>, Result<(), Fault>),
     Pass(Pass),
 }
 
@@ -286,12 +287,30 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         } else if now >= self.rescan_at {
             self.rescan_at = now + self.ctx.options.rescan;
             self.look_at_everything(now);
+            self.tidy();
         }
         if now >= self.renew_at {
             self.renew_at = now + RENEW;
             let ctx = self.ctx.clone();
             self.tasks.spawn(async move { Task::Renewed(owner::renew(&ctx).await) });
         }
+    }
+
+    /// Ends uploads that were left open because ending them failed.
+    fn tidy(&mut self) {
+        let keys: Vec<Key> =
+            self.ctx.all_unsettled().into_iter().filter(|k| self.jobs.take(&[k], u64::MAX)).collect();
+        if keys.is_empty() {
+            return;
+        }
+        let ctx = self.ctx.clone();
+        self.tasks.spawn(async move {
+            let mut result = Ok(());
+            for key in &keys {
+                result = result.and(worker::settle(&ctx, key).await);
+            }
+            Task::Tidied(keys, result)
+        });
     }
 
     fn may_survey(&self, now: Mono) -> bool {
@@ -437,6 +456,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             Verdict::Leave => {}
             Verdict::Condemn(etag) => self.docket.absent(key, etag),
             Verdict::Put(only, why) => self.start(&[], job(Op::Put(only), why), born, failures),
+            Verdict::Metadata(why) => self.start(&[], job(Op::Metadata, why), born, failures),
             Verdict::Prove(why) => self.start(&[], job(Op::Prove(remote), why), born, failures),
             Verdict::Copy(from) => {
                 let copy = job(Op::Copy(from.clone()), "renamed");
@@ -468,10 +488,10 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             Outcome::Done { did, changes } => {
                 self.pace.success();
                 let proof = changes.iter().find_map(|change| match change {
-                    Change::Proof(_, record) => Some(record.print.is_none()),
+                    Change::Proof(_, record) => Some(record.print.is_none() || record.metadata_due),
                     _ => None,
                 });
-                // learnt to be ours but without a file, or proven without a fingerprint
+                // learnt to be ours but without a file, or proven without a fingerprint, or metadata is due
                 let again = proof == Some(true);
                 let after = After::Job { keys, why: job.why, did, again };
                 match changes.is_empty() {
@@ -617,6 +637,12 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
                 result.unwrap_or_else(|fault| self.fail(fault));
             }
             Task::Renewed(Ok(())) => {}
+            Task::Tidied(keys, result) => {
+                self.free(&keys);
+                if let Err(fault) = result {
+                    tracing::warn!(%fault, "uploads may be left open; trying again at the next rescan");
+                }
+            }
             Task::Renewed(Err(fault)) if fault.class == Class::Owned => self.fail(fault),
             Task::Renewed(Err(fault)) => {
                 tracing::warn!(%fault, "the claim was not renewed; trying again in an hour")
@@ -687,6 +713,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
 fn deed(job: &Job) -> Deed {
     match &job.op {
         Op::Copy(_) => Deed::Copy,
+        Op::Metadata => Deed::Metadata,
         Op::Put(_) | Op::Prove(_) => Deed::Put,
     }
 }

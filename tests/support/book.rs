@@ -38,7 +38,6 @@ impl Book {
         self.drop_row(key);
         self.records.remove(key);
         self.foreign.remove(key);
-        self.intents.remove(key);
         self.moved.remove(key);
     }
 
@@ -184,6 +183,7 @@ impl Ledger for Fake {
                     }
                 }
             }
+            batch.iter().for_each(|change| w.log(format_args!("ledger: {change:?}")));
             w.book.apply(batch)
         });
         self.lag(4).await;
