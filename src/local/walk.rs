@@ -14,7 +14,7 @@ use super::{
 };
 use crate::model::{Absence, Class, Fault, Key, Local, RelPath, Scope, Skip};
 use rustix::{
-    fd::{AsFd, OwnedFd},
+    fd::{AsFd, BorrowedFd, OwnedFd},
     ffi::CStr,
     fs::{Mode, OFlags, openat},
     io::{self, Errno},
@@ -36,7 +36,21 @@ pub(super) fn walk(
     prune: &Prune,
     give: &mut dyn FnMut(Vec<Entry>) -> bool,
 ) -> Result<(), Fault> {
+    walk_with(root, scope, prune, give, Listing::read)
+}
+
+/// How a directory is read; another one in tests of errors.
+type Read = fn(BorrowedFd<'_>, &[u8], &mut [MaybeUninit<u8>]) -> (Listing, Option<Errno>);
+
+fn walk_with(
+    root: &Opened,
+    scope: &Scope,
+    prune: &Prune,
+    give: &mut dyn FnMut(Vec<Entry>) -> bool,
+    read: Read,
+) -> Result<(), Fault> {
     let mut walk = Walk {
+        read,
         prune,
         mount: root.place.mount,
         give,
@@ -52,6 +66,7 @@ pub(super) fn walk(
 }
 
 struct Walk<'a> {
+    read: Read,
     prune: &'a Prune,
     mount: u64,
     give: &'a mut dyn FnMut(Vec<Entry>) -> bool,
@@ -89,7 +104,7 @@ impl Walk<'_> {
         if dir.is_root() {
             let fd = io::retry_on_intr(|| openat(&root.fd, c".", LIST | OFlags::CLOEXEC, Mode::empty()));
             let fd = fd.map_err(unreadable)?;
-            let (listing, error) = Listing::read(fd.as_fd(), b"", &mut self.buffer);
+            let (listing, error) = (self.read)(fd.as_fd(), b"", &mut self.buffer);
             if let Some(errno) = error {
                 return Err(unreadable(errno));
             }
@@ -181,7 +196,7 @@ impl Walk<'_> {
                 return Entered::Done;
             }
         };
-        let (listing, error) = Listing::read(fd.as_fd(), &self.path, &mut self.buffer);
+        let (listing, error) = (self.read)(fd.as_fd(), &self.path, &mut self.buffer);
         match error {
             None => {}
             Some(Errno::NOENT) => return Entered::Done,
@@ -318,4 +333,80 @@ fn unreadable(errno: Errno) -> Fault {
 /// One component for the kernel: a `RelPath` holds no NUL.
 pub(super) fn c_name(name: &[u8]) -> std::ffi::CString {
     std::ffi::CString::new(name).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::root::Root;
+    use std::sync::Arc;
+
+    #[test]
+    fn c32_a_directory_that_cannot_be_read_to_its_end_is_unknown() {
+        let temp = tempfile::tempdir().expect("a directory");
+        for file in ["a/f", "bad/f", "bad/sub/g", "c/f", "gone/f"] {
+            let path = temp.path().join(file);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("mkdir");
+            std::fs::write(path, "").expect("write");
+        }
+        let root = Root::new(temp.path()).open().expect("root");
+        let walk = |read: Read| {
+            let mut found = Vec::new();
+            let keep: Prune = Arc::new(|_, _| false);
+            let mut give = |batch: Vec<Entry>| {
+                found
+                    .extend(batch.into_iter().map(|(key, local)| (key.to_string(), local == Local::Unknown)));
+                true
+            };
+            walk_with(&root, &Scope::everything(), &keep, &mut give, read).map(|()| found)
+        };
+        let found = walk(|fd, path, buffer| {
+            let (listing, error) = Listing::read(fd, path, buffer);
+            match path {
+                b"bad" => (listing, Some(Errno::IO)),
+                b"bad/sub" => (Listing::default(), Some(Errno::STALE)),
+                b"gone" => (Listing::default(), Some(Errno::NOENT)),
+                _ => (listing, error),
+            }
+        });
+        let known = |key: &str| (key.to_owned(), false);
+        let unknown = |key: &str| (key.to_owned(), true);
+        let want = [known("a/f"), unknown("bad/"), known("bad/f"), unknown("bad/sub/"), known("c/f")];
+        assert_eq!(found.as_deref(), Ok(&want[..]), "in order, and one that is gone is no trouble");
+        let root_fails = walk(|fd, path, buffer| (Listing::read(fd, path, buffer).0, Some(Errno::IO)));
+        assert_eq!(root_fails.map_err(|f| f.class), Err(Class::Transient));
+    }
+
+    #[test]
+    fn c12_a_directory_moved_away_in_mid_walk_leaves_the_rest_above_it_unknown() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let deep = "d/".repeat(OPEN + 5);
+        std::fs::create_dir_all(temp.path().join(&deep)).expect("mkdir");
+        for file in ["z", "d/z", "d/d/z"] {
+            std::fs::write(temp.path().join(file), "").expect("write");
+        }
+        std::fs::write(temp.path().join(&deep).join("bottom"), "").expect("write");
+        let root = Root::new(temp.path()).open().expect("root");
+        let (away, from) = (temp.path().join("away"), temp.path().join("d/d/d"));
+        // Asked of the bottom when the upper directories have been closed.
+        let keep: Prune = Arc::new(move |path, _| {
+            if path.name() == b"bottom" {
+                std::fs::rename(&from, &away).expect("rename");
+            }
+            false
+        });
+        let mut found = Vec::new();
+        let mut give = |batch: Vec<Entry>| {
+            found.extend(batch.into_iter().map(|(key, local)| (key.to_string(), local == Local::Unknown)));
+            true
+        };
+        walk(&root, &Scope::everything(), &keep, &mut give).expect("a walk");
+        let want = [
+            (format!("{deep}bottom"), false),
+            ("d/d/z".to_owned(), true),
+            ("d/z".to_owned(), true),
+            ("z".to_owned(), true),
+        ];
+        assert_eq!(found, want, "never absent");
+    }
 }

@@ -244,3 +244,58 @@ fn remote(kind: &str) -> Fault {
     )
     .remedy("scans find them: lower `rescan` if that is too late")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn c02_after_an_overflow_even_directories_born_in_the_gap_are_watched() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let at = |path: &str| temp.path().join(path);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let reader = Reader::start(Arc::new(Root::new(temp.path())), Arc::new(|_, _| false));
+        let next = || {
+            let notice = async { tokio::time::timeout(REST * 3, reader.lines.outbox.next()).await };
+            runtime.block_on(notice).expect("a notice in time").expect("the watcher lives")
+        };
+        assert_eq!(next(), Notice::Armed);
+        let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").expect("the limit");
+        let most: usize = most.trim().parse().expect("a number");
+        {
+            let _stalled = reader.lines.inbox.state();
+            fs::create_dir(at("many")).expect("mkdir");
+            // Each makes two events, and no two alike in a row.
+            for n in 0..most {
+                fs::write(at(&format!("f{n}")), "").expect("write");
+            }
+            fs::create_dir_all(at("born/in/the/gap")).expect("mkdir");
+        }
+        while !matches!(next(), Notice::Lost(_)) {}
+        fs::write(at("born/in/the/gap/f"), "").expect("write");
+        let f = RelPath::new(b"born/in/the/gap/f").expect("valid path");
+        while next() != Notice::Look(Scope::File(f.clone())) {}
+    }
+
+    #[test]
+    fn c14_when_a_thread_ends_the_stream_ends() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        // A filter that panics takes our thread with it.
+        let prune: Prune = Arc::new(|path, _| panic!("asked of {path}"));
+        let reader = Reader::start(Arc::new(Root::new(temp.path())), prune);
+        runtime.block_on(async {
+            assert_eq!(reader.lines.outbox.next().await, Some(Notice::Armed));
+            fs::create_dir(temp.path().join("d")).expect("mkdir");
+            let rest = tokio::time::timeout(REST, reader.lines.outbox.next()).await;
+            assert_eq!(rest.expect("an end in time"), None);
+        });
+    }
+
+    #[test]
+    fn c10_a_root_that_tells_nothing_says_so() {
+        let fault = remote("nfs");
+        assert!(fault.cause.contains("nfs") && fault.remedy.is_some());
+    }
+}

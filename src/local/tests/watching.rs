@@ -169,3 +169,89 @@ async fn a_root_that_is_missing_is_told_and_then_waited_for() {
     std::fs::create_dir(temp.path().join("root")).expect("mkdir");
     assert!(matches!(next(&mut watch).await, Notice::Lost(_)));
 }
+
+/// Runs this very test again where the user may have only so many of what `limit` counts: a user
+/// namespace of its own, so that nobody else is touched. True in there.
+fn limited(test: &str, limit: &str, most: usize) -> bool {
+    const INSIDE: &str = "S3MIRRORD_TEST_LIMITED";
+    if std::env::var_os(INSIDE).is_some_and(|inside| inside == test) {
+        return true;
+    }
+    let set = format!("echo {most} > /proc/sys/user/{limit} || exit 99; exec \"$@\"");
+    let this = std::env::current_exe().expect("this test");
+    let name = format!("local::tests::watching::{test}");
+    let mut again = std::process::Command::new("unshare");
+    again.args(["--user", "--map-root-user", "sh", "-c", &set, "sh"]).arg(this).args(["--exact", &name]);
+    match again.env(INSIDE, test).output() {
+        Ok(out) if out.status.code() == Some(99) || out.stderr.starts_with(b"unshare:") => {
+            skipped(String::from_utf8_lossy(&out.stderr));
+        }
+        Ok(out) => {
+            let text = String::from_utf8_lossy(&out.stdout);
+            assert!(out.status.success() && text.contains("1 passed"), "{text}");
+        }
+        Err(error) => skipped(error),
+    }
+    false
+}
+
+#[tokio::test]
+async fn c05_beyond_the_watch_limit_it_says_so_and_goes_on_with_what_is_watched() {
+    if !limited(
+        "c05_beyond_the_watch_limit_it_says_so_and_goes_on_with_what_is_watched",
+        "max_inotify_watches",
+        3,
+    ) {
+        return;
+    }
+    let temp = tempfile::tempdir().expect("a directory");
+    for n in 0..6 {
+        std::fs::create_dir(temp.path().join(format!("d{n}"))).expect("mkdir");
+    }
+    let dir = directory(temp.path());
+    let mut watch = armed(&dir).await;
+    let Notice::Degraded(fault) = next(&mut watch).await else { panic!("not told") };
+    assert!(fault.cause.contains("4 of 7 directories"), "{fault}");
+    assert!(fault.remedy.is_some_and(|remedy| remedy.contains("max_user_watches")));
+    std::fs::write(temp.path().join("f"), "").expect("write");
+    until(&mut watch, covers(&p("f"))).await;
+    // What holds the limit is given back before new watches are made: it does not get worse.
+    std::fs::rename(temp.path(), temp.path().with_extension("away")).expect("rename");
+    until(&mut watch, |notice| matches!(notice, Notice::Degraded(_))).await;
+    std::fs::rename(temp.path().with_extension("away"), temp.path()).expect("rename");
+    until(&mut watch, |notice| matches!(notice, Notice::Lost(_))).await;
+    let Notice::Degraded(again) = next(&mut watch).await else { panic!("not told") };
+    assert_eq!(again.cause, fault.cause);
+}
+
+#[tokio::test]
+async fn c05_without_a_watcher_it_says_so_and_the_stream_lives() {
+    if !limited("c05_without_a_watcher_it_says_so_and_the_stream_lives", "max_inotify_instances", 0) {
+        return;
+    }
+    let temp = tempfile::tempdir().expect("a directory");
+    let mut watch = armed(&directory(temp.path())).await;
+    let Notice::Degraded(fault) = next(&mut watch).await else { panic!("not told") };
+    assert!(fault.remedy.is_some_and(|remedy| remedy.contains("max_user_instances")));
+    assert_eq!(tokio::time::timeout(Duration::from_millis(10), watch.next()).await.ok(), None);
+}
+
+#[test]
+fn c06_a_directory_that_becomes_readable_is_looked_at_and_watched() {
+    use std::os::unix::fs::PermissionsExt;
+    let temp = tempfile::tempdir().expect("a directory");
+    let locked = temp.path().join("locked");
+    std::fs::create_dir_all(locked.join("in")).expect("mkdir");
+    std::fs::set_permissions(&locked, PermissionsExt::from_mode(0o000)).expect("chmod");
+    without_privilege(|| {
+        // Threads begun from here on may not read it either.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut watch = armed(&directory(temp.path())).await;
+            std::fs::set_permissions(&locked, PermissionsExt::from_mode(0o700)).expect("chmod");
+            until(&mut watch, |notice| *notice == Notice::Look(Scope::Tree(p("locked")))).await;
+            std::fs::write(locked.join("in/f"), "").expect("write");
+            until(&mut watch, |notice| *notice == Notice::Look(Scope::File(p("locked/in/f")))).await;
+        });
+    });
+}
