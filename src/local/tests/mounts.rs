@@ -1,7 +1,10 @@
 //! Mounts: below the root, on a file, over the root, and gone.
 
 use super::*;
-use crate::model::{Class, Skip};
+use crate::{
+    local::Notice,
+    model::{Class, Skip},
+};
 
 #[tokio::test]
 async fn a_mount_below_the_root_is_skipped_and_never_entered() {
@@ -58,14 +61,14 @@ async fn c09_c60_a_root_that_is_not_mounted_or_mounted_over_is_fatal_until_it_is
 }
 
 #[tokio::test]
-async fn no_descriptor_of_the_root_is_held_while_idle() {
+async fn c09_no_descriptor_keeps_the_root_from_being_unmounted_and_the_watcher_sees_it() {
     let temp = tempfile::tempdir().expect("a directory");
     let Some(mounted) = Mounted::tmpfs(temp.path()) else { return };
     std::fs::write(temp.path().join("f"), "x").expect("write");
     let dir = directory(temp.path());
     dir.bind(&dir.root().await.expect("root").0);
     let mut watch = Box::pin(dir.watch(keep_all()));
-    assert_eq!(watch.next().await, Some(crate::local::Notice::Armed));
+    assert_eq!(watch.next().await, Some(Notice::Armed));
     walk(&dir, Scope::everything()).await;
     drop(dir.open(&p("f")).await.expect("open"));
     // The watcher looks at the root every second, for a moment.
@@ -75,4 +78,5 @@ async fn no_descriptor_of_the_root_is_held_while_idle() {
         tokio::task::yield_now().await;
     }
     std::mem::forget(mounted);
+    while !matches!(watch.next().await.expect("the watcher lives"), Notice::Degraded(_)) {}
 }
