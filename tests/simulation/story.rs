@@ -401,9 +401,15 @@ async fn user(world: Fake, notices: mpsc::Sender<Notice>, steps: u64, sabotage: 
         });
         if let (true, Some(Scope::File(p))) = (slow, touched.first()) {
             // in place, block by block
-            for block in 0..1 + world.draw(6) as usize {
-                world.with(|w| w.write(p, block, step << 32 | block as u64));
-                world.lag(30).await;
+            let restless = world.draw(5) == 0;
+            for n in 0..1 + world.draw(if restless { 60 } else { 6 }) as usize {
+                let block = if restless { world.draw(6) as usize } else { n };
+                world.with(|w| w.write(p, block, step << 32 | n as u64));
+                world.lag(if restless { 10 } else { 30 }).await;
+                if restless && world.draw(20) == 0 {
+                    tell(&world, &notices, Scope::File(p.clone()), sabotage).await;
+                    world.lag(300).await;
+                }
             }
         }
         for scope in touched {

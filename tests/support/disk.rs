@@ -262,7 +262,7 @@ impl Source for Open {
     async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {
         let mut out = vec![];
         while out.len() < len {
-            self.world.lag(3).await;
+            self.world.lag(10).await;
             self.world.fault("EIO", 60, Class::Transient)?;
             let body = self.file()?.body;
             let from = (at as usize + out.len()).min(body.len());
