@@ -1,1 +1,3 @@
+//! Parses, runs, and ends with the exit code.
+
 fn main() {}

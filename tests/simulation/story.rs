@@ -212,10 +212,7 @@ impl Story {
     fn between_lives(&self) {
         self.world.with(|w| {
             if w.strikes("ledger lost", 6) {
-                let seq = w.book.seq;
                 w.book = Default::default();
-                // a new ledger counts from the start: what was seen under the old one is void
-                w.book.seq = seq.min(0);
             }
             if w.strikes("ledger rolled back", 6) {
                 let keep = w.book.records.len() / 2;
@@ -242,7 +239,7 @@ impl Story {
         });
         let (notices, watch) = mpsc::channel(64);
         self.world.with(|w| w.disk.watch = Some(watch));
-        let (approve, approved) = mpsc::unbounded_channel();
+        let (approve, approved) = mpsc::channel(64);
         let notices_in = self.world.watch(Arc::new(|_, _| false)).map(Input::Notice);
         let input = futures::stream::select(
             notices_in,
@@ -260,7 +257,7 @@ impl Story {
                     self.world.with(|w| *w.faults.entry("deletes held").or_default() += 1);
                     let last = self.world.tally().await.unwrap().last_row;
                     self.world.commit(vec![Change::Approve(last)]).await.unwrap();
-                    approve.send(Input::Approved).unwrap();
+                    approve.send(Input::Approved).await.unwrap();
                 }
             }
             if calm < 12 {
@@ -303,13 +300,11 @@ impl Story {
                 if !file && !foreign && !key.is_reserved() {
                     wrong.push(format!("I1: {key} has no file and is still there"));
                 }
-                if let Some(record) = w.book.records.get(key).filter(|_| !skipped(key)) {
-                    if record.etag != object.etag {
-                        wrong.push(format!(
-                            "I5: {key} is recorded as {:?} and is {:?}",
-                            record.etag, object.etag
-                        ));
-                    }
+                if let Some(record) = w.book.records.get(key).filter(|_| !skipped(key))
+                    && record.etag != object.etag
+                {
+                    wrong
+                        .push(format!("I5: {key} is recorded as {:?} and is {:?}", record.etag, object.etag));
                 }
             }
             for key in w.book.records.keys().filter(|key| !skipped(key) && !w.shelf.objects.contains_key(key))
