@@ -90,6 +90,11 @@ pub(super) fn classify(
         ("NoSuchKey", _) if copying || matches!(operation, "PutObject" | "CompleteMultipartUpload") => {
             plain(Changed)
         }
+        (_, 404)
+            if !matches!(operation, "HeadObject" | "GetObject" | "DeleteObject" | "AbortMultipartUpload") =>
+        {
+            with(Transient, "check `endpoint_url` and `bucket`: S3 does not answer like this")
+        }
         ("NoSuchKey" | "NotFound", _) | (_, 404 | 410) => plain(Missing),
         ("NotImplemented", _) | (_, 501) if copying => plain(Permanent),
         ("NotImplemented", _) | (_, 501) => {
@@ -152,7 +157,9 @@ where
             let mut cause = match (meta.code(), message) {
                 (Some(code), "") => code.to_owned(),
                 (Some(code), message) => format!("{code}: {message}"),
-                (None, "") if (200..300).contains(&status) => "the answer is not S3's".to_owned(),
+                (None, "") if (200..300).contains(&status) => {
+                    format!("not an S3 answer: {}", chain(answer.err()))
+                }
                 (None, message) => message.to_owned(),
             };
             cause.push_str(&format!(" (HTTP {status}"));
@@ -302,6 +309,9 @@ mod tests {
             ("PutObject", 400, "KMS.DisabledException", "", Fatal, "KMS"),
             ("PutObject", 507, "", "", Fatal, "full"),
             ("CopyObject", 404, "NoSuchKey", "", Changed, ""),
+            ("PutObject", 404, "", "", Transient, "endpoint_url"),
+            ("ListObjectsV2", 404, "NotFound", "", Transient, "endpoint_url"),
+            ("DeleteObject", 404, "NoSuchKey", "", Missing, ""),
             ("GetObject", 404, "NoSuchKey", "", Missing, ""),
             ("HeadObject", 404, "", "", Missing, ""),
             ("PutObject", 0, "", "", Transient, ""),

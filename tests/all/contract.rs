@@ -23,6 +23,10 @@ pub struct Expect {
     pub uploads: bool,
     /// Parts are taken with their checksums: needed for uploads in parts at all.
     pub parts: bool,
+    /// CompleteMultipartUpload is answered as S3 does; else it counts as open, and HEAD tells (case 46).
+    pub completes: bool,
+    /// Keys may hold a newline.
+    pub newlines: bool,
 }
 
 /// Everything in order; panics at the first difference.
@@ -33,18 +37,18 @@ pub async fn run<S: Store>(store: S, faithful: Expect) {
     stages_without_a_trace(&store).await;
     refuses_short_files(&store, &faithful).await;
     reads_and_writes(&store).await;
-    odd_keys(&store).await;
+    odd_keys(&store, &faithful).await;
     long_keys(&store).await;
     conditions(&store, &faithful).await;
-    copies(&store).await;
+    copies(&store, &faithful).await;
     deletes(&store, &faithful).await;
     lists_pages(&store).await;
     if faithful.parts {
         sizes_about_the_threshold(&store, &faithful).await;
         large_objects(&store, &faithful).await;
         uploads_and_aborts(&store, &faithful).await;
-        copies_what_went_up_in_parts(&store).await;
-        many_large_files_at_once(&store).await;
+        copies_what_went_up_in_parts(&store, &faithful).await;
+        many_large_files_at_once(&store, &faithful).await;
     }
     assert_eq!(every_key(&store, "").await, Vec::<String>::new(), "all is clean in the end");
 }
@@ -53,10 +57,23 @@ fn key(text: &str) -> Key {
     Key::raw(text)
 }
 
-async fn put<S: Store>(store: &S, at: &str, file: Memory, only: Only) -> (RemoteMeta, Digest) {
+async fn put<S: Store>(
+    store: &S,
+    faithful: &Expect,
+    at: &str,
+    file: Memory,
+    only: Only,
+) -> (RemoteMeta, Digest) {
     let spec = file.spec(&format!("own {at}"));
     let (staged, digest) = store.stage(&key(at), &Arc::new(file), &spec).await.unwrap();
-    (store.commit(staged, only).await.unwrap(), digest)
+    let meta = match store.commit(staged, only).await {
+        Err(open) if !faithful.completes && digest.part_size.is_some() => {
+            assert_eq!(open.class, Class::Transient, "{open}");
+            store.head(&key(at)).await.unwrap().unwrap().meta
+        }
+        sure => sure.unwrap(),
+    };
+    (meta, digest)
 }
 
 async fn every<S: Store>(store: &S, below: &str, depth: Depth) -> (Vec<(Key, RemoteMeta)>, Vec<Key>) {
@@ -110,7 +127,7 @@ async fn puts_and_heads<S: Store>(store: &S, faithful: &Expect) {
     for (at, size) in [("put/empty", 0), ("put/a.txt", 1), ("put/deep/er/b.html", 100_000)] {
         let file = Memory::pattern(size, 3).in_short_reads(7_000);
         let bytes = file.bytes().clone();
-        let (meta, digest) = put(store, at, file, Only::Always).await;
+        let (meta, digest) = put(store, faithful, at, file, Only::Always).await;
         assert_eq!(digest, Digest { sha256: sha256(&bytes), part_size: None });
         assert_eq!(meta.size, size as u64);
         if faithful.capabilities.etag_is_md5 {
@@ -178,13 +195,12 @@ async fn reads_and_writes<S: Store>(store: &S) {
 }
 
 /// Cases 30 and 44.
-async fn odd_keys<S: Store>(store: &S) {
-    let names = [
+async fn odd_keys<S: Store>(store: &S, faithful: &Expect) {
+    let mut names = vec![
         "odd/ lead and trail ",
         "odd/a b+c%2B%#?&=;:@!$'()*,[]{}^`|~\"<>\\",
         "odd/caf\u{e9}",
         "odd/\u{201B}FF\u{201B}",
-        "odd/new\nline",
         "odd/tab\tand\u{1}control\u{7f}",
         "odd/a//b",
         "odd/dir/",
@@ -193,20 +209,23 @@ async fn odd_keys<S: Store>(store: &S) {
         "odd/\u{1F980}",
         "odd/%00",
     ];
-    for name in names {
-        let (meta, _) = put(store, name, Memory::new(name.to_owned()), Only::Always).await;
+    if faithful.newlines {
+        names.push("odd/new\nline\r");
+    }
+    for name in &names {
+        let (meta, _) = put(store, faithful, name, Memory::new(name.to_string()), Only::Always).await;
         let head = store.head(&key(name)).await.unwrap().unwrap_or_else(|| panic!("{name:?} is there"));
         assert_eq!(head.meta.etag, meta.etag, "{name:?}");
         assert_eq!(store.read(&key(name)).await.unwrap().unwrap().0, name.as_bytes(), "{name:?}");
     }
-    let mut want = names.map(str::to_owned).to_vec();
-    want.sort();
+    let mut want = names.clone();
+    want.sort_unstable();
     let mut found = every_key(store, "odd/").await;
     found.sort();
     assert_eq!(found, want);
-    for name in names {
+    for name in &names {
         let head = store.head(&key(name)).await.unwrap().unwrap();
-        let spec = Memory::new(name.to_owned()).spec("copy");
+        let spec = Memory::new(name.to_string()).spec("copy");
         let to = format!("copied{}", name.strip_prefix("odd").unwrap());
         store.copy((&key(name), &head.meta.etag), &key(&to), &spec, Only::Always).await.unwrap();
         assert_eq!(store.read(&key(&to)).await.unwrap().unwrap().0, name.as_bytes(), "{to:?}");
@@ -229,8 +248,8 @@ async fn long_keys<S: Store>(store: &S) {
 async fn conditions<S: Store>(store: &S, faithful: &Expect) {
     let at = key("only/a");
     let wrong = Only::Match(ETag::new("00000000000000000000000000000000"));
-    let (first, _) = put(store, "only/a", Memory::new("1"), Only::New).await;
-    let (second, _) = put(store, "only/a", Memory::new("2"), Only::Match(first.etag)).await;
+    let (first, _) = put(store, faithful, "only/a", Memory::new("1"), Only::New).await;
+    let (second, _) = put(store, faithful, "only/a", Memory::new("2"), Only::Match(first.etag)).await;
     if faithful.capabilities.conditional_put {
         for only in [Only::New, wrong] {
             let file = Memory::new("3");
@@ -250,8 +269,8 @@ async fn conditions<S: Store>(store: &S, faithful: &Expect) {
 }
 
 /// Cases 23 and 58.
-async fn copies<S: Store>(store: &S) {
-    let (old, digest) = put(store, "copy/old.txt", Memory::new("content"), Only::Always).await;
+async fn copies<S: Store>(store: &S, faithful: &Expect) {
+    let (old, digest) = put(store, faithful, "copy/old.txt", Memory::new("content"), Only::Always).await;
     let (from, to) = (key("copy/old.txt"), key("copy/new.html"));
     let mut spec = Memory::new("content").spec("own new");
     spec.mtime = Stamp { sec: 7, nsec: 7 };
@@ -287,7 +306,7 @@ async fn deletes<S: Store>(store: &S, faithful: &Expect) {
     for known in [faithful.capabilities, Capabilities { conditional_delete: false, ..faithful.capabilities }]
     {
         store.know(known);
-        let (meta, _) = put(store, "delete/a", Memory::new("1"), Only::Always).await;
+        let (meta, _) = put(store, faithful, "delete/a", Memory::new("1"), Only::Always).await;
         let wrong = ETag::new("00000000000000000000000000000000");
         let fault = store.delete(&at, &wrong).await.unwrap_err();
         assert_eq!(fault.class, Class::Changed, "{fault}");
@@ -338,7 +357,7 @@ async fn sizes_about_the_threshold<S: Store>(store: &S, faithful: &Expect) {
     for (size, parts) in [(PART - 1, None), (PART, None), (PART + 1, Some(2)), (2 * PART, Some(2))] {
         let file = Memory::pattern(size, 9);
         let bytes = file.bytes().clone();
-        let (meta, digest) = put(store, "size/a", file, Only::Always).await;
+        let (meta, digest) = put(store, faithful, "size/a", file, Only::Always).await;
         let (want, part_size) = match parts {
             None => (sha256(&bytes), None),
             Some(_) => (composite(&bytes), Some(PART as u64)),
@@ -360,7 +379,7 @@ async fn sizes_about_the_threshold<S: Store>(store: &S, faithful: &Expect) {
 async fn large_objects<S: Store>(store: &S, faithful: &Expect) {
     let file = Memory::pattern(6 * PART + 12_345, 4).in_short_reads(3 << 20);
     let bytes = file.bytes().clone();
-    let (meta, digest) = put(store, "large/a.bin", file, Only::New).await;
+    let (meta, digest) = put(store, faithful, "large/a.bin", file, Only::New).await;
     assert_eq!(digest, Digest { sha256: composite(&bytes), part_size: Some(PART as u64) });
     if faithful.capabilities.etag_is_md5 {
         assert_eq!(meta.etag.as_str(), md5_of_parts(&bytes), "the parts are in order");
@@ -398,7 +417,7 @@ async fn uploads_and_aborts<S: Store>(store: &S, faithful: &Expect) {
             found.iter().map(|u| u.key.as_str()).collect::<Vec<_>>(),
             ["up/a b+\u{e9}", "up/a b+\u{e9}x"]
         );
-        assert!(found.iter().all(|u| u.initiated.is_some_and(|t| t.sec > 1_600_000_000)));
+        assert!(found.iter().all(|upload| upload.initiated.is_some()));
         let one = store.uploads(&KeyRange::One(key("up/a b+\u{e9}"))).await.unwrap();
         assert_eq!(one, &found[..1]);
         store.abort(&found[0]).await.unwrap();
@@ -414,8 +433,8 @@ async fn uploads_and_aborts<S: Store>(store: &S, faithful: &Expect) {
     assert!(every_key(store, "up/").await.is_empty());
 }
 
-async fn copies_what_went_up_in_parts<S: Store>(store: &S) {
-    let (old, digest) = put(store, "parts/a", Memory::pattern(PART + 5, 1), Only::Always).await;
+async fn copies_what_went_up_in_parts<S: Store>(store: &S, faithful: &Expect) {
+    let (old, digest) = put(store, faithful, "parts/a", Memory::pattern(PART + 5, 1), Only::Always).await;
     let mut spec = Memory::new("").spec("o");
     (spec.size, spec.sha256, spec.part_size) = (old.size, Some(digest.sha256), digest.part_size);
     let copied = store.copy((&key("parts/a"), &old.etag), &key("parts/b"), &spec, Only::New).await.unwrap();
@@ -426,9 +445,9 @@ async fn copies_what_went_up_in_parts<S: Store>(store: &S) {
 }
 
 /// More bytes at once than the memory budget: all must end.
-async fn many_large_files_at_once<S: Store>(store: &S) {
+async fn many_large_files_at_once<S: Store>(store: &S, faithful: &Expect) {
     let each = |n: u8| async move {
-        put(store, &format!("many/{n}"), Memory::pattern(3 * PART, n), Only::Always).await
+        put(store, faithful, &format!("many/{n}"), Memory::pattern(3 * PART, n), Only::Always).await
     };
     let all = futures::future::join_all((0..6).map(each));
     tokio::time::timeout(std::time::Duration::from_secs(120), all).await.expect("no deadlock");

@@ -25,13 +25,15 @@ async fn the_contract_holds_on_moto() {
     moto.create_bucket("bucket");
     let capabilities = Capabilities {
         conditional_put: true,
-        conditional_delete: false,
+        conditional_delete: true,
         verifies_sha256: false,
         etag_is_md5: true,
     };
+    // its router refuses newlines; its Complete answers with a root element of its own
+    let expect = Expect { capabilities, uploads: true, parts: true, completes: false, newlines: false };
     for prefix in ["", "web 1/ä+/"] {
         let store = S3::connect(options(moto.endpoint(), "bucket", prefix, "key", "secret")).await.unwrap();
-        contract::run(store, Expect { capabilities, uploads: true, parts: true }).await;
+        contract::run(store, expect).await;
     }
 }
 
@@ -51,5 +53,9 @@ async fn the_contract_holds_on_a_given_endpoint() {
     let store = S3::connect(options).await.unwrap();
     let capabilities = store.probe(&s3mirrord::model::Key::raw("near")).await.unwrap();
     eprintln!("{}: {capabilities:?}", store.place());
-    contract::run(store, Expect { capabilities, uploads: true, parts: true }).await;
+    contract::run(
+        store,
+        Expect { capabilities, uploads: true, parts: true, completes: true, newlines: true },
+    )
+    .await;
 }
