@@ -1,6 +1,6 @@
 //! From options to a client.
 
-use super::{Options, credentials, requests::Requests};
+use super::{Options, answer::NoHtml, credentials, requests::Requests};
 use crate::model::{Class, Fault};
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableRegionProvider,
@@ -44,7 +44,8 @@ pub(super) async fn client(
         // the checksums sent are our own, as headers: some stores refuse trailers, some store them
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        .interceptor(requests.clone());
+        .interceptor(requests.clone())
+        .interceptor(NoHtml);
     if options.force_path_style {
         builder = builder.force_path_style(true);
     }

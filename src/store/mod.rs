@@ -3,6 +3,7 @@
 //! [`S3`] is the real thing. `options` is all that can be set, `credentials` and `connect` make a client of
 //! it, `error` tells what a failed request means, `s3` holds the small operations and the others one each.
 
+mod answer;
 mod connect;
 mod copy;
 mod credentials;

@@ -153,6 +153,49 @@ async fn c45_a_200_that_is_no_s3_answer_is_a_failure() {
 }
 
 #[tokio::test]
+async fn c45_html_is_no_confirmation_of_a_delete() {
+    let server =
+        Server::start(|_, _| Answer::new(200, HTML).with("content-type", "text/html; charset=utf-8")).await;
+    let store = store(&server).await;
+    store.know(everything());
+    let upload = Upload { key: key("a"), id: "U".to_owned(), initiated: None };
+    for fault in [
+        store.delete(&key("a"), &ETag::new("e")).await.unwrap_err(),
+        store.abort(&upload).await.unwrap_err(),
+        store.list(&key(""), Depth::All, None).await.unwrap_err(),
+    ] {
+        assert_eq!(fault.class, Class::Transient, "{fault}");
+        assert!(fault.cause.contains("not an S3 answer"), "{fault}");
+    }
+    // an object may be HTML
+    let server =
+        Server::start(|_, _| Answer::new(200, HTML).with("content-type", "text/html").with("etag", "\"e\""))
+            .await;
+    assert_eq!(self::store(&server).await.read(&key("a.html")).await.unwrap().unwrap().0, HTML);
+}
+
+/// The clock of either side may be off: the SDK takes the server's time from its answer.
+#[tokio::test]
+async fn c53_a_clock_that_is_off_is_corrected() {
+    let server = Server::start(|_, request| {
+        let there = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(20);
+        let signed =
+            jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &request.headers["x-amz-date"]).unwrap();
+        let signed = signed.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp();
+        if (signed.as_second() - there.as_second()).abs() < 300 {
+            return Answer::tagged("e");
+        }
+        let date = there.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        Answer::error(403, "RequestTimeTooSkewed").with("date", date)
+    })
+    .await;
+    let mut options = options(server.endpoint());
+    options.max_attempts = 5;
+    let store = S3::connect(options).await.unwrap();
+    put(&store, Memory::new("x"), Only::Always).await.unwrap();
+}
+
+#[tokio::test]
 async fn c42_a_listing_is_never_cut_short() {
     let page = |inner: &str| {
         Answer::new(
