@@ -487,6 +487,18 @@ async fn c50_a_probe_finds_what_a_store_ignores() {
     .await;
     assert_eq!(store(&server).await.probe(&key("o")).await.unwrap(), nothing);
 
+    // refuses `If-Match` even when it is right
+    let server = Server::start(|n, request| {
+        let exists = n < 6 && request.headers.contains_key("if-none-match");
+        if exists || request.headers.contains_key("if-match") {
+            Answer::error(412, "PreconditionFailed")
+        } else {
+            Answer::tagged("x")
+        }
+    })
+    .await;
+    assert_eq!(store(&server).await.probe(&key("o")).await.unwrap(), nothing);
+
     // rejects our checksums: clear, and nothing goes on
     let server = Server::start(|_, request| match request.method.as_str() {
         "PUT" => Answer::error(501, "NotImplemented"),
