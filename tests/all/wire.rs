@@ -159,19 +159,20 @@ async fn c45_html_is_no_confirmation_of_a_delete() {
     let store = store(&server).await;
     store.know(everything());
     let upload = Upload { key: key("a"), id: "U".to_owned(), initiated: None };
-    for fault in [
-        store.delete(&key("a"), &ETag::new("e")).await.unwrap_err(),
-        store.abort(&upload).await.unwrap_err(),
-        store.list(&key(""), Depth::All, None).await.unwrap_err(),
-    ] {
+    for fault in
+        [store.delete(&key("a"), &ETag::new("e")).await.unwrap_err(), store.abort(&upload).await.unwrap_err()]
+    {
         assert_eq!(fault.class, Class::Transient, "{fault}");
         assert!(fault.cause.contains("not an S3 answer"), "{fault}");
     }
-    // an object may be HTML
-    let server =
-        Server::start(|_, _| Answer::new(200, HTML).with("content-type", "text/html").with("etag", "\"e\""))
-            .await;
-    assert_eq!(self::store(&server).await.read(&key("a.html")).await.unwrap().unwrap().0, HTML);
+    // some stores call an empty answer HTML
+    for status in [200, 204] {
+        let server =
+            Server::start(move |_, _| Answer::new(status, "").with("content-type", "text/html")).await;
+        let store = self::store(&server).await;
+        store.know(everything());
+        store.delete(&key("a"), &ETag::new("e")).await.unwrap();
+    }
 }
 
 /// The clock of either side may be off: the SDK takes the server's time from its answer.
