@@ -101,6 +101,11 @@ pub(super) fn classify(
             with(Fatal, "the store lacks what this request needs (`s3mirrord doctor` tells what it lacks)")
         }
         (_, 0 | 200..=299 | 408 | 409 | 425 | 500..=599) => plain(Transient),
+        // also how HEAD answers for one object under a key of its own (SSE-C): not a reason to stop all
+        ("", 400) if operation == "HeadObject" => with(
+            Transient,
+            "an expired session, a wrong `region`, or an object encrypted with SSE-C answer like this",
+        ),
         ("", 400) => {
             with(Fatal, "an expired session, a wrong `region` or a wrong `endpoint_url` answer like this")
         }
@@ -169,7 +174,7 @@ where
             cause.push(')');
             let mut fault = Fault::new(class, what, printable(cause.trim_start()));
             fault.remedy = match header("x-amz-bucket-region") {
-                Some(region) if class == Class::Fatal && matches!(status, 301 | 302 | 307 | 308 | 400) => {
+                Some(region) if remedy.is_some() && matches!(status, 301 | 302 | 307 | 308 | 400) => {
                     Some(format!("the bucket is in {region}: set `region = \"{}\"`", printable(region)))
                 }
                 _ => remedy,
@@ -286,7 +291,8 @@ mod tests {
             ("ListObjectsV2", 404, "NoSuchBucket", "", Fatal, "bucket"),
             ("ListObjectsV2", 301, "PermanentRedirect", "", Fatal, "region"),
             ("HeadObject", 301, "", "", Fatal, "region"),
-            ("HeadObject", 400, "", "", Fatal, "region"),
+            ("HeadObject", 400, "", "", Transient, "SSE-C"),
+            ("PutObject", 400, "", "", Fatal, "region"),
             ("PutObject", 400, "AuthorizationHeaderMalformed", "", Fatal, "region"),
             ("ListObjectsV2", 403, "AccessDenied", "", Fatal, "s3:ListBucket"),
             ("HeadObject", 403, "", "", Fatal, "s3:ListBucket"),
