@@ -163,7 +163,8 @@ where
                 (Some(code), "") => code.to_owned(),
                 (Some(code), message) => format!("{code}: {message}"),
                 (None, "") if (200..300).contains(&status) => {
-                    format!("not an S3 answer: {}", chain(answer.err()))
+                    let why = chain(answer.err()).replace(" This is likely a bug in the SDK.", "");
+                    format!("not an S3 answer: {why}")
                 }
                 (None, message) => message.to_owned(),
             };
@@ -229,7 +230,7 @@ fn printable(text: &str) -> String {
 }
 
 /// The messages from `error` down to its root; each once, for some repeat their source.
-fn chain(error: &(dyn Error + 'static)) -> String {
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {

@@ -522,6 +522,7 @@ async fn a_read_that_is_cut_short_fails() {
     let store = S3::connect(options).await.unwrap();
     let fault = store.read(&key("a")).await.unwrap_err();
     assert_eq!(fault.class, Class::Transient, "{fault}");
+    assert!(fault.cause.contains("throughput"), "it says why: {fault}");
 }
 
 #[tokio::test]
