@@ -1,8 +1,15 @@
 //! Every test but the simulation, in one binary: each binary links the SDK.
+#![allow(clippy::unwrap_used)]
 
-mod config;
-mod floors;
-mod ledger;
 #[path = "../support/mod.rs"]
 mod support;
+
+mod config;
+mod contract;
+mod credentials;
+mod floors;
+mod ledger;
+mod stores;
+mod tls;
 mod units;
+mod wire;

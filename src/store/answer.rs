@@ -1,0 +1,39 @@
+//! A page in HTML is no answer of S3's, whatever its status: a proxy or a login page stands in between. Other
+//! answers lack then what they must have; that to a DELETE is empty anyway, and would pass for success.
+
+use aws_sdk_s3::{
+    config::{
+        ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeDeserializationInterceptorContextRef,
+    },
+    error::BoxError,
+};
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
+
+/// Fails on HTML where S3 sends nothing.
+#[derive(Debug)]
+pub(super) struct NoHtml;
+
+impl Intercept for NoHtml {
+    fn name(&self) -> &'static str {
+        "NoHtml"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let answer = context.response();
+        let header = |name| answer.headers().get(name);
+        // some stores call an empty answer HTML
+        let html = header("content-type").is_some_and(|t| t.starts_with("text/html"))
+            && answer.status().as_u16() == 200
+            && header("content-length") != Some("0");
+        let deletes = ["DeleteObject", "AbortMultipartUpload"];
+        if html && bag.load::<Metadata>().is_some_and(|m| deletes.contains(&m.name())) {
+            return Err("not an S3 answer: it is HTML".into());
+        }
+        Ok(())
+    }
+}
