@@ -36,6 +36,15 @@ fn manner(kinds: &[Kind], length: Option<i64>) -> Manner {
     }
 }
 
+/// Holds a request that was taken whole back from its effect.
+async fn linger(kinds: &[Kind]) {
+    for kind in kinds {
+        if let Kind::Linger(time) = kind {
+            tokio::time::sleep(*time).await;
+        }
+    }
+}
+
 impl Backend {
     /// GET and HEAD, up to the body: the object, and the answer without it.
     fn open(
@@ -109,6 +118,7 @@ impl S3 for Backend {
         let input = &mut request.input;
         let bucket = self.state.bucket(&input.bucket)?;
         let attributes = Attributes::from(&mut *input);
+        attributes.check()?;
         let tags = parse_tags(input.tagging.as_deref())?;
         let mut conditions = Conditions::default();
         if !kinds.contains(&Kind::IgnoreConditions) {
@@ -119,6 +129,7 @@ impl S3 for Backend {
         let trailers = request.trailing_headers.as_ref();
         let Received { body, md5, sum } =
             receive(&self.state.shelf, input.body.take(), claim, trailers, manner).await?;
+        linger(kinds).await;
         let random = kinds.contains(&Kind::RandomEtag) || attributes.opaque_etag();
         let object = Object {
             etag: if random { opaque() } else { hex::encode(md5) },
@@ -180,10 +191,12 @@ impl S3 for Backend {
     }
 
     async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> Answer<CopyObjectOutput> {
+        linger(kinds(&request.extensions)).await;
         answer(copy::object(&self.state, request).await?)
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
+        linger(kinds(&request.extensions)).await;
         let mut conditions = Conditions::default();
         if !kinds(&request.extensions).contains(&Kind::IgnoreConditions) {
             conditions.if_match = request.input.if_match;
@@ -202,6 +215,7 @@ impl S3 for Backend {
     async fn delete_objects(&self, request: S3Request<DeleteObjectsInput>) -> Answer<DeleteObjectsOutput> {
         let kinds = kinds(&request.extensions);
         let bucket = self.state.bucket(&request.input.bucket)?;
+        linger(kinds).await;
         let Delete { objects, quiet } = &request.input.delete;
         if objects.is_empty() || objects.len() > MOST_DELETES {
             return Err(s3_error!(MalformedXML));
@@ -276,14 +290,16 @@ impl S3 for Backend {
         let manner = manner(kinds, input.content_length);
         let trailers = request.trailing_headers.as_ref();
         let received = receive(&self.state.shelf, input.body.take(), claim, trailers, manner).await?;
+        linger(kinds).await;
+        let etag = terms.etag(received.md5, kinds.contains(&Kind::RandomEtag));
         let mut output = UploadPartOutput {
-            e_tag: Some(ETag::Strong(hex::encode(received.md5))),
+            e_tag: Some(ETag::Strong(etag.clone())),
             server_side_encryption: terms.attributes.server_side_encryption.clone(),
             ssekms_key_id: terms.attributes.ssekms_key_id.clone(),
             ..UploadPartOutput::default()
         };
         put_sum!(output, &received.sum);
-        multipart::keep(&bucket, &input.key, &input.upload_id, input.part_number, received)?;
+        multipart::keep(&bucket, &input.key, &input.upload_id, input.part_number, etag, received)?;
         answer(output)
     }
 
@@ -300,6 +316,7 @@ impl S3 for Backend {
     ) -> Answer<CompleteMultipartUploadOutput> {
         let kinds = kinds(&request.extensions);
         let bucket = self.state.bucket(&request.input.bucket)?;
+        linger(kinds).await;
         let ignore = kinds.contains(&Kind::IgnoreConditions);
         let random = kinds.contains(&Kind::RandomEtag);
         answer(multipart::complete(&bucket, request.input, self.state.minimum_part, ignore, random)?)

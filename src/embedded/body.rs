@@ -34,12 +34,14 @@ pub enum Bodies {
 /// Makes bodies, and names their files.
 pub(super) struct Shelf {
     bodies: Bodies,
+    /// Sets its files apart from those an earlier process left.
+    mark: u64,
     serial: AtomicU64,
 }
 
 impl Shelf {
     pub(super) fn new(bodies: Bodies) -> Self {
-        Self { bodies, serial: AtomicU64::new(0) }
+        Self { bodies, mark: fastrand::u64(..), serial: AtomicU64::new(0) }
     }
 
     /// Starts a body of about `expected` bytes.
@@ -54,7 +56,7 @@ impl Shelf {
     async fn create(&self) -> io::Result<Option<(File, Arc<Owned>)>> {
         let Bodies::Directory(directory) = &self.bodies else { return Ok(None) };
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        let path = directory.join(format!("{}-{serial}.body", std::process::id()));
+        let path = directory.join(format!("{:016x}-{serial}.body", self.mark));
         let file = File::options().write(true).create_new(true).open(&path).await?;
         Ok(Some((file, Arc::new(Owned { path }))))
     }

@@ -148,12 +148,17 @@ impl Bucket {
         conditions: &Conditions,
     ) -> S3Result<Deleted> {
         let mut contents = self.write();
-        conditions.check_delete(contents.current(key))?;
-        let (deleted, displaced) = match version {
-            Some(version) => {
-                let gone = contents.remove(key, VersionId::parse(version)?);
+        let id = version.map(VersionId::parse).transpose()?;
+        let judged = match id {
+            None => contents.current(key),
+            Some(id) => contents.version(key, id).and_then(|version| version.object.as_deref()),
+        };
+        conditions.check_delete(judged)?;
+        let (deleted, displaced) = match id {
+            Some(id) => {
+                let gone = contents.remove(key, id);
                 let marker = gone.as_ref().is_some_and(|version| version.object.is_none());
-                (Deleted { version: Some(version.to_owned()), marker }, gone)
+                (Deleted { version: Some(id.text()), marker }, gone)
             }
             None if contents.versioning == Versioning::Off => {
                 (Deleted { version: None, marker: false }, contents.remove(key, VersionId(0)))
@@ -192,6 +197,10 @@ impl Bucket {
 impl Contents {
     pub(super) fn current(&self, key: &str) -> Option<&Object> {
         self.keys.get(key)?.current().map(|object| &**object)
+    }
+
+    fn version(&self, key: &str, id: VersionId) -> Option<&Version> {
+        self.keys.get(key)?.iter().find(|version| version.id == id)
     }
 
     /// A version id as answers carry it: not at all where versioning was never on.

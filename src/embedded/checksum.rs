@@ -226,6 +226,9 @@ pub(super) struct Manner {
     pub(super) length: Option<u64>,
 }
 
+/// The most that one request may bring, in bytes: 5 GiB.
+const MOST: u64 = 5 << 30;
+
 /// Receives a body. Nothing of it remains if this fails.
 pub(super) async fn receive(
     shelf: &Shelf,
@@ -234,6 +237,9 @@ pub(super) async fn receive(
     trailers: Option<&TrailingHeaders>,
     manner: Manner,
 ) -> S3Result<Received> {
+    if manner.length.is_some_and(|length| length > MOST) {
+        return Err(s3_error!(EntityTooLarge));
+    }
     let claim = if manner.unchecked || manner.framed { Claim::default() } else { claim };
     let mut sink = shelf.sink(manner.length);
     let mut md5 = Md5::new();

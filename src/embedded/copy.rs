@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use s3s::dto::{
-    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource, MetadataDirective,
+    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource, ETag, MetadataDirective,
     Range, TaggingDirective, UploadPartCopyInput, UploadPartCopyOutput,
 };
 use s3s::{S3Request, S3Result, s3_error};
@@ -59,6 +59,7 @@ pub(super) async fn object(
         .as_ref()
         .is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
     let asked = Attributes::from(&mut *input);
+    asked.check()?;
     refuse_idle(input, &from, &asked, replace)?;
     let tags = match input.tagging_directive.as_ref().map(TaggingDirective::as_str) {
         Some(TaggingDirective::REPLACE) => parse_tags(input.tagging.as_deref())?,
@@ -192,13 +193,14 @@ pub(super) async fn part(
         ));
     }
     let received = digest(from.body.slice(range), terms.algorithm).await?;
+    let etag = terms.etag(received.md5, kinds(&request.extensions).contains(&Kind::RandomEtag));
     let mut result = CopyPartResult {
-        e_tag: Some(s3s::dto::ETag::Strong(hex::encode(received.md5))),
+        e_tag: Some(ETag::Strong(etag.clone())),
         last_modified: Some(now().into()),
         ..CopyPartResult::default()
     };
     put_sum!(result, &received.sum);
-    multipart::keep(&bucket, &input.key, &input.upload_id, input.part_number, received)?;
+    multipart::keep(&bucket, &input.key, &input.upload_id, input.part_number, etag, received)?;
     Ok(UploadPartCopyOutput {
         copy_part_result: Some(result),
         copy_source_version_id: source_version,

@@ -12,6 +12,11 @@ use http::Extensions;
 pub enum Kind {
     /// It is held for this long first, then answered as usual.
     Latency(Duration),
+    /// A write or delete is taken whole, and takes effect only after this long, even if its client hung up.
+    Linger(Duration),
+    /// The server's clock is this many seconds ahead of the real one (behind, if negative): it refuses requests
+    /// signed over 15 minutes from its time with 403 `RequestTimeTooSkewed`, and dates its answers by it.
+    Clock(i64),
     /// 503 `SlowDown`, no effect.
     SlowDown,
     /// 500 `InternalError`, no effect.
@@ -57,10 +62,16 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct Rule {
     operation: Option<String>,
-    key: Option<String>,
+    key: Option<Named>,
     skip: u32,
     times: Option<u32>,
     kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Named {
+    Exactly(String),
+    Ending(String),
 }
 
 impl Rule {
@@ -78,7 +89,13 @@ impl Rule {
     /// Only requests whose key ends with this. DeleteObjects has no key of its own: there the rule meets the
     /// single keys, and only `SlowDown`, `InternalError` and `AccessDenied` do anything.
     pub fn key(mut self, suffix: &str) -> Self {
-        self.key = Some(suffix.to_owned());
+        self.key = Some(Named::Ending(suffix.to_owned()));
+        self
+    }
+
+    /// Only requests for this very key; see [`Rule::key`].
+    pub fn exact_key(mut self, key: &str) -> Self {
+        self.key = Some(Named::Exactly(key.to_owned()));
         self
     }
 
@@ -96,7 +113,12 @@ impl Rule {
 
     fn matches(&self, operation: &str, key: Option<&str>) -> bool {
         self.operation.as_ref().is_none_or(|wanted| wanted == operation)
-            && self.key.as_ref().is_none_or(|suffix| key.is_some_and(|key| key.ends_with(suffix)))
+            && match (&self.key, key) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(Named::Exactly(wanted)), Some(key)) => wanted == key,
+                (Some(Named::Ending(suffix)), Some(key)) => key.ends_with(suffix),
+            }
     }
 }
 

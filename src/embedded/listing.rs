@@ -70,8 +70,7 @@ fn walk<'a>(
             roll(common);
             count += 1;
             last = Some(common);
-            let Some(next) = beyond(common) else { return None };
-            from = Bound::Included(next);
+            from = Bound::Included(beyond(common)?);
             continue 'seek;
         }
         return None;

@@ -34,6 +34,7 @@ pub(super) struct Upload {
 }
 
 struct Part {
+    etag: String,
     md5: [u8; 16],
     body: Body,
     sum: Option<Sum>,
@@ -44,6 +45,13 @@ struct Part {
 pub(super) struct Terms {
     pub(super) algorithm: Option<Algorithm>,
     pub(super) attributes: Arc<Attributes>,
+}
+
+impl Terms {
+    /// The ETag of a part with this MD5.
+    pub(super) fn etag(&self, md5: [u8; 16], random: bool) -> String {
+        if random || self.attributes.opaque_etag() { opaque() } else { hex::encode(md5) }
+    }
 }
 
 /// Starts an upload; its id.
@@ -70,6 +78,7 @@ pub(super) fn create(
         _ => {}
     }
     let attributes = Arc::new(Attributes::from(&mut input));
+    attributes.check()?;
     let upload = Upload {
         initiated: now(),
         attributes: attributes.clone(),
@@ -103,8 +112,15 @@ pub(super) fn terms(bucket: &Bucket, key: &str, id: &str, number: i32) -> S3Resu
 ///
 /// # Errors
 /// 404 if the upload ended meanwhile.
-pub(super) fn keep(bucket: &Bucket, key: &str, id: &str, number: i32, received: Received) -> S3Result<()> {
-    let part = Part { md5: received.md5, body: received.body, sum: received.sum, modified: now() };
+pub(super) fn keep(
+    bucket: &Bucket,
+    key: &str,
+    id: &str,
+    number: i32,
+    etag: String,
+    received: Received,
+) -> S3Result<()> {
+    let part = Part { etag, md5: received.md5, body: received.body, sum: received.sum, modified: now() };
     let mut contents = bucket.write();
     let upload = contents.uploads.get_mut(&name(key, id)).ok_or_else(|| s3_error!(NoSuchUpload))?;
     let replaced = upload.parts.insert(number, part);
@@ -149,7 +165,11 @@ pub(super) fn complete(
     }
     conditions.check_write(contents.current(&input.key))?;
     let object = Object {
-        etag: if random_etag || upload.attributes.opaque_etag() { opaque() } else { etag_of(&parts) },
+        etag: if random_etag || upload.attributes.opaque_etag() {
+            format!("{}-{}", opaque(), parts.len())
+        } else {
+            etag_of(&parts)
+        },
         body,
         modified: now(),
         attributes: upload.attributes.clone(),
@@ -190,7 +210,7 @@ fn chosen<'a>(upload: &'a Upload, named: &[CompletedPart], minimum: u64) -> S3Re
         }
         last = number;
         let part = upload.parts.get(&number).ok_or_else(|| s3_error!(InvalidPart))?;
-        if wanted.e_tag.as_ref().map(ETag::value) != Some(&hex::encode(part.md5)) {
+        if wanted.e_tag.as_ref().map(ETag::value) != Some(&part.etag) {
             return Err(s3_error!(InvalidPart));
         }
         if let Some(sum) = &part.sum {
@@ -255,7 +275,7 @@ pub(super) fn list_parts(bucket: &Bucket, input: ListPartsInput) -> S3Result<Lis
     let mut parts = Vec::new();
     for (number, part) in rest.by_ref().take(most as usize) {
         let mut listed = ListedPart {
-            e_tag: Some(ETag::Strong(hex::encode(part.md5))),
+            e_tag: Some(ETag::Strong(part.etag.clone())),
             last_modified: Some(part.modified.into()),
             part_number: Some(*number),
             size: i64::try_from(part.body.len()).ok(),

@@ -13,6 +13,9 @@ use super::body::Body;
 use super::checksum::{Sum, put_sum};
 use super::percent;
 
+/// The most metadata of one object, in bytes of names and values.
+const MOST_METADATA: usize = 2048;
+
 /// Tags, in the order given.
 pub(super) type Tags = Vec<(String, String)>;
 
@@ -85,6 +88,13 @@ fn without_chunking(encoding: String) -> Option<String> {
 }
 
 impl Attributes {
+    /// # Errors
+    /// 400 for over 2 KiB of metadata.
+    pub(super) fn check(&self) -> S3Result<()> {
+        let size: usize = self.metadata.iter().flatten().map(|(name, value)| name.len() + value.len()).sum();
+        if size > MOST_METADATA { Err(s3_error!(MetadataTooLarge)) } else { Ok(()) }
+    }
+
     /// Under SSE-KMS and SSE-C an ETag is no MD5.
     pub(super) fn opaque_etag(&self) -> bool {
         self.sse_customer_key_md5.is_some()

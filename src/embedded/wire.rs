@@ -12,6 +12,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::dto::StreamingBlob;
 use s3s::service::S3Service;
@@ -23,6 +26,9 @@ use tokio_util::task::TaskTracker;
 use super::checksum::Claim;
 use super::fault::{Faults, Flight, Kind};
 use super::tally::Tally;
+
+/// How far the time of a signature may be from the server's.
+const MOST_SKEW: SignedDuration = SignedDuration::from_mins(15);
 
 /// How long to wait when no further connection can be accepted, e.g. for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -82,13 +88,21 @@ impl Wire {
         }
         let flight = Flight::default();
         request.extensions_mut().insert(flight.clone());
-        let response = self.service.call(request).await?;
+        // A client that hangs up must not take the effect with it: faults are about just that.
+        let (service, killed) = (self.service.clone(), self.killed.clone());
+        let call = self.tasks.spawn(async move {
+            tokio::select! {
+                () = killed.cancelled() => Err(HttpError::new("the server was killed".into())),
+                response = service.call(request) => response,
+            }
+        });
+        let response = call.await.map_err(|error| HttpError::new(error.into()))??;
         reshape(response, flight.kinds()).await
     }
 }
 
 /// Turns an answer into the one a fault calls for. An error makes hyper close the connection.
-async fn reshape(response: HttpResponse, kinds: &[Kind]) -> Result<HttpResponse, HttpError> {
+async fn reshape(mut response: HttpResponse, kinds: &[Kind]) -> Result<HttpResponse, HttpError> {
     for kind in kinds {
         match kind {
             Kind::Drop | Kind::LostReply => {
@@ -108,6 +122,13 @@ async fn reshape(response: HttpResponse, kinds: &[Kind]) -> Result<HttpResponse,
                 ));
             }
             Kind::CutShort => return cut_short(response).await,
+            Kind::Clock(ahead) => {
+                let date =
+                    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&clock(*ahead));
+                if let Some(date) = date.ok().and_then(|date| HeaderValue::from_str(&date).ok()) {
+                    response.headers_mut().insert(header::DATE, date);
+                }
+            }
             _ => {}
         }
     }
@@ -150,8 +171,15 @@ impl S3Access for Gate {
             return Err(s3_error!(AccessDenied, "Signature is required"));
         }
         self.tally.count(context.s3_op().name());
-        let Some(flight) = context.extensions_mut().get::<Flight>().cloned() else { return Ok(()) };
+        let Some(flight) = context.extensions_mut().get::<Flight>().cloned() else {
+            return check_time(context, 0);
+        };
         flight.set(self.faults.meet(context.s3_op().name(), context.s3_path().get_object_key()));
+        let ahead = flight.kinds().iter().find_map(|kind| match kind {
+            Kind::Clock(ahead) => Some(*ahead),
+            _ => None,
+        });
+        check_time(context, ahead.unwrap_or(0))?;
         for kind in flight.kinds() {
             match kind {
                 Kind::Latency(time) => tokio::time::sleep(*time).await,
@@ -172,6 +200,27 @@ impl S3Access for Gate {
         }
         Ok(())
     }
+}
+
+/// The server's time, if its clock is this many seconds ahead.
+fn clock(ahead: i64) -> Timestamp {
+    Timestamp::now().saturating_add(SignedDuration::from_secs(ahead)).unwrap_or(Timestamp::MAX)
+}
+
+/// Holds the time of a signature in a header against the server's, as s3s does not know of a wrong clock. A
+/// presigned URL is left to s3s.
+fn check_time(context: &S3AccessContext<'_>, ahead: i64) -> S3Result<()> {
+    let Some(date) = context.headers().get("x-amz-date") else { return Ok(()) };
+    let date = date.to_str().ok().and_then(|date| DateTime::strptime("%Y%m%dT%H%M%SZ", date).ok());
+    let signed = date.and_then(|date| TimeZone::UTC.to_timestamp(date).ok());
+    let signed = signed.ok_or_else(|| s3_error!(AccessDenied, "x-amz-date is no date"))?;
+    if clock(ahead).duration_since(signed).abs() > MOST_SKEW {
+        return Err(s3_error!(
+            RequestTimeTooSkewed,
+            "The difference between the request time and the current time is too large."
+        ));
+    }
+    Ok(())
 }
 
 fn moved(region: &str) -> S3Error {
