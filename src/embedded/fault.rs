@@ -229,6 +229,15 @@ pub(super) fn kinds(extensions: &Extensions) -> &[Kind] {
     extensions.get::<Flight>().map_or(&[], Flight::kinds)
 }
 
+/// Holds a request that was taken whole back from its effect.
+pub(super) async fn linger(kinds: &[Kind]) {
+    for kind in kinds {
+        if let Kind::Linger(time) = kind {
+            tokio::time::sleep(*time).await;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
