@@ -29,8 +29,8 @@ struct Query<'a> {
     most: usize,
 }
 
-/// Goes over the entries of a page: `keep` gets each key, `roll` each common prefix, and both tell how many
-/// entries that made. Returns the last entry if more follow.
+/// Goes over the entries of a page: `keep` gets each key and tells how many entries that made, `roll` each common
+/// prefix. If more follow, returns the last entry that there was room for (an empty text if there was for none).
 fn walk<'a>(
     keys: &'a Keys,
     query: &Query<'_>,
@@ -49,7 +49,7 @@ fn walk<'a>(
         _ => Bound::Included(query.prefix.to_owned()),
     };
     let mut count = 0;
-    let mut last = None;
+    let mut last = "";
     'seek: loop {
         let range = (from.as_ref().map(String::as_str), Bound::Unbounded);
         for (key, versions) in keys.range::<str, _>(range) {
@@ -60,16 +60,16 @@ fn walk<'a>(
                 continue;
             }
             if count >= query.most {
-                return last;
+                return Some(last);
             }
             let Some(common) = common_prefix(key, query) else {
                 count += keep(key, versions);
-                last = Some(key.as_str());
+                last = key;
                 continue;
             };
             roll(common);
             count += 1;
-            last = Some(common);
+            last = common;
             from = Bound::Included(beyond(common)?);
             continue 'seek;
         }
@@ -183,6 +183,8 @@ pub(super) fn objects(
         |common| prefixes.push(common),
         |versions| versions.current().is_some(),
     )
+    // A page of none has nothing to go on from, and none to follow.
+    .filter(|last| !last.is_empty())
     .map(to_token);
     let mut truncated = next.is_some();
     found.retain(|(key, _)| {
@@ -285,8 +287,9 @@ pub(super) fn versions(
             |common| prefixes.push(common),
             |_| true,
         );
-        more = last.is_some();
-        next_key = last;
+        more = last.is_some() && room > 0;
+        // Where the remaining versions of one key filled the page, it goes on after that key.
+        next_key = last.filter(|last| !last.is_empty()).or(entries.last().map(|(key, ..)| *key));
     }
     // The last key may have had more versions than there was room for.
     let room = room.saturating_sub(prefixes.len());

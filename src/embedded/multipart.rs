@@ -201,14 +201,12 @@ fn chosen<'a>(upload: &'a Upload, named: &[CompletedPart], minimum: u64) -> S3Re
     if named.is_empty() {
         return Err(s3_error!(MalformedXML, "You must specify at least one part"));
     }
+    if !named.is_sorted_by(|left, right| left.part_number < right.part_number) {
+        return Err(s3_error!(InvalidPartOrder));
+    }
     let mut parts = Vec::with_capacity(named.len());
-    let mut last = 0;
     for (at, wanted) in named.iter().enumerate() {
         let number = wanted.part_number.ok_or_else(|| s3_error!(MalformedXML))?;
-        if number <= last {
-            return Err(s3_error!(InvalidPartOrder));
-        }
-        last = number;
         let part = upload.parts.get(&number).ok_or_else(|| s3_error!(InvalidPart))?;
         if wanted.e_tag.as_ref().map(ETag::value) != Some(&part.etag) {
             return Err(s3_error!(InvalidPart));
