@@ -86,10 +86,10 @@ impl S3 for Backend {
             checksum_algorithm: algorithm,
             checksum_type: kind,
             key: Some(key),
-            server_side_encryption: attributes.server_side_encryption.clone(),
-            sse_customer_algorithm: attributes.sse_customer_algorithm.clone(),
-            sse_customer_key_md5: attributes.sse_customer_key_md5.clone(),
-            ssekms_key_id: attributes.ssekms_key_id.clone(),
+            server_side_encryption: attributes.encryption().server_side_encryption.clone(),
+            sse_customer_algorithm: attributes.encryption().sse_customer_algorithm.clone(),
+            sse_customer_key_md5: attributes.encryption().sse_customer_key_md5.clone(),
+            ssekms_key_id: attributes.encryption().ssekms_key_id.clone(),
             upload_id: Some(id),
             ..CreateMultipartUploadOutput::default()
         })

@@ -353,3 +353,52 @@ fn from_token(token: &str) -> S3Result<String> {
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .ok_or_else(|| s3_error!(InvalidArgument, "The continuation token provided is incorrect"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::embedded::bucket::Contents;
+
+    #[test]
+    fn c70_a_page_costs_what_it_returns() {
+        let mut contents = Contents::default();
+        for directory in 0..3 {
+            for file in 0..5000 {
+                contents.place(&format!("d{directory}/{file:05}"), None);
+            }
+        }
+        let seen = Cell::new(0);
+        let page = |delimiter: Option<&str>, after: Option<&str>| {
+            seen.set(0);
+            let query = Query { prefix: "", delimiter, after, most: 100 };
+            let (found, rolled) = (Cell::new(0), Cell::new(0));
+            let more = walk(
+                &contents.keys,
+                &query,
+                |_, _| {
+                    found.set(found.get() + 1);
+                    1
+                },
+                |_| rolled.set(rolled.get() + 1),
+                |_| {
+                    seen.set(seen.get() + 1);
+                    true
+                },
+            );
+            (found.get(), rolled.get(), more.is_some(), seen.get())
+        };
+        assert_eq!(page(Some("/"), None), (0, 3, false, 3));
+        assert_eq!(page(Some("/"), Some("d1/")), (0, 1, false, 1));
+        assert_eq!(page(None, Some("d1/04999")), (100, 0, true, 101));
+    }
+
+    #[test]
+    fn beyond_a_prefix_lies_what_does_not_start_with_it() {
+        assert_eq!(beyond("a/").as_deref(), Some("a0"));
+        assert_eq!(beyond("a\u{d7ff}").as_deref(), Some("a\u{e000}"));
+        assert_eq!(beyond("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(beyond("\u{10ffff}"), None);
+    }
+}

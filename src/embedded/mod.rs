@@ -18,6 +18,7 @@
 //! - A key with a control character makes XML that is no XML where it is not URL-encoded, as on AWS.
 //! - If `If-Match: *` guards a delete, an absent object is 412; other conditional deletes of it succeed.
 
+mod attributes;
 mod backend;
 mod body;
 mod bucket;

@@ -12,11 +12,12 @@ use s3s::dto::{
 };
 use s3s::{S3Result, s3_error};
 
+use super::attributes::Attributes;
 use super::body::Body;
 use super::bucket::Bucket;
 use super::checksum::{Algorithm, Received, Sum, get_sum, of_parts, put_sum};
 use super::condition::{Conditions, now};
-use super::object::{Attributes, Object, Tags, parse_tags};
+use super::object::{Object, Tags, parse_tags};
 use super::{opaque, percent};
 
 /// The highest part number.
@@ -182,8 +183,8 @@ pub(super) fn complete(
         e_tag: Some(object.tag()),
         key: Some(input.key.clone()),
         location: Some(format!("/{}/{}", input.bucket, percent::encode(&input.key))),
-        server_side_encryption: object.attributes.server_side_encryption.clone(),
-        ssekms_key_id: object.attributes.ssekms_key_id.clone(),
+        server_side_encryption: object.attributes.encryption().server_side_encryption.clone(),
+        ssekms_key_id: object.attributes.encryption().ssekms_key_id.clone(),
         ..CompleteMultipartUploadOutput::default()
     };
     put_sum!(output, &object.sum);
