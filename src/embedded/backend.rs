@@ -9,7 +9,7 @@ use super::bucket::Versioning;
 use super::fault::{Faults, Kind, kinds, linger};
 use super::object::check_tags;
 use super::state::State;
-use super::{copy, delete, get, listing, multipart, put};
+use super::{copy, delete, get, listing, multipart, put, versions};
 
 pub(super) struct Backend {
     pub(super) state: Arc<State>,
@@ -69,7 +69,7 @@ impl S3 for Backend {
         request: S3Request<ListObjectVersionsInput>,
     ) -> Answer<ListObjectVersionsOutput> {
         let bucket = self.state.bucket(&request.input.bucket)?;
-        answer(listing::versions(&bucket, request.input, kinds(&request.extensions))?)
+        answer(versions::list(&bucket, request.input, kinds(&request.extensions))?)
     }
 
     async fn create_multipart_upload(
