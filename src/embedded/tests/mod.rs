@@ -28,7 +28,7 @@ use tokio::net::TcpStream;
 
 use super::{Handle, Options, Server};
 
-/// A server with one bucket `b`, and a client of it that never retries.
+/// A server with one bucket `bkt`, and a client of it that never retries.
 struct Bench {
     server: Handle,
     client: Client,
@@ -102,15 +102,15 @@ where
     }
 }
 
-/// A request signed and written out by hand: `path` goes over the wire as it is. The answer's head and body.
-async fn raw(
+/// A request signed and written out by hand: `path` goes over the wire as it is.
+fn written(
     server: &Handle,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
     payload: SignableBody<'_>,
     body: &[u8],
-) -> String {
+) -> Vec<u8> {
     let host = server.address().to_string();
     let mut settings = SigningSettings::default();
     settings.percent_encoding_mode = PercentEncodingMode::Single;
@@ -134,8 +134,20 @@ async fn raw(
     for (name, value) in all.into_iter().chain(instructions.headers()) {
         text += &format!("{name}: {value}\r\n");
     }
+    [text.as_bytes(), b"\r\n", body].concat()
+}
+
+/// Sends such a request; the answer's head and body.
+async fn raw(
+    server: &Handle,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    payload: SignableBody<'_>,
+    body: &[u8],
+) -> String {
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
-    stream.write_all(&[text.as_bytes(), b"\r\n", body].concat()).await.unwrap();
+    stream.write_all(&written(server, method, path, headers, payload, body)).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
