@@ -1,4 +1,32 @@
-//! L2, the disk: the mirrored directory behind the trait [`Tree`].
+//! L2, the disk: the mirrored directory behind the trait [`Tree`], and [`Directory`], the real one.
+//!
+//! | room | |
+//! |---|---|
+//! | `directory` | the [`Tree`] over the others |
+//! | `root` | opens the root, and proves that it is the bound one |
+//! | `mount`, `uuid` | the kind of file system: identity, clock, whether it tells of changes |
+//! | `stat`, `descend` | one entry; the way down to a directory |
+//! | `sort`, `walk`, `look` | entries in key order; by name, with proof of absence |
+//! | `read` | an open file |
+//! | `watch`, `arm`, `event`, `outbox` | changes as they happen |
+
+mod arm;
+mod descend;
+mod directory;
+mod event;
+mod look;
+mod mount;
+mod outbox;
+mod read;
+mod root;
+mod sort;
+mod stat;
+mod uuid;
+mod walk;
+mod watch;
+
+pub use directory::Directory;
+pub use read::File;
 
 use crate::model::{Fault, Key, Local, RelPath, RootId, Scope, Source};
 use futures::Stream;
@@ -73,3 +101,6 @@ pub trait Tree: Clone + Send + Sync + 'static {
     /// if the watcher dies. Bounded: what does not fit becomes `Lost`.
     fn watch(&self, prune: Prune) -> impl Stream<Item = Notice> + Send + use<Self>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! The mirrored directory on a real file system: a [`Tree`] over the other rooms. System calls that may
+//! wait for a disk run on the runtime's blocking threads.
+
+use super::{
+    Entry, Notice, Prune, Tree, look,
+    read::{self, File},
+    root::Root,
+    walk, watch,
+};
+use crate::model::{Class, Fault, Local, RelPath, RootId, Scope};
+use futures::{Stream, stream};
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, spawn_blocking},
+};
+
+/// Batches of a walk that wait to be taken.
+const AHEAD: usize = 4;
+
+/// One mirrored directory. Needs `openat2`: Linux 5.6 or later.
+#[derive(Clone)]
+pub struct Directory {
+    root: Arc<Root>,
+}
+
+impl Directory {
+    /// Of this path. Nothing is opened yet.
+    ///
+    /// # Errors
+    /// `Fatal` if the path is relative and there is no current directory, or it is empty.
+    pub fn new(path: &Path) -> Result<Self, Fault> {
+        let path = std::path::absolute(path)
+            .map_err(|e| Fault::new(Class::Fatal, "resolve the root", e).remedy("give an absolute path"))?;
+        Ok(Self { root: Arc::new(Root::new(&path)) })
+    }
+}
+
+/// Runs what may wait for a disk.
+async fn blocking<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    match spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(ended) => Err(Fault::new(Class::Transient, what, ended)),
+    }
+}
+
+impl Tree for Directory {
+    type File = File;
+
+    async fn root(&self) -> Result<(RootId, Duration), Fault> {
+        let root = Arc::clone(&self.root);
+        blocking("identify the root", move || {
+            let found = root.find()?;
+            Ok((found.id, found.filesystem.step))
+        })
+        .await
+    }
+
+    fn bind(&self, root: &RootId) {
+        self.root.bind(root);
+    }
+
+    fn walk(
+        &self,
+        scope: &Scope,
+        prune: Prune,
+    ) -> impl Stream<Item = Result<Vec<Entry>, Fault>> + Send + use<> {
+        let start = (Arc::clone(&self.root), scope.clone(), prune);
+        stream::unfold(Walk::New(start.0, start.1, start.2), Walk::next)
+    }
+
+    async fn look(&self, paths: Vec<RelPath>) -> Result<Vec<Local>, Fault> {
+        let root = Arc::clone(&self.root);
+        blocking("look at files", move || Ok(look::look(&root.open()?, &paths))).await
+    }
+
+    async fn open(&self, path: &RelPath) -> Result<File, Fault> {
+        let (root, path) = (Arc::clone(&self.root), path.clone());
+        blocking("open a file", move || read::open(&root.open()?, &path)).await
+    }
+
+    fn watch(&self, prune: Prune) -> impl Stream<Item = Notice> + Send + use<> {
+        watch::watch(Arc::clone(&self.root), prune)
+    }
+}
+
+/// A walk, as a stream: a blocking task reads ahead by [`AHEAD`] batches, and stops when the stream is dropped.
+enum Walk {
+    New(Arc<Root>, Scope, Prune),
+    Going(mpsc::Receiver<Vec<Entry>>, JoinHandle<Result<(), Fault>>),
+    Ended,
+}
+
+impl Walk {
+    async fn next(self) -> Option<(Result<Vec<Entry>, Fault>, Self)> {
+        let (mut batches, task) = match self {
+            Self::New(root, scope, prune) => {
+                let (send, batches) = mpsc::channel(AHEAD);
+                let task = spawn_blocking(move || {
+                    walk::walk(&root.open()?, &scope, &prune, &mut |batch| send.blocking_send(batch).is_ok())
+                });
+                (batches, task)
+            }
+            Self::Going(batches, task) => (batches, task),
+            Self::Ended => return None,
+        };
+        if let Some(batch) = batches.recv().await {
+            return Some((Ok(batch), Self::Going(batches, task)));
+        }
+        // Only a walk that came to its end proves that what it did not show is not there.
+        match task.await {
+            Ok(Ok(())) => None,
+            Ok(Err(fault)) => Some((Err(fault), Self::Ended)),
+            Err(ended) => Some((Err(Fault::new(Class::Transient, "walk", ended)), Self::Ended)),
+        }
+    }
+}

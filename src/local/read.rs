@@ -1,0 +1,169 @@
+//! Opening a file beneath the root, and reading it by the descriptor alone.
+
+use super::{
+    descend::{Descent, Stop, descend},
+    root::{Opened, READ_ALL},
+    stat::{Stat, beneath},
+    walk::c_name,
+};
+use crate::model::{Class, Fault, LocalMeta, RelPath, Skip, Source};
+use bytes::Bytes;
+use rustix::{
+    buffer::spare_capacity,
+    fd::{AsFd, OwnedFd},
+    fs::{FileType, OFlags},
+    io::{self, Errno},
+};
+use std::sync::Arc;
+
+/// An open regular file.
+#[derive(Debug)]
+pub struct File {
+    fd: Arc<OwnedFd>,
+    path: RelPath,
+}
+
+/// Opens the regular file at `path`. What is no regular file is never opened: a device may act on it.
+///
+/// # Errors
+/// `Missing`, `Changed` (it is something else), or by errno.
+pub(super) fn open(root: &Opened, path: &RelPath) -> Result<File, Fault> {
+    let what = || format!("open {path}");
+    let changed = |cause| Fault::new(Class::Changed, what(), cause);
+    let fault = |errno| fault(what(), errno);
+    let parent = path.parent().ok_or_else(|| changed("it is the root"))?;
+    let dir = match descend(root, &parent) {
+        Descent::Arrived(fd) => fd,
+        Descent::Stopped { why, .. } => {
+            return Err(match why {
+                Stop::Missing | Stop::File => fault(Errno::NOENT),
+                Stop::Skipped(Skip::Mount) => changed("a file system is mounted above it"),
+                Stop::Skipped(_) => changed("a link or special file stands above it"),
+                Stop::Failed(errno) => fault(errno),
+            });
+        }
+    };
+    let regular = |stat: Stat| match stat.kind() {
+        _ if stat.is_mount(root.place.mount) => Err(changed("something is mounted on it")),
+        FileType::RegularFile => Ok(()),
+        _ => Err(changed("it is no regular file")),
+    };
+    let name = c_name(path.name());
+    regular(Stat::at(dir.as_fd(), &name).map_err(fault)?)?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = match beneath(dir.as_fd(), &name, flags | OFlags::NOATIME) {
+        // Only the owner may read without a trace.
+        Err(Errno::PERM) => beneath(dir.as_fd(), &name, flags),
+        other => other,
+    };
+    let fd = fd.map_err(fault)?;
+    regular(Stat::of(fd.as_fd()).map_err(fault)?)?;
+    Ok(File { fd: Arc::new(fd), path: path.clone() })
+}
+
+fn fault(what: String, errno: Errno) -> Fault {
+    let (class, remedy) = match errno {
+        Errno::NOENT => (Class::Missing, None),
+        Errno::LOOP | Errno::NOTDIR | Errno::ISDIR | Errno::XDEV | Errno::NXIO => (Class::Changed, None),
+        Errno::ACCESS | Errno::PERM => (Class::Permanent, Some(READ_ALL)),
+        Errno::MFILE | Errno::NFILE => {
+            (Class::Transient, Some("raise the limit of open files (systemd: LimitNOFILE=)"))
+        }
+        Errno::IO | Errno::STALE => (Class::Transient, Some("check the file system it lies on (dmesg)")),
+        Errno::OVERFLOW | Errno::OPNOTSUPP | Errno::INVAL | Errno::NAMETOOLONG => (Class::Permanent, None),
+        _ => (Class::Transient, None),
+    };
+    let fault = Fault::new(class, what, errno);
+    match remedy {
+        Some(remedy) => fault.remedy(remedy),
+        None => fault,
+    }
+}
+
+impl Source for File {
+    async fn stat(&self) -> Result<LocalMeta, Fault> {
+        // Quick on an open file: not worth a thread.
+        let stat = Stat::of(self.fd.as_fd());
+        stat.map(|stat| stat.meta()).map_err(|errno| fault(format!("stat {}", self.path), errno))
+    }
+
+    async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {
+        let fd = Arc::clone(&self.fd);
+        let read = tokio::task::spawn_blocking(move || read_at(&fd, at, len)).await;
+        let what = || format!("read {} at {at}", self.path);
+        match read {
+            Ok(read) => read.map(Bytes::from).map_err(|errno| fault(what(), errno)),
+            Err(ended) => Err(Fault::new(Class::Transient, what(), ended)),
+        }
+    }
+}
+
+fn read_at(fd: &OwnedFd, at: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        let from = at.saturating_add(bytes.len() as u64);
+        if io::retry_on_intr(|| io::pread(fd, spare_capacity(&mut bytes), from))? == 0 {
+            break;
+        }
+    }
+    // The allocator may have given more than asked for.
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::root::Root;
+    use std::os::unix::fs::symlink;
+
+    fn p(s: &str) -> RelPath {
+        RelPath::new(s.as_bytes()).expect("valid path")
+    }
+
+    #[tokio::test]
+    async fn c27_it_reads_the_open_file_and_not_the_path_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("f"), "old content").expect("write");
+        let file = open(&Root::new(dir.path()).open().expect("root"), &p("f")).expect("open");
+        let before = file.stat().await.expect("stat");
+        std::fs::write(dir.path().join("g"), "new").expect("write");
+        std::fs::rename(dir.path().join("g"), dir.path().join("f")).expect("rename");
+        assert_eq!(&file.read_at(4, 100).await.expect("read")[..], b"content", "short only at the end");
+        assert_eq!(&file.read_at(0, 3).await.expect("read")[..], b"old");
+        assert_eq!(&file.read_at(50, 3).await.expect("read")[..], b"");
+        assert_eq!(&file.read_at(0, 0).await.expect("read")[..], b"");
+        let after = file.stat().await.expect("stat");
+        assert_eq!((before.print.inode, before.print.size), (after.print.inode, 11));
+        assert_eq!(after.attributes.mode & 0o170_000, 0o100_000);
+    }
+
+    #[test]
+    fn c13_c29_links_and_special_files_are_never_opened() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = |path: &str| dir.path().join(path);
+        std::fs::create_dir(at("d")).expect("mkdir");
+        std::fs::write(at("d/f"), "").expect("write");
+        symlink("d/f", at("link")).expect("link");
+        symlink("d", at("dirlink")).expect("link");
+        symlink("/", at("out")).expect("link");
+        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), FileType::Fifo, 0o600.into(), 0).expect("mkfifo");
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).expect("socket");
+        let root = Root::new(dir.path()).open().expect("root");
+        for (path, want) in [
+            ("link", Class::Changed),
+            ("dirlink/f", Class::Changed),
+            ("out/etc/passwd", Class::Changed),
+            ("fifo", Class::Changed),
+            ("socket", Class::Changed),
+            ("d", Class::Changed),
+            ("", Class::Changed),
+            ("none", Class::Missing),
+            ("none/x", Class::Missing),
+            ("d/f/x", Class::Missing),
+        ] {
+            assert_eq!(open(&root, &p(path)).map(|_| ()).map_err(|f| f.class), Err(want), "{path}");
+        }
+        assert!(open(&root, &p("d/f")).is_ok());
+    }
+}

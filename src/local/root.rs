@@ -1,0 +1,216 @@
+//! The root: opened afresh for every use, and proven to be the bound one.
+
+use super::{
+    mount::FileSystem,
+    stat::{LIST, Place, Stat},
+};
+use crate::model::{Class, Fault, RootId, Sameness};
+use rustix::{
+    fd::{AsFd, OwnedFd},
+    fs::{Mode, OFlags},
+    io::Errno,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// The path of the root, and what it is bound to.
+pub(super) struct Root {
+    path: PathBuf,
+    bound: Mutex<Option<Bound>>,
+}
+
+struct Bound {
+    id: RootId,
+    /// Where it was last seen; `None` until it is.
+    place: Option<Place>,
+}
+
+/// The root, open for listing. Not to be held while idle: it would keep the file system from being unmounted.
+pub(super) struct Opened {
+    pub(super) fd: OwnedFd,
+    pub(super) id: RootId,
+    pub(super) place: Place,
+    pub(super) filesystem: FileSystem,
+}
+
+impl Root {
+    /// Of an absolute path. A slash at its end is dropped: with it the kernel would follow a link.
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.components().collect(), bound: Mutex::new(None) }
+    }
+
+    /// As configured, without a slash at its end.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn bound(&self) -> MutexGuard<'_, Option<Bound>> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Accepts this identity; where it lies now is taken down if it is there.
+    pub(super) fn bind(&self, id: &RootId) {
+        let found = self.find().ok().filter(|found| found.id.compare(id) != Sameness::Changed);
+        *self.bound() = Some(Bound { id: id.clone(), place: found.map(|found| found.place) });
+    }
+
+    /// Opens it, whatever it is bound to.
+    ///
+    /// # Errors
+    /// `Fatal` if it is missing, a link, no directory or not readable; `Transient` for want of descriptors.
+    pub(super) fn find(&self) -> Result<Opened, Fault> {
+        let open = || {
+            let flags = LIST | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let fd = rustix::fs::open(&self.path, flags, Mode::empty())?;
+            let stat = Stat::of(fd.as_fd())?;
+            let filesystem = FileSystem::of(fd.as_fd(), &stat)?;
+            let place = stat.place();
+            let id = RootId { inode: place.inode, filesystem: filesystem.identity.clone() };
+            Ok(Opened { fd, id, place, filesystem })
+        };
+        rustix::io::retry_on_intr(open).map_err(|errno| self.fault(errno))
+    }
+
+    /// Opens it, and proves that it is the bound one if it is bound.
+    ///
+    /// # Errors
+    /// As [`Root::find`]; `Fatal` if it is another.
+    pub(super) fn open(&self) -> Result<Opened, Fault> {
+        let found = self.find()?;
+        let mut bound = self.bound();
+        let Some(bound) = bound.as_mut() else { return Ok(found) };
+        let same = match found.id.compare(&bound.id) {
+            Sameness::Same => true,
+            Sameness::Changed => false,
+            Sameness::Unprovable => bound.place.is_none_or(|place| place == found.place),
+        };
+        if !same {
+            return Err(self.another(&found, bound));
+        }
+        bound.place = Some(found.place);
+        Ok(found)
+    }
+
+    fn another(&self, found: &Opened, bound: &Bound) -> Fault {
+        let name = |id: &RootId, place: Option<Place>| {
+            let place = place.map(|p| format!(" at device {}:{} mount {}", p.device.0, p.device.1, p.mount));
+            let filesystem = id.filesystem.as_deref().unwrap_or("without an identity");
+            format!("inode {} of file system {filesystem}{}", id.inode, place.unwrap_or_default())
+        };
+        let (now, then) = (name(&found.id, Some(found.place)), name(&bound.id, bound.place));
+        let cause = format!("the root is another directory now: {now}; accepted was {then}");
+        Fault::new(Class::Fatal, self.what(), cause).remedy(
+            "mount or move the accepted directory back to this path, or accept this one with `s3mirrord approve`",
+        )
+    }
+
+    fn what(&self) -> String {
+        format!("open the root {}", shown(&self.path))
+    }
+
+    fn fault(&self, errno: Errno) -> Fault {
+        let link = std::fs::read_link(&self.path).ok();
+        let (class, remedy) = match errno {
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM => {
+                (Class::Transient, "raise the limit of open files (systemd: LimitNOFILE=)".to_owned())
+            }
+            _ if link.is_some() => {
+                let target = link.map(|to| shown(&self.path.parent().unwrap_or(&self.path).join(to)));
+                (
+                    Class::Fatal,
+                    format!("it is a link: write its target {} as root instead", target.unwrap_or_default()),
+                )
+            }
+            Errno::NOENT => {
+                (Class::Fatal, "mount or create it, or correct `root` in the configuration".to_owned())
+            }
+            Errno::NOTDIR => (Class::Fatal, "name a directory as `root`".to_owned()),
+            Errno::ACCESS | Errno::PERM => (Class::Fatal, READ_ALL.to_owned()),
+            _ => (Class::Fatal, "check the file system it lies on (mount, dmesg)".to_owned()),
+        };
+        Fault::new(class, self.what(), errno).remedy(remedy)
+    }
+}
+
+/// What helps against EACCES.
+pub(super) const READ_ALL: &str =
+    "run as a user that may read it, or give CAP_DAC_READ_SEARCH (systemd: AmbientCapabilities=)";
+
+/// A path, safe to print.
+pub(super) fn shown(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn id(root: &Root) -> RootId {
+        root.find().expect("root").id
+    }
+
+    #[test]
+    fn c07_a_directory_put_in_its_place_is_fatal_until_the_true_one_is_back() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, away) = (dir.path().join("root"), dir.path().join("away"));
+        std::fs::create_dir(&path).expect("mkdir");
+        let root = Root::new(&path);
+        root.bind(&id(&root));
+        assert!(root.open().is_ok());
+        std::fs::rename(&path, &away).expect("rename");
+        assert_eq!(root.open().err().map(|f| f.class), Some(Class::Fatal), "missing");
+        std::fs::create_dir(&path).expect("mkdir");
+        let fault = root.open().err().expect("another");
+        assert_eq!(fault.class, Class::Fatal);
+        assert!(fault.cause.contains("another directory now"), "{fault}");
+        assert!(fault.remedy.is_some());
+        assert!(root.find().is_ok(), "its identity can still be shown");
+        std::fs::remove_dir(&path).expect("rmdir");
+        std::fs::rename(&away, &path).expect("rename");
+        assert!(root.open().is_ok(), "it is back");
+    }
+
+    #[test]
+    fn c71_an_unprovable_root_is_held_to_its_place_within_the_process() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = Root::new(dir.path());
+        let unprovable = RootId { filesystem: None, ..id(&root) };
+        root.bind(&unprovable);
+        assert!(root.open().is_ok());
+        if let Some(bound) = root.bound().as_mut() {
+            bound.place.as_mut().expect("seen").mount += 1;
+        }
+        assert_eq!(root.open().err().map(|f| f.class), Some(Class::Fatal), "another mount");
+        let proven = id(&root);
+        if proven.filesystem.is_some() {
+            root.bind(&proven);
+            root.bound().as_mut().expect("bound").place.as_mut().expect("seen").mount += 1;
+            assert!(root.open().is_ok(), "proven the same: mounted again elsewhere is no change");
+            root.bind(&RootId { filesystem: Some("uuid:other".into()), ..proven });
+            assert!(root.open().is_err(), "same inode on another file system");
+        }
+    }
+
+    #[test]
+    fn c13_a_link_is_refused_with_its_target_even_with_a_slash() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(dir.path().join("true")).expect("mkdir");
+        symlink("true", dir.path().join("link")).expect("link");
+        for path in ["link", "link/"] {
+            let fault = Root::new(&dir.path().join(path)).open().err().expect("refused");
+            assert_eq!(fault.class, Class::Fatal);
+            let remedy = fault.remedy.expect("a remedy");
+            assert!(remedy.contains(&shown(&dir.path().join("true"))), "{remedy}");
+        }
+        std::fs::write(dir.path().join("file"), "").expect("write");
+        assert_eq!(
+            Root::new(&dir.path().join("file")).open().err().map(|f| f.class),
+            Some(Class::Fatal),
+            "no directory"
+        );
+    }
+}

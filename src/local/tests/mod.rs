@@ -1,0 +1,99 @@
+//! The whole of [`Directory`] on real file systems.
+
+mod mounts;
+mod order;
+mod walking;
+mod watching;
+
+use super::{Directory, Entry, Prune, Tree};
+use crate::model::{Fault, Local, RelPath, Scope};
+use futures::StreamExt;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+fn p(path: &str) -> RelPath {
+    RelPath::new(path.as_bytes()).expect("valid path")
+}
+
+fn keep_all() -> Prune {
+    Arc::new(|_, _| false)
+}
+
+fn directory(path: &Path) -> Directory {
+    Directory::new(path).expect("absolute")
+}
+
+async fn try_walk(dir: &Directory, scope: Scope, prune: Prune) -> Result<Vec<Entry>, Fault> {
+    let mut entries = Vec::new();
+    let mut walk = Box::pin(dir.walk(&scope, prune));
+    while let Some(batch) = walk.next().await {
+        entries.extend(batch?);
+    }
+    Ok(entries)
+}
+
+/// Each entry as `key kind`.
+async fn walk(dir: &Directory, scope: Scope) -> Vec<String> {
+    shown(try_walk(dir, scope, keep_all()).await.expect("a walk"))
+}
+
+fn shown(entries: Vec<Entry>) -> Vec<String> {
+    let kind = |local: &Local| match local {
+        Local::Present(meta) => format!("present {}", meta.print.size),
+        Local::Absent(absence) => format!("absent of {:?} {}", absence.ancestor, absence.directory),
+        Local::Skipped(skip) => format!("{skip:?}").to_lowercase(),
+        Local::Unknown => "unknown".into(),
+    };
+    entries.iter().map(|(key, local)| format!("{key} {}", kind(local))).collect()
+}
+
+/// Something this environment does not allow.
+fn skipped(why: impl std::fmt::Display) {
+    assert!(std::env::var_os("S3MIRRORD_REQUIRE_ALL").is_none_or(|v| v != "1"), "may not be skipped: {why}");
+    eprintln!("skipped: {why}");
+}
+
+/// A mount that ends with the test.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn tmpfs(at: &Path) -> Option<Self> {
+        let flags = rustix::mount::MountFlags::empty();
+        let done = rustix::mount::mount("tmpfs", at, "tmpfs", flags, None);
+        done.map(|()| Self(at.to_owned())).map_err(skipped).ok()
+    }
+
+    fn bind(from: &Path, at: &Path) -> Option<Self> {
+        rustix::mount::mount_bind(from, at).map(|()| Self(at.to_owned())).map_err(skipped).ok()
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _gone = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+/// Runs `work` on a thread that may not read what its user may not read. False if it cannot be had.
+fn without_privilege(work: impl FnOnce() + Send) -> bool {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    std::thread::scope(|threads| {
+        let thread = threads.spawn(|| {
+            let all = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+            let dropped = capabilities(None).and_then(|mut sets| {
+                sets.effective.remove(all);
+                sets.permitted.remove(all);
+                set_capabilities(None, sets)
+            });
+            if let Err(errno) = dropped {
+                skipped(errno);
+                return false;
+            }
+            work();
+            true
+        });
+        thread.join().expect("the work passes")
+    })
+}

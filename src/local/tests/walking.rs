@@ -1,0 +1,220 @@
+//! Walks: kinds, scopes, what cannot be read, what is too deep.
+
+use super::*;
+use crate::{
+    local::{root::Root, walk::walk as walk_blocking},
+    model::{Class, Key},
+};
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+fn tree(files: &[&str]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    for file in files {
+        let path = dir.path().join(file);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("mkdir");
+        std::fs::write(path, file).expect("write");
+    }
+    dir
+}
+
+#[tokio::test]
+async fn each_scope_gives_its_entries() {
+    let temp = tree(&["a/b/c", "a/b-x", "a/d", "a.y", "e"]);
+    std::fs::create_dir(temp.path().join("empty")).expect("mkdir");
+    let dir = directory(temp.path());
+    let everything = ["a.y present 3", "a/b-x present 5", "a/b/c present 5", "a/d present 3", "e present 1"];
+    assert_eq!(walk(&dir, Scope::everything()).await, everything);
+    assert_eq!(walk(&dir, Scope::Tree(p("a"))).await, everything[1..4]);
+    assert_eq!(walk(&dir, Scope::Tree(p("a/b"))).await, everything[2..3]);
+    assert_eq!(walk(&dir, Scope::Tree(p("a/d"))).await, everything[3..4], "a file is itself");
+    assert_eq!(walk(&dir, Scope::File(p("a/d"))).await, everything[3..4]);
+    assert_eq!(walk(&dir, Scope::File(p("a"))).await, [""; 0]);
+    for gone in ["none", "none/x", "e/x", "empty"] {
+        assert_eq!(walk(&dir, Scope::Tree(p(gone))).await, [""; 0], "{gone}");
+    }
+    let children = ["a/b-x present 5", "a/b/ absent of \"a\" true", "a/d present 3"];
+    assert_eq!(walk(&dir, Scope::Children(p("a"))).await, children);
+    let top = ["a.y present 3", "a/ absent of \"\" true", "e present 1", "empty/ absent of \"\" true"];
+    assert_eq!(walk(&dir, Scope::Children(RelPath::root())).await, top);
+}
+
+#[tokio::test]
+async fn what_is_pruned_is_left_out_and_not_entered() {
+    let temp = tree(&["a/x.tmp", "a/x", "cache/deep/y", "cache-y"]);
+    let dir = directory(temp.path());
+    let prune: Prune = Arc::new(|path, is_dir| {
+        assert!(!path.as_bytes().starts_with(b"cache/deep"), "not entered: {path}");
+        path.as_bytes().ends_with(b".tmp") || (is_dir && path.name() == b"cache")
+    });
+    let found = try_walk(&dir, Scope::everything(), prune.clone()).await.expect("a walk");
+    assert_eq!(shown(found), ["a/x present 3", "cache-y present 7"]);
+    for scope in [Scope::Tree(p("cache")), Scope::Tree(p("cache/deep")), Scope::Tree(p("a/x.tmp"))] {
+        assert_eq!(try_walk(&dir, scope, prune.clone()).await, Ok(Vec::new()));
+    }
+}
+
+#[tokio::test]
+async fn c13_c29_links_and_special_files_are_told_but_never_followed() {
+    let temp = tree(&["d/f"]);
+    let at = |path: &str| temp.path().join(path);
+    symlink("/etc", at("out")).expect("link");
+    symlink("..", at("d/loop")).expect("link");
+    symlink("nowhere", at("dangling")).expect("link");
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), fifo, 0o600.into(), 0).expect("mkfifo");
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).expect("socket");
+    std::fs::File::create(at("sparse")).expect("create").set_len(1 << 40).expect("1 TiB");
+    let dir = directory(temp.path());
+    let want = [
+        "d/f present 3",
+        "d/loop link",
+        "dangling link",
+        "fifo special",
+        "out link",
+        "socket special",
+        "sparse present 1099511627776",
+    ];
+    let mut found = walk(&dir, Scope::everything()).await;
+    found.rotate_left(1);
+    found.sort();
+    assert_eq!(found, want);
+    assert_eq!(walk(&dir, Scope::Tree(p("out"))).await, ["out link"]);
+    assert_eq!(walk(&dir, Scope::Tree(p("out/passwd"))).await, ["out/passwd link", "out/passwd/ link"]);
+    assert_eq!(walk(&dir, Scope::Children(p("out/x"))).await, ["out/x/ link"]);
+}
+
+#[test]
+fn c06_an_unreadable_directory_is_unknown_and_the_rest_goes_on() {
+    let temp = tree(&["a/f", "b/locked/f", "b/z", "c/f"]);
+    let locked = temp.path().join("b/locked");
+    std::fs::set_permissions(&locked, PermissionsExt::from_mode(0o000)).expect("chmod");
+    without_privilege(|| {
+        let root = Root::new(temp.path()).open().expect("root");
+        let walk = |scope: Scope| {
+            let mut found = Vec::new();
+            let done = walk_blocking(&root, &scope, &keep_all(), &mut |batch| {
+                found.extend(batch);
+                true
+            });
+            done.expect("a walk");
+            shown(found)
+        };
+        let want = ["a/f present 3", "b/locked/ unknown", "b/z present 3", "c/f present 3"];
+        assert_eq!(walk(Scope::everything()), want);
+        assert_eq!(walk(Scope::Tree(p("b/locked"))), ["b/locked/ unknown"]);
+        let below = ["b/locked/f unknown", "b/locked/f/ unknown"];
+        assert_eq!(walk(Scope::Tree(p("b/locked/f"))), below);
+        let looked = crate::local::look::look(&root, &[p("b/locked/f"), p("b/locked/none"), p("b/none")]);
+        assert!(matches!(&looked[..], [Local::Unknown, Local::Unknown, Local::Absent(_)]), "{looked:?}");
+        let opened = crate::local::read::open(&root, &p("b/locked/f")).expect_err("no right");
+        assert_eq!((opened.class, opened.remedy.is_some()), (Class::Permanent, true));
+        std::fs::set_permissions(temp.path(), PermissionsExt::from_mode(0o000)).expect("chmod");
+        let fault = Root::new(temp.path()).open().err().expect("unreadable");
+        assert_eq!((fault.class, fault.remedy.is_some()), (Class::Fatal, true));
+        std::fs::set_permissions(temp.path(), PermissionsExt::from_mode(0o700)).expect("chmod");
+    });
+    std::fs::set_permissions(&locked, PermissionsExt::from_mode(0o700)).expect("chmod");
+}
+
+#[tokio::test]
+async fn c30_a_path_deeper_than_the_kernel_takes_in_one_piece() {
+    use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
+    const DEPTH: usize = 150;
+    let temp = tree(&["last"]);
+    let name = "n".repeat(100);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let mut chain = vec![rustix::fs::open(temp.path(), flags, Mode::empty()).expect("open")];
+    for depth in 0..DEPTH {
+        let at = chain.last().expect("one");
+        // A file on either side of the way down: the way back up is tried at each depth.
+        for file in ["a", "z"] {
+            openat(at, file, OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).expect("create");
+        }
+        mkdirat(at, &*name, Mode::RWXU).expect("mkdir");
+        let below = openat(at, &*name, flags, Mode::empty()).expect("open");
+        assert!(depth < DEPTH);
+        chain.push(below);
+    }
+    let bottom = chain.last().expect("one");
+    openat(bottom, "deep", OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).expect("create");
+    let deep = p(&format!("{}deep", format!("{name}/").repeat(DEPTH)));
+    assert!(deep.as_bytes().len() > 3 * 4096);
+    let dir = directory(temp.path());
+    let found = try_walk(&dir, Scope::everything(), keep_all()).await.expect("a walk");
+    assert_eq!(found.len(), 2 * DEPTH + 2);
+    assert!(found.iter().all(|(_, local)| matches!(local, Local::Present(_))), "none unknown");
+    assert!(found.is_sorted_by(|a, b| a.0 < b.0));
+    assert!(found.iter().any(|(key, _)| *key == Key::of(&deep)));
+    let parent = deep.parent().expect("a parent");
+    assert_eq!(try_walk(&dir, Scope::Tree(parent.clone()), keep_all()).await.expect("a walk").len(), 1);
+    let gone = parent.join(b"gone").expect("a name");
+    let looked = dir.look(vec![deep.clone(), gone]).await.expect("a look");
+    assert!(matches!(&looked[..], [Local::Present(_), Local::Absent(_)]), "{looked:?}");
+    dir.open(&deep).await.expect("it opens");
+    unlinkat(bottom, "deep", AtFlags::empty()).expect("unlink");
+    chain.pop();
+    while let Some(at) = chain.pop() {
+        unlinkat(&at, &*name, AtFlags::REMOVEDIR).expect("rmdir");
+        for file in ["a", "z"] {
+            unlinkat(&at, file, AtFlags::empty()).expect("unlink");
+        }
+    }
+}
+
+#[tokio::test]
+async fn c07_a_walk_of_another_root_is_an_error_and_not_empty() {
+    let temp = tree(&["root/f"]);
+    let dir = directory(&temp.path().join("root"));
+    let (id, step) = dir.root().await.expect("root");
+    assert!(!step.is_zero());
+    dir.bind(&id);
+    assert_eq!(walk(&dir, Scope::everything()).await, ["f present 6"]);
+    std::fs::rename(temp.path().join("root"), temp.path().join("away")).expect("rename");
+    for replaced in [false, true] {
+        if replaced {
+            std::fs::create_dir(temp.path().join("root")).expect("mkdir");
+        }
+        let fatal = Some(Class::Fatal);
+        let walked = try_walk(&dir, Scope::everything(), keep_all()).await;
+        assert_eq!(walked.err().map(|f| f.class), fatal);
+        assert_eq!(dir.look(vec![p("f")]).await.err().map(|f| f.class), fatal);
+        assert_eq!(dir.open(&p("f")).await.err().map(|f| f.class), fatal);
+    }
+    let (other, _) = dir.root().await.expect("its identity can be shown");
+    dir.bind(&other);
+    assert_eq!(walk(&dir, Scope::everything()).await, [""; 0], "accepted");
+}
+
+#[tokio::test]
+async fn a_walk_that_panics_ends_in_an_error() {
+    let temp = tree(&["a", "b"]);
+    let dir = directory(temp.path());
+    let prune: Prune = Arc::new(|path, _| {
+        assert!(path.name() != b"b", "a filter that panics");
+        false
+    });
+    let walked = try_walk(&dir, Scope::everything(), prune).await;
+    assert_eq!(walked.err().map(|f| f.class), Some(Class::Transient), "else `b` would seem absent");
+}
+
+#[tokio::test]
+async fn a_walk_stops_when_nobody_listens() {
+    let temp = tempfile::tempdir().expect("a directory");
+    for n in 0..6_000 {
+        std::fs::write(temp.path().join(n.to_string()), "").expect("write");
+    }
+    let (dir, seen) = (directory(temp.path()), Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+    let count = Arc::clone(&seen);
+    let prune: Prune = Arc::new(move |_, _| {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        false
+    });
+    let mut walk = Box::pin(dir.walk(&Scope::everything(), prune.clone()));
+    let first = walk.next().await.expect("a batch").expect("no fault");
+    assert_eq!(first.len(), 512);
+    drop(walk);
+    while Arc::strong_count(&prune) > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert!(seen.load(std::sync::atomic::Ordering::Relaxed) < 6_000);
+}

@@ -1,0 +1,301 @@
+//! Watching: what the kernel tells becomes notices of where to look.
+//!
+//! notify's thread turns events into signs and puts them into an inbox; it never waits and drops
+//! nothing silently. A thread of our own takes them out, watches new directories before it tells
+//! of them, and puts notices into an outbox, which is the stream. When events were lost, or the root is not
+//! where it was, all watches are made anew, and then all is to be looked at.
+//!
+//! The root itself is asked for every second: a mount over it makes no event at all, and an unmount
+//! none that notify passes on.
+
+use super::{
+    Notice, Prune,
+    arm::Watches,
+    event::Sign,
+    outbox::{Outbox, Taken},
+    root::Root,
+};
+use crate::model::{Class, Fault, RelPath, Scope};
+use futures::{Stream, stream};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Signs that wait for our thread.
+const INBOX: usize = 65_536;
+/// Notices that wait for the engine.
+const OUTBOX: usize = 8_192;
+/// How often the root is asked for.
+const TICK: Duration = Duration::from_secs(1);
+/// The longest rest between two rebuilds in a storm of overflows.
+const REST: Duration = Duration::from_secs(10);
+
+/// The notices of a root. Ends only when one of the threads has.
+pub(super) fn watch(root: Arc<Root>, prune: Prune) -> impl Stream<Item = Notice> + Send + use<> {
+    stream::unfold((None::<Reader>, Some((root, prune))), |(reader, start)| async move {
+        let reader = match (reader, start) {
+            (Some(reader), _) => reader,
+            (None, Some((root, prune))) => Reader::start(root, prune),
+            (None, None) => return None,
+        };
+        let notice = reader.lines.outbox.next().await?;
+        Some((notice, (Some(reader), None)))
+    })
+}
+
+/// The two queues.
+#[derive(Clone)]
+struct Lines {
+    inbox: Arc<Outbox<Sign>>,
+    outbox: Arc<Outbox<Notice>>,
+}
+
+impl Lines {
+    fn new() -> Self {
+        let lost = Notice::Lost("more happened than could be told".into());
+        let summed = |notice: &Notice| matches!(notice, Notice::Look(_) | Notice::Lost(_));
+        Self {
+            inbox: Arc::new(Outbox::new(INBOX, Sign::Overflow, |_| true)),
+            outbox: Arc::new(Outbox::new(OUTBOX, lost, summed)),
+        }
+    }
+
+    fn close(&self) {
+        self.inbox.close();
+        self.outbox.close();
+    }
+}
+
+/// The stream's side; when it goes, the threads end.
+struct Reader {
+    lines: Lines,
+}
+
+impl Reader {
+    fn start(root: Arc<Root>, prune: Prune) -> Self {
+        let lines = Lines::new();
+        let warden = Warden { root, prune, lines: lines.clone() };
+        if thread::Builder::new().name("watch".into()).spawn(move || warden.run()).is_err() {
+            lines.close();
+        }
+        Self { lines }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.lines.close();
+    }
+}
+
+/// Our thread. However it ends, the stream ends with it.
+struct Warden {
+    root: Arc<Root>,
+    prune: Prune,
+    lines: Lines,
+}
+
+impl Drop for Warden {
+    fn drop(&mut self) {
+        self.lines.close();
+    }
+}
+
+/// Why the watches no longer serve.
+enum End {
+    /// They are to be made anew.
+    Again(String),
+    /// Nobody listens, or notify's thread has ended.
+    Over,
+}
+
+impl Warden {
+    fn run(self) {
+        let mut lost: Option<String> = None;
+        let mut trouble: Option<Fault> = None;
+        loop {
+            let begun = Instant::now();
+            match Watches::new(&self.root, &self.prune, &self.lines.inbox) {
+                Ok(mut watches) => {
+                    trouble = None;
+                    self.tell(lost.take().map_or(Notice::Armed, Notice::Lost));
+                    if let Some(kind) = self.root.open().ok().and_then(|root| root.filesystem.remote) {
+                        self.tell(Notice::Degraded(remote(kind)));
+                    }
+                    let took = begun.elapsed();
+                    let end = self.serve(&mut watches);
+                    watches.end();
+                    match end {
+                        End::Over => return,
+                        End::Again(why) => lost = Some(why),
+                    }
+                    // What is still queued was told of directories that are now watched anew.
+                    self.lines.inbox.clear();
+                    if begun.elapsed() < took * 2 {
+                        thread::sleep(took.min(REST));
+                    }
+                }
+                Err(fault) => {
+                    if lost.is_none() {
+                        // It comes first, whatever follows.
+                        self.tell(Notice::Armed);
+                    }
+                    lost = Some("it could not be watched for a while".into());
+                    if trouble.as_ref() != Some(&fault) {
+                        self.tell(Notice::Degraded(fault.clone()));
+                        trouble = Some(fault);
+                    }
+                    let retry = Instant::now() + TICK;
+                    while let Some(left) = retry.checked_duration_since(Instant::now()) {
+                        if self.lines.inbox.take(left) == Taken::Closed {
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&self, notice: Notice) {
+        self.lines.outbox.push(notice);
+    }
+
+    fn serve(&self, watches: &mut Watches) -> End {
+        let mut due = Instant::now() + TICK;
+        loop {
+            if let Some(fault) = watches.shortfall() {
+                self.tell(Notice::Degraded(fault));
+            }
+            match self.lines.inbox.take(due.saturating_duration_since(Instant::now())) {
+                Taken::Closed => return End::Over,
+                Taken::Item(Sign::Overflow) => return End::Again("events were lost".into()),
+                Taken::Item(Sign::Root) => due = Instant::now(),
+                Taken::Item(sign) => {
+                    // What it told of would be forgotten otherwise.
+                    if let Err(fault) = self.heed(watches, sign) {
+                        return End::Again(fault.cause);
+                    }
+                }
+                Taken::Nothing => {}
+            }
+            if due <= Instant::now() {
+                if !watches.is_alive() {
+                    return End::Over;
+                }
+                match watches.is_in_place() {
+                    Ok(true) => due = Instant::now() + TICK,
+                    Ok(false) => return End::Again("the root was mounted or made anew".into()),
+                    Err(fault) => return End::Again(fault.cause),
+                }
+            }
+        }
+    }
+
+    /// Turns a sign into a notice.
+    fn heed(&self, watches: &mut Watches, sign: Sign) -> Result<(), Fault> {
+        let kind = |path: &RelPath| {
+            let found = self.root.path().join(path.as_path()).symlink_metadata();
+            found.ok().map(|found| found.is_dir())
+        };
+        match sign {
+            Sign::Overflow | Sign::Root => {}
+            Sign::File(path) => self.file(path),
+            Sign::Directory(path) => self.directory(watches, path)?,
+            Sign::Either(path) => match kind(&path) {
+                Some(true) => self.directory(watches, path)?,
+                Some(false) => self.file(path),
+                // Gone: it may have been either.
+                None if (self.prune)(&path, true) => self.file(path),
+                None => self.tell(Notice::Look(Scope::File(path))),
+            },
+            Sign::Attributes(path) if watches.is_denied(&path) => self.directory(watches, path)?,
+            Sign::Attributes(path) => match kind(&path) {
+                Some(true) if (self.prune)(&path, true) => {}
+                // What is in it may have become readable, or no longer be.
+                Some(true) => self.tell(Notice::Look(Scope::Children(path))),
+                _ => self.file(path),
+            },
+        }
+        Ok(())
+    }
+
+    fn file(&self, path: RelPath) {
+        if !(self.prune)(&path, false) {
+            self.tell(Notice::Look(Scope::File(path)));
+        }
+    }
+
+    fn directory(&self, watches: &mut Watches, path: RelPath) -> Result<(), Fault> {
+        if !(self.prune)(&path, true) {
+            watches.add(&path)?;
+            self.tell(Notice::Look(Scope::Tree(path)));
+        }
+        Ok(())
+    }
+}
+
+fn remote(kind: &str) -> Fault {
+    Fault::new(
+        Class::Permanent,
+        "watch the root",
+        format!("{kind} does not tell of changes that others make"),
+    )
+    .remedy("scans find them: lower `rescan` if that is too late")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn c02_after_an_overflow_even_directories_born_in_the_gap_are_watched() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let at = |path: &str| temp.path().join(path);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let reader = Reader::start(Arc::new(Root::new(temp.path())), Arc::new(|_, _| false));
+        let next = || {
+            let notice = async { tokio::time::timeout(REST * 3, reader.lines.outbox.next()).await };
+            runtime.block_on(notice).expect("a notice in time").expect("the watcher lives")
+        };
+        assert_eq!(next(), Notice::Armed);
+        let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").expect("the limit");
+        let most: usize = most.trim().parse().expect("a number");
+        {
+            let _stalled = reader.lines.inbox.state();
+            fs::create_dir(at("many")).expect("mkdir");
+            // Each makes two events, and no two alike in a row.
+            for n in 0..most {
+                fs::write(at(&format!("f{n}")), "").expect("write");
+            }
+            fs::create_dir_all(at("born/in/the/gap")).expect("mkdir");
+        }
+        while !matches!(next(), Notice::Lost(_)) {}
+        fs::write(at("born/in/the/gap/f"), "").expect("write");
+        let f = RelPath::new(b"born/in/the/gap/f").expect("valid path");
+        while next() != Notice::Look(Scope::File(f.clone())) {}
+    }
+
+    #[test]
+    fn c14_when_a_thread_ends_the_stream_ends() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        // A filter that panics takes our thread with it.
+        let prune: Prune = Arc::new(|path, _| panic!("asked of {path}"));
+        let reader = Reader::start(Arc::new(Root::new(temp.path())), prune);
+        runtime.block_on(async {
+            assert_eq!(reader.lines.outbox.next().await, Some(Notice::Armed));
+            fs::create_dir(temp.path().join("d")).expect("mkdir");
+            let rest = tokio::time::timeout(REST, reader.lines.outbox.next()).await;
+            assert_eq!(rest.expect("an end in time"), None);
+        });
+    }
+
+    #[test]
+    fn c10_a_root_that_tells_nothing_says_so() {
+        let fault = remote("nfs");
+        assert!(fault.cause.contains("nfs") && fault.remedy.is_some());
+    }
+}
