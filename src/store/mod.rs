@@ -1,4 +1,26 @@
 //! L2, the bucket: one prefix of an S3 store behind the trait [`Store`].
+//!
+//! [`S3`] is the real thing. `options` is all that can be set, `credentials` and `connect` make a client of
+//! it, `error` tells what a failed request means, `s3` holds the small operations and the others one each.
+
+mod answer;
+mod connect;
+mod copy;
+mod credentials;
+mod error;
+mod metadata;
+mod options;
+mod page;
+mod part;
+mod payload;
+mod probe;
+mod requests;
+mod s3;
+mod upload;
+
+pub use options::{Options, Secret};
+pub use s3::S3;
+pub use upload::Staged;
 
 use crate::model::{
     Capabilities, Digest, ETag, Fault, Head, Key, KeyRange, Only, RemoteMeta, Source, Spec, Stamp,

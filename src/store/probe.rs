@@ -1,0 +1,104 @@
+//! What a store honours, found by trying: some ignore conditions, some do not look at checksums.
+
+use super::{
+    S3,
+    error::fault,
+    payload::Payload,
+    s3::{Condition, condition},
+};
+use crate::model::{Capabilities, ETag, Fault, Key, Only};
+use aws_sdk_s3::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+};
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use std::error::Error;
+
+/// A tag that no object has.
+const NOBODYS: &str = "00000000000000000000000000000000";
+
+/// Tries on a key beside `near`, and removes it.
+pub(super) async fn probe(store: &S3, near: &Key) -> Result<Capabilities, Fault> {
+    let key = Key::raw(format!("{}-probe-{:016x}", near.as_str(), fastrand::u64(..)));
+    let full = store.full("PutObject", &key)?;
+    let found = attempts(store, &full).await;
+    let removed = store.remove(&full, None).await;
+    let found = found?;
+    removed?;
+    Ok(found)
+}
+
+async fn attempts(store: &S3, full: &str) -> Result<Capabilities, Fault> {
+    let (one, two) = (Payload::new(Bytes::from_static(b"1")), Payload::new(Bytes::from_static(b"2")));
+    let only = |only| condition(&only);
+    let wrong = ETag::new(NOBODYS);
+
+    // without any of these nothing works, so their faults are the probe's
+    let etag = store.put(full, &one, None, (None, None)).await?;
+    let etag_is_md5 = etag.as_str().eq_ignore_ascii_case(&hex::encode(Md5::digest(b"1")));
+
+    let exists = put(store, full, &two, &two, only(Only::New)).await?;
+    let other = put(store, full, &two, &two, only(Only::Match(wrong.clone()))).await?;
+    let etag = store.put(full, &one, None, (None, None)).await?;
+    let right = put(store, full, &two, &two, only(Only::Match(etag))).await?;
+    let conditional_put = failed(exists) && failed(other) && done(right);
+
+    let lie = put(store, full, &two, &one, (None, None)).await?;
+    let verifies_sha256 = (400..500).contains(&lie);
+
+    let etag = store.put(full, &one, None, (None, None)).await?;
+    let other = delete(store, full, &wrong).await?;
+    let right = delete(store, full, &etag).await?;
+    let absent = put(store, full, &one, &one, only(Only::New)).await?;
+    Ok(Capabilities {
+        conditional_put: conditional_put && done(absent),
+        conditional_delete: failed(other) && done(right),
+        verifies_sha256,
+        etag_is_md5,
+    })
+}
+
+fn done(status: u16) -> bool {
+    (200..300).contains(&status)
+}
+
+fn failed(status: u16) -> bool {
+    matches!(status, 409 | 412)
+}
+
+/// The status of a PUT of `payload` with the checksum of `checksum`.
+async fn put(
+    store: &S3,
+    full: &str,
+    payload: &Payload,
+    checksum: &Payload,
+    condition: Condition,
+) -> Result<u16, Fault> {
+    let request = store.put_request(full, payload, None, condition).checksum_sha256(checksum.checksum());
+    status("PutObject", full, request.customize().interceptor(payload.signed()).send().await)
+}
+
+async fn delete(store: &S3, full: &str, etag: &ETag) -> Result<u16, Fault> {
+    let request = store.client().delete_object().bucket(store.bucket()).key(full).if_match(etag.quoted());
+    status("DeleteObject", full, request.send().await)
+}
+
+/// The status of an answer that tells what the store honours; other answers tell nothing, and are faults.
+fn status<T, E>(
+    operation: &str,
+    full: &str,
+    result: Result<T, SdkError<E, HttpResponse>>,
+) -> Result<u16, Fault>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let error = match result {
+        Ok(_) => return Ok(200),
+        Err(error) => error,
+    };
+    match error.raw_response().map(|raw| raw.status().as_u16()) {
+        Some(status @ (400 | 404 | 405 | 409 | 411 | 412 | 422 | 501)) => Ok(status),
+        _ => Err(fault(operation, full, &error)),
+    }
+}

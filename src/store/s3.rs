@@ -1,0 +1,348 @@
+//! [`S3`] and its small operations; the larger ones have rooms of their own.
+
+use super::{
+    Depth, Options, Page, Staged, Store, Upload, connect, copy,
+    error::{fault, no_s3, what},
+    metadata, page,
+    payload::Payload,
+    probe,
+    requests::Requests,
+    upload,
+};
+use crate::model::{
+    Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, Only, RemoteMeta, Source,
+    Spec,
+};
+use aws_sdk_s3::{
+    Client,
+    operation::{head_object::HeadObjectOutput, put_object::builders::PutObjectFluentBuilder},
+};
+use bytes::Bytes;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The largest object that is read whole.
+const READ_MOST: u64 = super::options::MIB;
+
+/// One prefix of one bucket of a store that speaks S3. Clones share connections, the memory budget and what
+/// was learnt of the store.
+#[derive(Clone)]
+pub struct S3(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    options: Options,
+    endpoint: String,
+    requests: Requests,
+    /// KiB that bodies may still take.
+    memory: Arc<Semaphore>,
+    conditional_put: AtomicBool,
+    conditional_delete: AtomicBool,
+}
+
+impl fmt::Debug for S3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "S3({})", self.place())
+    }
+}
+
+impl S3 {
+    /// Makes a client; nothing is sent, but credentials and region may be looked for.
+    ///
+    /// # Errors
+    /// `Fatal`: no region, half a pair of keys, a `ca_bundle` that cannot be used.
+    pub async fn connect(options: Options) -> Result<Self, Fault> {
+        let requests = Requests::default();
+        let (client, endpoint) = connect::client(&options, &requests).await?;
+        let memory = Arc::new(Semaphore::new(kib(options.memory).max(1) as usize));
+        Ok(Self(Arc::new(Inner {
+            client,
+            options,
+            endpoint,
+            requests,
+            memory,
+            conditional_put: AtomicBool::new(false),
+            conditional_delete: AtomicBool::new(false),
+        })))
+    }
+
+    /// Requests sent so far by operation (`PutObject`), retries included.
+    pub fn requests(&self) -> BTreeMap<String, u64> {
+        self.0.requests.so_far()
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    pub(super) fn bucket(&self) -> &str {
+        &self.0.options.bucket
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.0.options.prefix
+    }
+
+    /// The full key, unchecked: for listings.
+    pub(super) fn below(&self, key: &Key) -> String {
+        format!("{}{}", self.prefix(), key.as_str())
+    }
+
+    /// The full key of one object.
+    pub(super) fn full(&self, operation: &str, key: &Key) -> Result<String, Fault> {
+        let full = self.below(key);
+        let refuse = |cause: String| Err(Fault::new(Class::Permanent, what(operation, &full), cause));
+        if full.len() > MAX_KEY_BYTES {
+            let cause = format!("the key has {} bytes, S3 takes {MAX_KEY_BYTES}", full.len());
+            return refuse(cause).map_err(|f: Fault| f.remedy("shorten the path"));
+        }
+        if full.is_empty() || full.split('/').any(|part| matches!(part, "." | "..")) {
+            return refuse("such a key cannot be named in a URL".to_owned());
+        }
+        Ok(full)
+    }
+
+    /// Waits until `bytes` may be held. What is larger than the whole budget takes the whole budget.
+    pub(super) async fn reserve(&self, bytes: u64) -> OwnedSemaphorePermit {
+        let most = kib(self.options().memory).max(1);
+        let memory = self.0.memory.clone();
+        memory.acquire_many_owned(kib(bytes).clamp(1, most)).await.expect("it is never closed")
+    }
+
+    /// Headers `If-None-Match` and `If-Match`, where the store honours them.
+    pub(super) fn condition(&self, only: &Only) -> Condition {
+        if !self.0.conditional_put.load(Relaxed) {
+            return (None, None);
+        }
+        condition(only)
+    }
+
+    /// HEAD as the SDK gives it; `None` for a 404.
+    pub(super) async fn look(&self, full: &str) -> Result<Option<HeadObjectOutput>, Fault> {
+        let answer = self.client().head_object().bucket(self.bucket()).key(full).send().await;
+        match answer.map_err(|e| fault("HeadObject", full, &e)) {
+            Ok(head) => Ok(Some(head)),
+            Err(gone) if gone.class == Class::Missing => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// PUT of the whole object in one request, signed and timed by the caller.
+    pub(super) fn put_request(
+        &self,
+        full: &str,
+        payload: &Payload,
+        spec: Option<&Spec>,
+        (if_none_match, if_match): Condition,
+    ) -> PutObjectFluentBuilder {
+        self.client()
+            .put_object()
+            .bucket(self.bucket())
+            .key(full)
+            .content_type(metadata::content_type(full))
+            .set_metadata(spec.map(|spec| metadata::outgoing(spec, Some(payload.sha256), None)))
+            .checksum_sha256(payload.checksum())
+            .set_if_none_match(if_none_match)
+            .set_if_match(if_match)
+            .body(payload.body())
+    }
+
+    /// Sends that PUT.
+    pub(super) async fn put(
+        &self,
+        full: &str,
+        payload: &Payload,
+        spec: Option<&Spec>,
+        condition: Condition,
+    ) -> Result<ETag, Fault> {
+        let answer = self
+            .put_request(full, payload, spec, condition)
+            .customize()
+            .interceptor(payload.signed())
+            .config_override(payload.unhurried(self.options()))
+            .send()
+            .await
+            .map_err(|e| fault("PutObject", full, &e))?;
+        tag("PutObject", full, answer.e_tag())
+    }
+
+    /// DELETE; one that is gone is deleted.
+    pub(super) async fn remove(&self, full: &str, if_match: Option<&ETag>) -> Result<(), Fault> {
+        let answer = self
+            .client()
+            .delete_object()
+            .bucket(self.bucket())
+            .key(full)
+            .set_if_match(if_match.map(ETag::quoted))
+            .send()
+            .await;
+        match answer.map_err(|e| fault("DeleteObject", full, &e)) {
+            Ok(_) => Ok(()),
+            Err(gone) if gone.class == Class::Missing => Ok(()),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+/// The headers `If-None-Match` and `If-Match`.
+pub(super) type Condition = (Option<String>, Option<String>);
+
+/// As headers.
+pub(super) fn condition(only: &Only) -> Condition {
+    match only {
+        Only::Always => (None, None),
+        Only::New => (Some("*".to_owned()), None),
+        Only::Match(etag) => (None, Some(etag.quoted())),
+    }
+}
+
+/// The tag in an answer that must have one.
+pub(super) fn tag(operation: &str, full: &str, etag: Option<&str>) -> Result<ETag, Fault> {
+    etag.map(ETag::new).filter(|tag| !tag.as_str().is_empty()).ok_or_else(|| no_s3(operation, full, "ETag"))
+}
+
+/// A size in an answer that must have one.
+pub(super) fn size(operation: &str, full: &str, size: Option<i64>) -> Result<u64, Fault> {
+    size.and_then(|size| size.try_into().ok()).ok_or_else(|| no_s3(operation, full, "Content-Length"))
+}
+
+fn kib(bytes: u64) -> u32 {
+    // a semaphore holds fewer permits than that on any platform
+    bytes.div_ceil(1024).try_into().unwrap_or(u32::MAX).min(u32::MAX >> 3)
+}
+
+impl Store for S3 {
+    type Staged = Staged;
+
+    fn place(&self) -> String {
+        let Options { bucket, prefix, .. } = self.options();
+        format!("{} {bucket}/{prefix}", self.0.endpoint.trim_end_matches('/'))
+    }
+
+    fn know(&self, capabilities: Capabilities) {
+        self.0.conditional_put.store(capabilities.conditional_put, Relaxed);
+        self.0.conditional_delete.store(capabilities.conditional_delete, Relaxed);
+    }
+
+    fn part_size(&self, size: u64) -> Option<u64> {
+        upload::part_size(self.options(), size)
+    }
+
+    async fn list(&self, prefix: &Key, depth: Depth, token: Option<String>) -> Result<Page, Fault> {
+        page::list(self, prefix, depth, token).await
+    }
+
+    async fn head(&self, key: &Key) -> Result<Option<Head>, Fault> {
+        let full = self.full("HeadObject", key)?;
+        let Some(head) = self.look(&full).await? else { return Ok(None) };
+        let meta = RemoteMeta {
+            size: size("HeadObject", &full, head.content_length())?,
+            etag: tag("HeadObject", &full, head.e_tag())?,
+            modified: head.last_modified().map(page::stamp),
+        };
+        Ok(Some(metadata::incoming(meta, head.metadata())))
+    }
+
+    async fn stage<F: Source>(
+        &self,
+        key: &Key,
+        file: &Arc<F>,
+        spec: &Spec,
+    ) -> Result<(Staged, Digest), Fault> {
+        upload::stage(self, key, file, spec).await
+    }
+
+    async fn commit(&self, staged: Staged, only: Only) -> Result<RemoteMeta, Fault> {
+        upload::commit(self, staged, only).await
+    }
+
+    async fn discard(&self, staged: Staged) -> Result<(), Fault> {
+        upload::discard(self, staged).await
+    }
+
+    async fn copy(
+        &self,
+        from: (&Key, &ETag),
+        to: &Key,
+        spec: &Spec,
+        only: Only,
+    ) -> Result<RemoteMeta, Fault> {
+        copy::copy(self, from, to, spec, only).await
+    }
+
+    async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {
+        let full = self.full("DeleteObject", key)?;
+        if self.0.conditional_delete.load(Relaxed) {
+            match self.remove(&full, Some(etag)).await {
+                // some stores call an object that is gone a failed condition
+                Err(f) if f.class == Class::Changed && self.look(&full).await?.is_none() => Ok(()),
+                other => other,
+            }
+        } else {
+            let Some(head) = self.look(&full).await? else { return Ok(()) };
+            let found = tag("HeadObject", &full, head.e_tag())?;
+            if found != *etag {
+                let cause = format!("its tag is {found}, not {etag}");
+                return Err(Fault::new(Class::Changed, what("DeleteObject", &full), cause));
+            }
+            self.remove(&full, None).await
+        }
+    }
+
+    async fn read(&self, key: &Key) -> Result<Option<(Bytes, RemoteMeta)>, Fault> {
+        const GET: &str = "GetObject";
+        let full = self.full(GET, key)?;
+        let answer = self.client().get_object().bucket(self.bucket()).key(&full).send().await;
+        let answer = match answer.map_err(|e| fault(GET, &full, &e)) {
+            Ok(answer) => answer,
+            Err(gone) if gone.class == Class::Missing => return Ok(None),
+            Err(other) => return Err(other),
+        };
+        let meta = RemoteMeta {
+            size: size(GET, &full, answer.content_length())?,
+            etag: tag(GET, &full, answer.e_tag())?,
+            modified: answer.last_modified().map(page::stamp),
+        };
+        if meta.size > READ_MOST {
+            let cause = format!("{} bytes are more than this object should have", meta.size);
+            return Err(Fault::new(Class::Permanent, what(GET, &full), cause));
+        }
+        let body =
+            answer.body.collect().await.map_err(|e| Fault::new(Class::Transient, what(GET, &full), e))?;
+        let body = body.into_bytes();
+        if body.len() as u64 != meta.size {
+            return Err(Fault::new(Class::Transient, what(GET, &full), "the body was cut short"));
+        }
+        Ok(Some((body, meta)))
+    }
+
+    async fn write(&self, key: &Key, body: Bytes, only: Only) -> Result<RemoteMeta, Fault> {
+        let full = self.full("PutObject", key)?;
+        let size = body.len() as u64;
+        let etag = self.put(&full, &Payload::new(body), None, self.condition(&only)).await?;
+        Ok(RemoteMeta { size, etag, modified: None })
+    }
+
+    async fn probe(&self, near: &Key) -> Result<Capabilities, Fault> {
+        probe::probe(self, near).await
+    }
+
+    async fn uploads(&self, range: &KeyRange) -> Result<Vec<Upload>, Fault> {
+        page::uploads(self, range).await
+    }
+
+    async fn abort(&self, upload: &Upload) -> Result<(), Fault> {
+        upload::abort(self, &self.full("AbortMultipartUpload", &upload.key)?, &upload.id).await
+    }
+}

@@ -1,0 +1,456 @@
+//! What every `Store` must do, the real one on any server and a fake one alike, so that fakes cannot drift.
+//! Starts from an empty prefix and leaves one.
+
+use crate::support::memory::{ATTRIBUTES, MTIME, Memory};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use md5::Md5;
+use s3mirrord::{
+    model::{Capabilities, Class, Digest, ETag, Key, KeyRange, MAX_KEY_BYTES, Only, RemoteMeta, Stamp},
+    store::{Depth, Store},
+};
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+
+const PART: usize = 8 << 20;
+
+/// What the server can do.
+#[derive(Clone, Copy, Debug)]
+pub struct Expect {
+    /// What the probe must find.
+    pub capabilities: Capabilities,
+    /// Unfinished uploads are listed.
+    pub uploads: bool,
+    /// Parts are taken with their checksums: needed for uploads in parts at all.
+    pub parts: bool,
+    /// CompleteMultipartUpload is answered as S3 does; else it counts as open, and HEAD tells (case 46).
+    pub completes: bool,
+    /// Keys may hold a newline.
+    pub newlines: bool,
+}
+
+/// Everything in order; panics at the first difference.
+pub async fn run<S: Store>(store: S, faithful: Expect) {
+    probes(&store, &faithful).await;
+    store.know(faithful.capabilities);
+    puts_and_heads(&store, &faithful).await;
+    stages_without_a_trace(&store).await;
+    refuses_short_files(&store, &faithful).await;
+    reads_and_writes(&store).await;
+    odd_keys(&store, &faithful).await;
+    long_keys(&store).await;
+    conditions(&store, &faithful).await;
+    copies(&store, &faithful).await;
+    deletes(&store, &faithful).await;
+    lists_pages(&store).await;
+    if faithful.parts {
+        sizes_about_the_threshold(&store, &faithful).await;
+        large_objects(&store, &faithful).await;
+        uploads_and_aborts(&store, &faithful).await;
+        copies_what_went_up_in_parts(&store, &faithful).await;
+        many_large_files_at_once(&store, &faithful).await;
+    }
+    assert_eq!(every_key(&store, "").await, Vec::<String>::new(), "all is clean in the end");
+}
+
+fn key(text: &str) -> Key {
+    Key::raw(text)
+}
+
+async fn put<S: Store>(
+    store: &S,
+    faithful: &Expect,
+    at: &str,
+    file: Memory,
+    only: Only,
+) -> (RemoteMeta, Digest) {
+    let spec = file.spec(&format!("own {at}"));
+    let (staged, digest) = store.stage(&key(at), &Arc::new(file), &spec).await.unwrap();
+    let meta = match store.commit(staged, only).await {
+        Err(open) if !faithful.completes && digest.part_size.is_some() => {
+            assert_eq!(open.class, Class::Transient, "{open}");
+            store.head(&key(at)).await.unwrap().unwrap().meta
+        }
+        sure => sure.unwrap(),
+    };
+    (meta, digest)
+}
+
+async fn every<S: Store>(store: &S, below: &str, depth: Depth) -> (Vec<(Key, RemoteMeta)>, Vec<Key>) {
+    let (mut objects, mut directories, mut token) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = store.list(&key(below), depth, token).await.unwrap();
+        objects.extend(page.objects);
+        directories.extend(page.directories);
+        token = page.next;
+        if token.is_none() {
+            return (objects, directories);
+        }
+    }
+}
+
+async fn every_key<S: Store>(store: &S, below: &str) -> Vec<String> {
+    every(store, below, Depth::All).await.0.iter().map(|(k, _)| k.as_str().to_owned()).collect()
+}
+
+/// Deletes what is there.
+async fn clean<S: Store>(store: &S, below: &str) {
+    for (key, meta) in every(store, below, Depth::All).await.0 {
+        store.delete(&key, &meta.etag).await.unwrap();
+    }
+    assert!(every_key(store, below).await.is_empty());
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// SHA-256 over the SHA-256s of the parts.
+fn composite(bytes: &[u8]) -> [u8; 32] {
+    sha256(&bytes.chunks(PART).flat_map(sha256).collect::<Vec<u8>>())
+}
+
+/// The ETag of an upload in parts.
+fn md5_of_parts(bytes: &[u8]) -> String {
+    let all: Vec<u8> = bytes.chunks(PART).flat_map(|part| <[u8; 16]>::from(Md5::digest(part))).collect();
+    format!("{}-{}", hex::encode(Md5::digest(all)), bytes.chunks(PART).count())
+}
+
+async fn probes<S: Store>(store: &S, faithful: &Expect) {
+    let found = store.probe(&key(".s3mirrord/owner")).await.unwrap();
+    assert_eq!(found, faithful.capabilities, "what the store honours");
+    assert!(every_key(store, "").await.is_empty(), "a probe leaves nothing");
+}
+
+async fn puts_and_heads<S: Store>(store: &S, faithful: &Expect) {
+    assert_eq!(store.head(&key("put/absent")).await.unwrap(), None);
+    for (at, size) in [("put/empty", 0), ("put/a.txt", 1), ("put/deep/er/b.html", 100_000)] {
+        let file = Memory::pattern(size, 3).in_short_reads(7_000);
+        let bytes = file.bytes().clone();
+        let (meta, digest) = put(store, faithful, at, file, Only::Always).await;
+        assert_eq!(digest, Digest { sha256: sha256(&bytes), part_size: None });
+        assert_eq!(meta.size, size as u64);
+        if faithful.capabilities.etag_is_md5 {
+            assert_eq!(meta.etag.as_str(), hex::encode(Md5::digest(&bytes)));
+        }
+        let head = store.head(&key(at)).await.unwrap().unwrap();
+        assert_eq!((head.meta.size, &head.meta.etag), (meta.size, &meta.etag));
+        assert!(head.meta.modified.is_some_and(|t| t.sec > 1_600_000_000), "Last-Modified is given");
+        assert_eq!(head.own, Some(format!("own {at}")));
+        assert_eq!((head.sha256, head.part_size), (Some(digest.sha256), None));
+        assert_eq!((head.mtime, head.attributes), (Some(MTIME), Some(ATTRIBUTES)));
+        if size > 0 {
+            let (body, read) = store.read(&key(at)).await.unwrap().unwrap();
+            assert_eq!((body, read), (bytes, head.meta));
+        }
+    }
+    // an older time, and names that need an encoding in metadata
+    let file = Memory::new("old");
+    let mut spec = file.spec("mirror äöü \u{201B}");
+    spec.mtime = Stamp { sec: -2, nsec: 500_000_000 };
+    let (staged, _) = store.stage(&key("put/old"), &Arc::new(file), &spec).await.unwrap();
+    store.commit(staged, Only::Always).await.unwrap();
+    let head = store.head(&key("put/old")).await.unwrap().unwrap();
+    assert_eq!((head.mtime, head.own), (Some(spec.mtime), Some(spec.own)));
+    clean(store, "put/").await;
+}
+
+async fn stages_without_a_trace<S: Store>(store: &S) {
+    let file = Arc::new(Memory::pattern(10, 1));
+    let (staged, _) = store.stage(&key("stage/a"), &file, &file.spec("o")).await.unwrap();
+    assert_eq!(store.head(&key("stage/a")).await.unwrap(), None, "not visible before commit");
+    store.discard(staged).await.unwrap();
+    assert!(every_key(store, "stage/").await.is_empty());
+}
+
+/// Case 28: truncated in mid-upload.
+async fn refuses_short_files<S: Store>(store: &S, faithful: &Expect) {
+    for size in [0, 10, PART + 10, 2 * PART] {
+        if size > PART && !faithful.parts {
+            continue;
+        }
+        let file = Memory::pattern(size, 1);
+        let mut spec = file.spec("o");
+        spec.size += 1;
+        let fault = store.stage(&key("short/a"), &Arc::new(file), &spec).await.map(|_| ()).unwrap_err();
+        assert_eq!(fault.class, Class::Changed, "{fault}");
+    }
+    assert_eq!(store.head(&key("short/a")).await.unwrap(), None);
+    if faithful.uploads {
+        assert_eq!(store.uploads(&KeyRange::Under(key("short/"))).await.unwrap(), []);
+    }
+}
+
+async fn reads_and_writes<S: Store>(store: &S) {
+    let at = key(".s3mirrord/owner");
+    assert_eq!(store.read(&at).await.unwrap(), None);
+    let wrote = store.write(&at, Bytes::from_static(b"{}"), Only::Always).await.unwrap();
+    assert_eq!((wrote.size, wrote.modified), (2, None));
+    let (body, meta) = store.read(&at).await.unwrap().unwrap();
+    assert_eq!((&body[..], &meta.etag), (&b"{}"[..], &wrote.etag));
+    assert!(meta.modified.is_some());
+    let head = store.head(&at).await.unwrap().unwrap();
+    assert_eq!((head.own, head.sha256, head.mtime), (None, None, None));
+    clean(store, ".s3mirrord/").await;
+}
+
+/// Cases 30 and 44.
+async fn odd_keys<S: Store>(store: &S, faithful: &Expect) {
+    let mut names = vec![
+        "odd/ lead and trail ",
+        "odd/a b+c%2B%#?&=;:@!$'()*,[]{}^`|~\"<>\\",
+        "odd/caf\u{e9}",
+        "odd/\u{201B}FF\u{201B}",
+        "odd/tab\tand\u{1}control\u{7f}",
+        "odd/a//b",
+        "odd/dir/",
+        "odd/...",
+        "odd/.hidden.",
+        "odd/\u{1F980}",
+        "odd/%00",
+    ];
+    if faithful.newlines {
+        names.push("odd/new\nline\r");
+    }
+    for name in &names {
+        let (meta, _) = put(store, faithful, name, Memory::new(name.to_string()), Only::Always).await;
+        let head = store.head(&key(name)).await.unwrap().unwrap_or_else(|| panic!("{name:?} is there"));
+        assert_eq!(head.meta.etag, meta.etag, "{name:?}");
+        assert_eq!(store.read(&key(name)).await.unwrap().unwrap().0, name.as_bytes(), "{name:?}");
+    }
+    let mut want = names.clone();
+    want.sort_unstable();
+    let mut found = every_key(store, "odd/").await;
+    found.sort();
+    assert_eq!(found, want);
+    for name in &names {
+        let head = store.head(&key(name)).await.unwrap().unwrap();
+        let spec = Memory::new(name.to_string()).spec("copy");
+        let to = format!("copied{}", name.strip_prefix("odd").unwrap());
+        store.copy((&key(name), &head.meta.etag), &key(&to), &spec, Only::Always).await.unwrap();
+        assert_eq!(store.read(&key(&to)).await.unwrap().unwrap().0, name.as_bytes(), "{to:?}");
+    }
+    assert_eq!(every_key(store, "copied/").await.len(), names.len());
+    clean(store, "odd/").await;
+    clean(store, "copied/").await;
+}
+
+/// Case 30: refused, for this file alone, before anything is sent.
+async fn long_keys<S: Store>(store: &S) {
+    let long = "k".repeat(MAX_KEY_BYTES + 1);
+    let file = Memory::new("x");
+    let spec = file.spec("o");
+    let fault = store.stage(&key(&long), &Arc::new(file), &spec).await.map(|_| ()).unwrap_err();
+    assert_eq!(fault.class, Class::Permanent, "{fault}");
+    assert!(fault.to_string().contains(&long), "it names the file: {fault}");
+}
+
+async fn conditions<S: Store>(store: &S, faithful: &Expect) {
+    let at = key("only/a");
+    let wrong = Only::Match(ETag::new("00000000000000000000000000000000"));
+    let (first, _) = put(store, faithful, "only/a", Memory::new("1"), Only::New).await;
+    let (second, _) = put(store, faithful, "only/a", Memory::new("2"), Only::Match(first.etag)).await;
+    if faithful.capabilities.conditional_put {
+        for only in [Only::New, wrong] {
+            let file = Memory::new("3");
+            let spec = file.spec("o");
+            let (staged, _) = store.stage(&at, &Arc::new(file), &spec).await.unwrap();
+            let fault = store.commit(staged, only.clone()).await.unwrap_err();
+            assert_eq!(fault.class, Class::Changed, "{fault}");
+            let fault = store.write(&at, Bytes::from_static(b"3"), only).await.unwrap_err();
+            assert_eq!(fault.class, Class::Changed, "{fault}");
+        }
+        let gone = Only::Match(second.etag.clone());
+        let fault = store.write(&key("only/absent"), Bytes::from_static(b"3"), gone).await.unwrap_err();
+        assert_eq!(fault.class, Class::Changed, "what is gone has no tag: {fault}");
+    }
+    assert_eq!(store.head(&at).await.unwrap().unwrap().meta.etag, second.etag);
+    clean(store, "only/").await;
+}
+
+/// Cases 23 and 58.
+async fn copies<S: Store>(store: &S, faithful: &Expect) {
+    let (old, digest) = put(store, faithful, "copy/old.txt", Memory::new("content"), Only::Always).await;
+    let (from, to) = (key("copy/old.txt"), key("copy/new.html"));
+    let mut spec = Memory::new("content").spec("own new");
+    spec.mtime = Stamp { sec: 7, nsec: 7 };
+    spec.attributes.mode = 0o100_755;
+    spec.sha256 = Some(digest.sha256);
+    let wrong = ETag::new("00000000000000000000000000000000");
+    let fault = store.copy((&from, &wrong), &to, &spec, Only::Always).await.unwrap_err();
+    assert_eq!(fault.class, Class::Changed, "{fault}");
+    let fault = store.copy((&key("copy/none"), &old.etag), &to, &spec, Only::Always).await.unwrap_err();
+    assert_eq!(fault.class, Class::Changed, "{fault}");
+    assert_eq!(store.head(&to).await.unwrap(), None);
+
+    let copied = store.copy((&from, &old.etag), &to, &spec, Only::New).await.unwrap();
+    let head = store.head(&to).await.unwrap().unwrap();
+    assert_eq!((copied.size, &copied.etag), (7, &head.meta.etag));
+    assert_eq!((head.own.as_deref(), head.sha256), (Some("own new"), Some(digest.sha256)));
+    assert_eq!((head.mtime, head.attributes), (Some(spec.mtime), Some(spec.attributes)));
+    assert_eq!(store.read(&to).await.unwrap().unwrap().0, "content");
+    assert!(store.head(&from).await.unwrap().is_some(), "a copy is no move");
+
+    // onto itself: metadata alone
+    spec.mtime = Stamp { sec: -1, nsec: 999_999_999 };
+    store.copy((&to, &copied.etag), &to, &spec, Only::Always).await.unwrap();
+    let again = store.head(&to).await.unwrap().unwrap();
+    assert_eq!((again.mtime, again.sha256), (Some(spec.mtime), Some(digest.sha256)));
+    assert_eq!(store.read(&to).await.unwrap().unwrap().0, "content");
+    clean(store, "copy/").await;
+}
+
+/// Case 49, where the store has conditions and where it has not.
+async fn deletes<S: Store>(store: &S, faithful: &Expect) {
+    let at = key("delete/a");
+    for known in [faithful.capabilities, Capabilities { conditional_delete: false, ..faithful.capabilities }]
+    {
+        store.know(known);
+        let (meta, _) = put(store, faithful, "delete/a", Memory::new("1"), Only::Always).await;
+        let wrong = ETag::new("00000000000000000000000000000000");
+        let fault = store.delete(&at, &wrong).await.unwrap_err();
+        assert_eq!(fault.class, Class::Changed, "{fault}");
+        assert!(store.head(&at).await.unwrap().is_some());
+        store.delete(&at, &meta.etag).await.unwrap();
+        assert_eq!(store.head(&at).await.unwrap(), None);
+        store.delete(&at, &meta.etag).await.expect("gone is deleted");
+    }
+    store.know(faithful.capabilities);
+}
+
+/// More than a page of keys; flat and by directory.
+async fn lists_pages<S: Store>(store: &S) {
+    assert!(every_key(store, "list/").await.is_empty());
+    let mut want: Vec<String> = (0..1_010).map(|n| format!("list/{n:04}")).collect();
+    want.extend(["list/d/a", "list/d/b/c", "list/d-x", "list/d.y", "list/e/"].map(str::to_owned));
+    futures::stream::iter(want.clone())
+        .map(|at| async move { store.write(&key(&at), Bytes::from_static(b"x"), Only::Always).await })
+        .buffer_unordered(16)
+        .try_for_each(|_| async { Ok(()) })
+        .await
+        .unwrap();
+    store.write(&key("list-outside"), Bytes::new(), Only::Always).await.unwrap();
+    want.sort();
+    assert_eq!(every_key(store, "list/").await, want);
+    assert_eq!(every_key(store, "list/d/").await, ["list/d/a", "list/d/b/c"]);
+    assert_eq!(every_key(store, "").await.len(), want.len() + 1);
+
+    let (objects, directories) = every(store, "list/", Depth::Children).await;
+    assert_eq!(objects.len(), 1_010 + 2);
+    assert!(objects.iter().all(|(_, meta)| (meta.size, meta.modified.is_some()) == (1, true)));
+    assert_eq!(directories, [key("list/d/"), key("list/e/")]);
+    let (_, top) = every(store, "", Depth::Children).await;
+    assert_eq!(top, [key("list/")]);
+
+    let all = every(store, "list", Depth::All).await.0;
+    futures::stream::iter(all)
+        .map(|(key, meta)| async move { store.delete(&key, &meta.etag).await })
+        .buffer_unordered(16)
+        .try_for_each(|()| async { Ok(()) })
+        .await
+        .unwrap();
+    assert!(every_key(store, "list").await.is_empty());
+}
+
+/// Case 31.
+async fn sizes_about_the_threshold<S: Store>(store: &S, faithful: &Expect) {
+    for (size, parts) in [(PART - 1, None), (PART, None), (PART + 1, Some(2)), (2 * PART, Some(2))] {
+        let file = Memory::pattern(size, 9);
+        let bytes = file.bytes().clone();
+        let (meta, digest) = put(store, faithful, "size/a", file, Only::Always).await;
+        let (want, part_size) = match parts {
+            None => (sha256(&bytes), None),
+            Some(_) => (composite(&bytes), Some(PART as u64)),
+        };
+        assert_eq!(digest, Digest { sha256: want, part_size }, "{size}");
+        assert_eq!((meta.size, meta.etag.parts()), (size as u64, parts), "{size}");
+        let head = store.head(&key("size/a")).await.unwrap().unwrap();
+        assert_eq!(
+            (head.meta.size, head.meta.etag, head.part_size),
+            (size as u64, meta.etag.clone(), part_size)
+        );
+        if faithful.capabilities.etag_is_md5 && parts.is_some() {
+            assert_eq!(meta.etag.as_str(), md5_of_parts(&bytes), "the parts are in order");
+        }
+    }
+    clean(store, "size/").await;
+}
+
+async fn large_objects<S: Store>(store: &S, faithful: &Expect) {
+    let file = Memory::pattern(6 * PART + 12_345, 4).in_short_reads(3 << 20);
+    let bytes = file.bytes().clone();
+    let (meta, digest) = put(store, faithful, "large/a.bin", file, Only::New).await;
+    assert_eq!(digest, Digest { sha256: composite(&bytes), part_size: Some(PART as u64) });
+    if faithful.capabilities.etag_is_md5 {
+        assert_eq!(meta.etag.as_str(), md5_of_parts(&bytes), "the parts are in order");
+    }
+    let head = store.head(&key("large/a.bin")).await.unwrap().unwrap();
+    assert_eq!((head.own.as_deref(), head.mtime), (Some("own large/a.bin"), Some(MTIME)));
+    assert_eq!((head.sha256, head.part_size), (None, Some(PART as u64)));
+    if faithful.capabilities.conditional_put {
+        let file = Memory::pattern(PART + 1, 5);
+        let spec = file.spec("o");
+        let (staged, _) = store.stage(&key("large/a.bin"), &Arc::new(file), &spec).await.unwrap();
+        let fault = store.commit(staged, Only::New).await.unwrap_err();
+        assert_eq!(fault.class, Class::Changed, "{fault}");
+        assert_eq!(store.head(&key("large/a.bin")).await.unwrap().unwrap().meta.etag, meta.etag);
+        if faithful.uploads {
+            assert_eq!(store.uploads(&KeyRange::Under(key("large/"))).await.unwrap(), []);
+        }
+    }
+    clean(store, "large/").await;
+}
+
+async fn uploads_and_aborts<S: Store>(store: &S, faithful: &Expect) {
+    let all = KeyRange::Under(key("up/"));
+    let mut staged = Vec::new();
+    for at in ["up/a b+\u{e9}", "up/a b+\u{e9}x"] {
+        let file = Memory::pattern(PART + 1, 1);
+        let spec = file.spec("o");
+        staged.push(store.stage(&key(at), &Arc::new(file), &spec).await.unwrap().0);
+        assert_eq!(store.head(&key(at)).await.unwrap(), None, "not visible before commit");
+    }
+    assert!(every_key(store, "up/").await.is_empty());
+    if faithful.uploads {
+        let found = store.uploads(&all).await.unwrap();
+        assert_eq!(
+            found.iter().map(|u| u.key.as_str()).collect::<Vec<_>>(),
+            ["up/a b+\u{e9}", "up/a b+\u{e9}x"]
+        );
+        assert!(found.iter().all(|upload| upload.initiated.is_some()));
+        let one = store.uploads(&KeyRange::One(key("up/a b+\u{e9}"))).await.unwrap();
+        assert_eq!(one, &found[..1]);
+        store.abort(&found[0]).await.unwrap();
+        store.abort(&found[0]).await.expect("gone is ended");
+        assert_eq!(store.uploads(&all).await.unwrap(), &found[1..]);
+    }
+    for staged in staged {
+        store.discard(staged).await.unwrap();
+    }
+    if faithful.uploads {
+        assert_eq!(store.uploads(&all).await.unwrap(), []);
+    }
+    assert!(every_key(store, "up/").await.is_empty());
+}
+
+async fn copies_what_went_up_in_parts<S: Store>(store: &S, faithful: &Expect) {
+    let (old, digest) = put(store, faithful, "parts/a", Memory::pattern(PART + 5, 1), Only::Always).await;
+    let mut spec = Memory::new("").spec("o");
+    (spec.size, spec.sha256, spec.part_size) = (old.size, Some(digest.sha256), digest.part_size);
+    let copied = store.copy((&key("parts/a"), &old.etag), &key("parts/b"), &spec, Only::New).await.unwrap();
+    let head = store.head(&key("parts/b")).await.unwrap().unwrap();
+    assert_eq!((copied.size, &copied.etag), (old.size, &head.meta.etag));
+    assert_eq!((head.sha256, head.part_size), (Some(digest.sha256), digest.part_size));
+    clean(store, "parts/").await;
+}
+
+/// More bytes at once than the memory budget: all must end.
+async fn many_large_files_at_once<S: Store>(store: &S, faithful: &Expect) {
+    let each = |n: u8| async move {
+        put(store, faithful, &format!("many/{n}"), Memory::pattern(3 * PART, n), Only::Always).await
+    };
+    let all = futures::future::join_all((0..6).map(each));
+    tokio::time::timeout(std::time::Duration::from_secs(120), all).await.expect("no deadlock");
+    assert_eq!(every_key(store, "many/").await.len(), 6);
+    clean(store, "many/").await;
+}

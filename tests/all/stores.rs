@@ -1,0 +1,61 @@
+//! The contract on real servers.
+
+use crate::{
+    contract::{self, Expect},
+    support::{moto::Moto, skip},
+};
+use s3mirrord::{
+    model::Capabilities,
+    store::{Options, S3, Secret, Store},
+};
+
+fn options(endpoint: String, bucket: &str, prefix: &str, key: &str, secret: &str) -> Options {
+    let mut options = Options::new(bucket, prefix);
+    options.endpoint_url = Some(endpoint);
+    options.force_path_style = true;
+    options.isolated = true;
+    options.access_key_id = Some(key.to_owned());
+    options.secret_access_key = Some(Secret::new(secret));
+    options
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_contract_holds_on_moto() {
+    let Some(moto) = Moto::start() else { return skip("python3 has no moto") };
+    moto.create_bucket("bucket");
+    let capabilities = Capabilities {
+        conditional_put: true,
+        conditional_delete: true,
+        verifies_sha256: false,
+        etag_is_md5: true,
+    };
+    // its router refuses newlines; its Complete answers with a root element of its own
+    let expect = Expect { capabilities, uploads: true, parts: true, completes: false, newlines: false };
+    for prefix in ["", "web 1/ä+/"] {
+        let store = S3::connect(options(moto.endpoint(), "bucket", prefix, "key", "secret")).await.unwrap();
+        contract::run(store, expect).await;
+    }
+}
+
+/// On any store: `S3MIRRORD_TEST_ENDPOINT`, `_KEY`, `_SECRET` and `_BUCKET` name it. It may honour what it
+/// likes, but all else must hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_contract_holds_on_a_given_endpoint() {
+    let get = |name: &str| std::env::var(format!("S3MIRRORD_TEST_{name}")).ok();
+    let (Some(endpoint), Some(key), Some(secret), Some(bucket)) =
+        (get("ENDPOINT"), get("KEY"), get("SECRET"), get("BUCKET"))
+    else {
+        return skip("S3MIRRORD_TEST_ENDPOINT, _KEY, _SECRET and _BUCKET are not all set");
+    };
+    let prefix = format!("s3mirrord-test-{:016x}/", fastrand::u64(..));
+    let mut options = options(endpoint, &bucket, &prefix, &key, &secret);
+    options.region = get("REGION");
+    let store = S3::connect(options).await.unwrap();
+    let capabilities = store.probe(&s3mirrord::model::Key::raw("near")).await.unwrap();
+    eprintln!("{}: {capabilities:?}", store.place());
+    contract::run(
+        store,
+        Expect { capabilities, uploads: true, parts: true, completes: true, newlines: true },
+    )
+    .await;
+}

@@ -1,0 +1,66 @@
+//! A file that is only bytes.
+
+use bytes::Bytes;
+use s3mirrord::model::{Attributes, Fault, Fingerprint, LocalMeta, Source, Spec, Stamp};
+
+/// The attributes all test files have.
+pub(crate) const ATTRIBUTES: Attributes = Attributes { mode: 0o100_640, uid: 1000, gid: 50 };
+
+/// The modification time all test files have.
+pub(crate) const MTIME: Stamp = Stamp { sec: 1_700_000_000, nsec: 123_456_789 };
+
+/// Bytes as an open file. One read gives at most `most` bytes.
+pub(crate) struct Memory {
+    bytes: Bytes,
+    most: usize,
+}
+
+impl Memory {
+    pub(crate) fn new(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into(), most: usize::MAX }
+    }
+
+    /// `size` bytes that differ from place to place and by `seed`.
+    pub(crate) fn pattern(size: usize, seed: u8) -> Self {
+        Self::new(pattern(size, seed))
+    }
+
+    /// The same, but each read gives at most `most` bytes.
+    pub(crate) fn in_short_reads(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// For an upload of all of it.
+    pub(crate) fn spec(&self, own: &str) -> Spec {
+        Spec {
+            size: self.bytes.len() as u64,
+            mtime: MTIME,
+            attributes: ATTRIBUTES,
+            own: own.to_owned(),
+            sha256: None,
+            part_size: None,
+        }
+    }
+}
+
+/// `size` bytes that differ from place to place and by `seed`.
+pub(crate) fn pattern(size: usize, seed: u8) -> Vec<u8> {
+    (0..size as u64).map(|i| ((i.wrapping_mul(0x9E37_79B9) >> 7) as u8).wrapping_add(seed)).collect()
+}
+
+impl Source for Memory {
+    async fn stat(&self) -> Result<LocalMeta, Fault> {
+        let print = Fingerprint { size: self.bytes.len() as u64, mtime: MTIME, ctime: MTIME, inode: 1 };
+        Ok(LocalMeta { print, attributes: ATTRIBUTES })
+    }
+
+    async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {
+        let start = self.bytes.len().min(at as usize);
+        let end = self.bytes.len().min(start + len.min(self.most));
+        Ok(self.bytes.slice(start..end))
+    }
+}
