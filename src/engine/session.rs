@@ -14,7 +14,8 @@ use crate::{
     ledger::Ledger,
     local::{Notice, Prune, Tree},
     model::{
-        Against, Change, Class, Did, Fault, Job, Key, Local, Only, Op, Outcome, Scope, Seq, Skip, Triple,
+        Against, Change, Class, Did, Fault, Job, Key, Local, Only, Op, Outcome, Sameness, Scope, Seq, Skip,
+        Triple,
     },
     plan::{Verdict, View, decide},
     queue::{self, Jobs, Mono, Note, Pace, Pending, delay},
@@ -66,7 +67,13 @@ pub(super) async fn run<T: Tree, S: Store, L: Ledger>(
     let (tree, store, ledger) = sides;
     let open = async {
         let opened = owner::open(tree, store, ledger, options).await?;
-        let ctx = Arc::new(Context::new(sides.clone(), options.clone(), prune.clone(), opened));
+        let ctx = Arc::new(Context::new(
+            sides.clone(),
+            options.clone(),
+            prune.clone(),
+            opened,
+            life.report.clone(),
+        ));
         recover(&ctx).await?;
         Ok(ctx)
     };
@@ -180,6 +187,9 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
 
     async fn run(mut self, mut input: Pin<&mut (impl Stream<Item = Input> + Send)>) -> Result<(), Fault> {
         self.tell(&Event::Opened);
+        if self.ctx.root == Sameness::Changed {
+            self.tell(&Event::Trouble(another_root()));
+        }
         let (mut watched, mut watching) = (false, !self.ctx.options.once);
         loop {
             self.begin();
@@ -347,6 +357,9 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             Input::Approved => {
                 let grace = self.grace();
                 self.docket.judge_again(now, grace);
+            }
+            Input::Reopen => {
+                self.fail(Fault::new(Class::Transient, "follow the operator", "another root was accepted"));
             }
         }
     }
@@ -682,6 +695,13 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
     pub(super) fn fail(&mut self, fault: Fault) {
         self.fatal.get_or_insert(fault);
     }
+}
+
+fn another_root() -> Fault {
+    let cause = "it is another directory than the one that was mirrored: only what the bucket lacks is \
+                 uploaded, nothing is replaced or deleted";
+    Fault::new(Class::Fatal, "prove the root", cause)
+        .remedy("bring the true root back, or accept this one with `s3mirrord approve`")
 }
 
 fn deed(job: &Job) -> Deed {

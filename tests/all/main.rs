@@ -5,6 +5,7 @@ mod config;
 mod contract;
 mod credentials;
 mod ledger;
+mod once;
 mod stores;
 #[path = "../support/mod.rs"]
 mod support;
