@@ -1,3 +1,11 @@
-//! Parses, runs, and ends with the exit code.
+//! Parse, run, exit code.
 
-fn main() {}
+use clap::Parser;
+use s3mirrord::command::{self, Cli};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    command::log(&cli);
+    command::run(cli).into()
+}

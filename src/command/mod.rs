@@ -1,1 +1,159 @@
-//! L4, the verbs: one file each.
+//! L4, the command line: one file a verb.
+//!
+//! `exit` knows the exit codes, `which` finds the mirrors that are meant, `lines` and `paint` are what is
+//! printed.
+
+mod approve;
+mod completions;
+mod exit;
+mod init;
+mod lines;
+mod once;
+mod paint;
+mod run;
+mod status;
+mod which;
+
+pub use exit::Exit;
+
+use crate::{
+    config::Problems,
+    model::{Class, Fault},
+    service::telemetry::{self, LogFormat},
+};
+use clap::{ArgAction, Parser, Subcommand};
+use std::{io::Write, path::PathBuf};
+
+/// Where the configuration lies unless something else is said.
+pub const CONFIG: &str = "/etc/s3mirrord/config.toml";
+
+const EXAMPLES: &str = "\
+Examples:
+  s3mirrord demo                                     see it at work, without an account
+  s3mirrord once /srv/www s3://backups/www/          one pass, without a configuration
+  s3mirrord init && s3mirrord once --dry-run         write a configuration, see what would be done
+  s3mirrord run                                      the daemon: all mirrors of the configuration
+  s3mirrord status                                   what the daemon is doing
+  s3mirrord approve                                  look at deletes that are held, and release them
+
+Exit codes: 0 in sync, 1 some files failed, 2 usage or configuration, 3 store, credentials or root,
+4 deletes are held, 5 another instance holds the mirror.";
+
+/// Keeps S3 prefixes equal to directories: continuously as a daemon, or once.
+#[derive(Debug, Parser)]
+#[command(name = "s3mirrord", version, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The configuration
+    #[arg(long, global = true, value_name = "FILE", env = "S3MIRRORD_CONFIG", default_value = CONFIG)]
+    config: PathBuf,
+    /// Say more; again for still more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Say less
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    quiet: u8,
+    /// How log lines on stderr look
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Keep all mirrors of the configuration in sync until told to stop
+    Run,
+    /// Make one pass: upload what differs, delete what is gone, exit
+    Once(once::Args),
+    /// Show what a running daemon is doing
+    Status(status::Args),
+    /// Show the deletes that are held, and release them
+    Approve(approve::Args),
+    /// Write an example configuration, never over a file that is there
+    Init(init::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// Why a verb gave up.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self { exit, error: error.into() }
+    }
+
+    /// The command line, or something it names, is wrong.
+    fn usage(text: impl std::fmt::Display) -> Self {
+        Self::new(Exit::Usage, anyhow::anyhow!("{text}"))
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::new(Exit::Usage, problems)
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        let exit = if fault.class == Class::Owned { Exit::Another } else { Exit::Fatal };
+        Self::new(exit, fault)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(Exit::Fatal, error)
+    }
+}
+
+/// Sends logs to stderr, as much as the command line asks for: of the daemon what it does, of commands only
+/// what is wrong.
+pub fn log(cli: &Cli) {
+    let Common { verbose, quiet, log_format, .. } = cli.common;
+    let usual = if matches!(cli.verb, Verb::Run) { tracing::Level::INFO } else { tracing::Level::WARN };
+    let steps = |n: u8| i8::try_from(n).unwrap_or(i8::MAX);
+    let verbosity = steps(verbose).saturating_sub(steps(quiet));
+    telemetry::init(telemetry::Options { usual, verbosity, format: log_format })
+        .expect("nothing logs before this");
+}
+
+/// Does what the command line says, and tells what went wrong.
+pub fn run(cli: Cli) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return tell(&Failure::new(Exit::Fatal, error)),
+    };
+    let Cli { common, verb } = cli;
+    let done = runtime.block_on(async {
+        match verb {
+            Verb::Run => run::run(&common).await,
+            Verb::Once(args) => once::run(args, &common).await,
+            Verb::Status(args) => status::run(args, &common).await,
+            Verb::Approve(args) => approve::run(args, &common).await,
+            Verb::Init(args) => init::run(&args),
+            Verb::Completions(args) => completions::run(&args),
+        }
+    });
+    // a disk or a resolver that hangs on a thread of its own is not waited for
+    runtime.shutdown_background();
+    done.unwrap_or_else(|failure| tell(&failure))
+}
+
+fn tell(failure: &Failure) -> Exit {
+    // nobody listens: the exit code still tells
+    let _ = writeln!(std::io::stderr(), "s3mirrord: {:#}", failure.error);
+    failure.exit
+}

@@ -1,6 +1,6 @@
 //! What a session shares with its workers.
 
-use super::{Options, owner};
+use super::{Options, Report, owner};
 use crate::{
     ledger::Ledger,
     local::{Prune, Tree},
@@ -33,6 +33,8 @@ pub(super) struct Context<T, S, L> {
     pub clock_step: Duration,
     /// Jobs that run at the same time.
     pub permits: Semaphore,
+    /// Counts the bytes read.
+    pub report: Report,
     /// The owner record found when the mirror was opened, to be replaced by the claim.
     pub found: owner::Found,
     claimed: OnceCell<owner::Claim>,
@@ -41,7 +43,13 @@ pub(super) struct Context<T, S, L> {
 }
 
 impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
-    pub(super) fn new(sides: (T, S, L), options: Options, prune: Prune, opened: owner::Opened) -> Self {
+    pub(super) fn new(
+        sides: (T, S, L),
+        options: Options,
+        prune: Prune,
+        opened: owner::Opened,
+        report: Report,
+    ) -> Self {
         let (tree, store, ledger) = sides;
         Self {
             permits: Semaphore::new(options.workers),
@@ -56,6 +64,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
             ledger,
             options,
             prune,
+            report,
         }
     }
 

@@ -26,9 +26,9 @@ use crate::{
     queue::{Mono, delay},
     store::Store,
 };
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream::Fuse};
 use session::Life;
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +41,8 @@ pub enum Input {
     Relist,
     /// An operator released condemned rows.
     Approved,
+    /// An operator accepted another root: prove it and begin anew.
+    Reopen,
 }
 
 /// Everything that shapes an engine's life. Clock, jitter and random bits are given, so that a seed
@@ -128,8 +130,30 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
             return End::Failed(fault);
         }
         let pause: Mono = delay(failures, jitter.f64());
-        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+        let rest = rest(pause, input.as_mut(), &mut armed);
+        if stop.run_until_cancelled(rest).await.is_none() {
             return End::Done;
+        }
+    }
+}
+
+/// The pause between two sessions. Ends early, but not within a second, when the watcher tells that the root
+/// changed as a whole (it may be back), or an operator asks. What else is told meanwhile is forgotten: a
+/// session begins with a look at everything.
+async fn rest(pause: Mono, mut input: Pin<&mut Fuse<impl Stream<Item = Input> + Send>>, armed: &mut bool) {
+    let begun = Instant::now();
+    let over = tokio::time::sleep_until(begun + pause);
+    tokio::pin!(over);
+    loop {
+        tokio::select! { biased;
+            () = &mut over => return,
+            told = input.next(), if !input.is_done() => match told {
+                Some(Input::Notice(Notice::Lost(_)) | Input::Relist | Input::Reopen) => {
+                    return tokio::time::sleep_until(begun + pause.min(delay(1, 1.0))).await;
+                }
+                Some(Input::Notice(Notice::Armed | Notice::Degraded(_))) | None => *armed = true,
+                Some(Input::Notice(Notice::Look(_)) | Input::Approved) => {}
+            },
         }
     }
 }

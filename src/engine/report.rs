@@ -97,6 +97,8 @@ pub struct Sums {
     pub adopted: u64,
     /// Bytes sent.
     pub bytes: u64,
+    /// Bytes of files read, to compare or to send.
+    pub bytes_read: u64,
 }
 
 /// What is known of a mirror at this moment.

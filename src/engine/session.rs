@@ -13,7 +13,7 @@ use super::{
 use crate::{
     ledger::Ledger,
     local::{Notice, Prune, Tree},
-    model::{Against, Change, Class, Fault, Key, Scope},
+    model::{Against, Change, Class, Fault, Key, Sameness, Scope},
     queue::{self, Jobs, Mono, Note, Pace, Pending},
     store::Store,
 };
@@ -63,7 +63,8 @@ pub(super) async fn run<T: Tree, S: Store, L: Ledger>(
     let (tree, store, ledger) = sides;
     let open = async {
         let opened = owner::open(tree, store, ledger, options).await?;
-        let ctx = Arc::new(Context::new(sides.clone(), options.clone(), prune.clone(), opened));
+        let (sides, report) = (sides.clone(), life.report.clone());
+        let ctx = Arc::new(Context::new(sides, options.clone(), prune.clone(), opened, report));
         recover(&ctx).await?;
         Ok(ctx)
     };
@@ -156,6 +157,9 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
 
     async fn run(mut self, mut input: Pin<&mut (impl Stream<Item = Input> + Send)>) -> Result<(), Fault> {
         self.tell(&Event::Opened);
+        if self.ctx.root == Sameness::Changed {
+            self.tell(&Event::Trouble(another_root()));
+        }
         let (mut watched, mut watching) = (false, !self.ctx.options.once);
         loop {
             self.begin();
@@ -342,6 +346,9 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
                 let grace = self.grace();
                 self.docket.judge_again(now, grace);
             }
+            Input::Reopen => {
+                self.fail(Fault::new(Class::Transient, "follow the operator", "another root was accepted"));
+            }
         }
     }
 
@@ -399,4 +406,11 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
     pub(super) fn fail(&mut self, fault: Fault) {
         self.fatal.get_or_insert(fault);
     }
+}
+
+fn another_root() -> Fault {
+    let cause = "it is another directory than the one that was mirrored: only what the bucket lacks is \
+                 uploaded, nothing is replaced or deleted";
+    Fault::new(Class::Fatal, "prove the root", cause)
+        .remedy("bring the true root back, or accept this one with `s3mirrord approve`")
 }

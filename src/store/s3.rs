@@ -235,6 +235,10 @@ impl Store for S3 {
         self.0.conditional_delete.store(capabilities.conditional_delete, Relaxed);
     }
 
+    fn part_size(&self, size: u64) -> Option<u64> {
+        upload::part_size(self.options(), size)
+    }
+
     async fn list(&self, prefix: &Key, depth: Depth, token: Option<String>) -> Result<Page, Fault> {
         page::list(self, prefix, depth, token).await
     }

@@ -1,7 +1,7 @@
 //! Staging, committing, discarding: in one request if the file is small, in parts if it is not.
 
 use super::{
-    S3,
+    Options, S3,
     error::{fault, what},
     part::{self, Parts},
     payload::Payload,
@@ -39,6 +39,11 @@ impl std::fmt::Debug for Whole {
     }
 }
 
+/// Bytes of each part but the last; `None` for what goes up in one request.
+pub(super) fn part_size(options: &Options, size: u64) -> Option<u64> {
+    (size > options.threshold.min(ONE_REQUEST)).then(|| part::part_size(size, options.part_size.max(1)))
+}
+
 pub(super) async fn stage<F: Source>(
     store: &S3,
     key: &Key,
@@ -46,7 +51,7 @@ pub(super) async fn stage<F: Source>(
     spec: &Spec,
 ) -> Result<(Staged, Digest), Fault> {
     let full = store.full("PutObject", key)?;
-    if spec.size > store.options().threshold.min(ONE_REQUEST) {
+    if part_size(store.options(), spec.size).is_some() {
         let (parts, digest) = part::send(store, full, file, spec).await?;
         return Ok((Staged(Road::Parts(parts)), digest));
     }

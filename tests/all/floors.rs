@@ -13,7 +13,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("engine", &["model", "plan", "queue", "local", "store", "ledger"]),
     ("config", &["model", "plan"]),
     ("service", &["model", "plan", "queue", "local", "store", "ledger", "engine", "config"]),
-    ("command", &["model", "plan", "queue", "local", "store", "ledger", "engine", "config", "service", "embedded"]),
+    (
+        "command",
+        &["model", "plan", "queue", "local", "store", "ledger", "engine", "config", "service", "embedded"],
+    ),
     ("embedded", &[]),
 ];
 
@@ -38,7 +41,8 @@ fn sources(dir: &Path, out: &mut Vec<(String, String)>) {
 /// Every `crate::room` that the text names, those of grouped imports (`use crate::{a, b}`) too.
 fn rooms_used(text: &str) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
-    let word = |s: &str| s.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let word =
+        |s: &str| s.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     for (at, _) in text.match_indices("crate::") {
         let rest = &text[at + "crate::".len()..];
         let Some(group) = rest.strip_prefix('{') else {
@@ -82,7 +86,9 @@ fn imports_go_down_only() {
                 let known = IMPURE.iter().filter(|word| text.contains(*word));
                 // the doc comments may say what the code does not know
                 let code: String = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect();
-                wrong.extend(known.filter(|word| code.contains(**word)).map(|word| format!("{file} knows {word}")));
+                wrong.extend(
+                    known.filter(|word| code.contains(**word)).map(|word| format!("{file} knows {word}")),
+                );
             }
         }
     }
@@ -99,8 +105,10 @@ fn the_reader_of_imports_sees_them() {
 fn every_room_has_a_header_and_stays_a_room() {
     let mut files = vec![];
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
-    let bare: Vec<_> = files.iter().filter(|(_, text)| !text.starts_with("//!")).map(|(file, _)| file).collect();
+    let bare: Vec<_> =
+        files.iter().filter(|(_, text)| !text.starts_with("//!")).map(|(file, _)| file).collect();
     assert!(bare.is_empty(), "no header: {bare:#?}");
-    let large: Vec<_> = files.iter().filter(|(_, text)| text.lines().count() > 450).map(|(file, _)| file).collect();
+    let large: Vec<_> =
+        files.iter().filter(|(_, text)| text.lines().count() > 450).map(|(file, _)| file).collect();
     assert!(large.is_empty(), "outgrown: {large:#?}");
 }

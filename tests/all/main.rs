@@ -9,6 +9,7 @@ mod contract;
 mod credentials;
 mod floors;
 mod ledger;
+mod once;
 mod stores;
 mod tls;
 mod units;

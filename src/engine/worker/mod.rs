@@ -1,6 +1,7 @@
 //! One job on its own task: look once more, act, confirm.
 
 mod copy;
+mod counted;
 mod hash;
 mod prove;
 mod put;
@@ -15,6 +16,7 @@ use crate::{
     },
     store::Store,
 };
+use counted::Counted;
 use futures::FutureExt;
 use std::{panic::AssertUnwindSafe, sync::Arc};
 use tokio::time::Instant;
@@ -57,7 +59,7 @@ struct Work<'a, T, S, L> {
 
 /// An open file that is still what the survey saw.
 struct Held<F> {
-    file: Arc<F>,
+    file: Arc<Counted<F>>,
     meta: LocalMeta,
 }
 
@@ -80,7 +82,8 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     /// Opens the file beneath the root; `None` if it is not what the survey saw.
     async fn hold(&self, meta: LocalMeta) -> Result<Option<Held<T::File>>, Fault> {
         self.ctx.clock_step(self.seen).await;
-        let file = Arc::new(self.ctx.tree.open(&self.path()?).await?);
+        let file = self.ctx.tree.open(&self.path()?).await?;
+        let file = Arc::new(Counted::new(file, self.ctx.report.clone()));
         let held = Held { file, meta };
         Ok(self.unchanged(&held).await?.then_some(held))
     }

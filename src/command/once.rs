@@ -1,0 +1,212 @@
+//! `once`: one pass over each mirror, for cron and for hands.
+
+use super::{
+    Common, Exit, Failure,
+    lines::{Lines, Pass, Style, shown},
+    paint::Paint,
+    which::Which,
+};
+use crate::{
+    config::{Config, DeletePolicy, Mirror},
+    engine::{self, End, Ending, Event, Report, Status},
+    ledger::{Database, OpenError},
+    model::Fault,
+    service::{
+        assembly::{self, Manner},
+        shutdown::Shutdown,
+    },
+};
+use futures::stream;
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How often a lock that is waited for is tried.
+const KNOCK: Duration = Duration::from_millis(250);
+/// Failing files that are told one by one on stderr; the rest only as a number.
+const TOLD: u64 = 100;
+
+/// The words of `once`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  s3mirrord once                                           all mirrors of the configuration
+  s3mirrord once --mirror www --dry-run                    what would be done
+  s3mirrord once --json --wait 10m                         for scripts, beside another pass
+  s3mirrord once /srv/www s3://backups/www/                no configuration; nothing is deleted
+  s3mirrord once /srv/www s3://backups/www/ --delete mirror --endpoint-url https://minio.example:9000
+
+Without a terminal and -v, a pass that finds nothing wrong prints nothing.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// With DIR: what becomes of objects whose file is gone [default: keep]
+    #[arg(long, value_enum, value_name = "WHAT", requires = "dir")]
+    delete: Option<DeletePolicy>,
+    /// Only tell what would be done
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one JSON object a line on stdout
+    #[arg(long)]
+    json: bool,
+    /// Take objects in the prefix that are not ours, and have no file, for ours from now on
+    #[arg(long)]
+    adopt: bool,
+    /// How long to wait for another instance to end, as in 10m
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    wait: Duration,
+    /// Take the prefix over from the host that holds it
+    #[arg(long)]
+    take_over: bool,
+}
+
+/// Makes the passes, one mirror after the other.
+pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
+    let config = args.which.config(common, args.delete)?;
+    let shutdown = Shutdown::listen()?;
+    let mut exit = Exit::InSync;
+    for mirror in &config.mirrors {
+        let once = Once { args: &args, common, config: &config, mirror, stop: &shutdown.drain };
+        exit = exit.max(once.pass().await);
+    }
+    Ok(exit)
+}
+
+struct Once<'a> {
+    args: &'a Args,
+    common: &'a Common,
+    config: &'a Config,
+    mirror: &'a Mirror,
+    stop: &'a CancellationToken,
+}
+
+impl Once<'_> {
+    async fn pass(&self) -> Exit {
+        let begun = Instant::now();
+        let lines = Arc::new(Lines::new(&self.mirror.name, self.style(), Paint::stdout()));
+        let mut pass = self.attempt(&lines).await.unwrap_or_else(|failure| {
+            tracing::error!(mirror = self.mirror.name, "{:#}", failure.error);
+            Pass { exit: failure.exit, error: Some(format!("{:#}", failure.error)), ..Pass::default() }
+        });
+        pass.time = begun.elapsed();
+        pass.dry_run = self.args.dry_run;
+        lines.end(&pass);
+        pass.exit
+    }
+
+    fn style(&self) -> Style {
+        if self.args.json {
+            return Style::Json;
+        }
+        let verbose = self.common.verbose > self.common.quiet;
+        let looking = Paint::stdout().terminal && self.common.quiet == 0;
+        Style::Text { actions: verbose || self.args.dry_run, sums: verbose || looking }
+    }
+
+    async fn attempt(&self, lines: &Arc<Lines>) -> Result<Pass, Failure> {
+        let Args { dry_run, adopt, take_over, .. } = *self.args;
+        let stopped = || Failure::new(Exit::Some, anyhow::anyhow!("stopped before the pass was over"));
+        let ledger = open(&self.config.state_dir, self.mirror, dry_run, self.args.wait);
+        let ledger = self.stop.run_until_cancelled(ledger).await.ok_or_else(stopped)??;
+        let sides = assembly::sides(self.mirror, false, ledger).await?;
+        let store = sides.1.clone();
+        let manner = Manner { once: true, dry_run, adopt, take_over };
+        let report = report(&self.mirror.name, lines.clone());
+        let end = engine::run(
+            sides,
+            assembly::options(self.mirror, manner)?,
+            assembly::prune(self.mirror),
+            stream::pending(),
+            self.stop.clone(),
+            report.clone(),
+        )
+        .await;
+        let status = report.status();
+        let mut exit = Exit::of_pass(&end, &status);
+        let error = match end {
+            End::Failed(fault) => Some(fault.to_string()),
+            End::Done if self.stop.is_cancelled() => {
+                exit = exit.max(Exit::Some);
+                Some(format!("{:#}", stopped().error))
+            }
+            End::Done => status.trouble.as_ref().filter(|_| exit == Exit::Fatal).map(Fault::to_string),
+        };
+        if let Some(error) = &error {
+            tracing::error!(mirror = self.mirror.name, "{error}");
+        }
+        self.advise(&status);
+        Ok(pass(status, store.requests(), exit, error))
+    }
+
+    /// What somebody has to look at.
+    fn advise(&self, status: &Status) {
+        let mirror = &*self.mirror.name;
+        if status.sums.failed > TOLD {
+            tracing::error!(mirror, files = status.sums.failed, "failed in all");
+        }
+        if status.unknown > 0 {
+            tracing::warn!(mirror, places = status.unknown, "could not be read; nothing is deleted there");
+        }
+        if let Some(why) = &status.held {
+            let remedy = format!("s3mirrord approve {}", self.args.which.words(self.mirror));
+            tracing::warn!(
+                mirror,
+                deletes = status.sums.held,
+                "deletes are held: {why}; look at them with: {remedy}"
+            );
+        }
+    }
+}
+
+fn pass(status: Status, requests: BTreeMap<String, u64>, exit: Exit, error: Option<String>) -> Pass {
+    let (time, dry_run) = (Duration::ZERO, false);
+    Pass { sums: status.sums, unknown: status.unknown, requests, time, exit, error, dry_run }
+}
+
+/// Takes the lock, at the latest after `wait`.
+async fn open(
+    state_dir: &Path,
+    mirror: &Mirror,
+    rehearse: bool,
+    wait: Duration,
+) -> Result<Database, Failure> {
+    let begun = Instant::now();
+    loop {
+        match assembly::ledger(state_dir, mirror, rehearse).await {
+            Ok(ledger) => return Ok(ledger),
+            Err(OpenError::Held(_)) if begun.elapsed() < wait => tokio::time::sleep(KNOCK).await,
+            Err(OpenError::Held(held)) => {
+                let error = anyhow::anyhow!("{held}; wait for it with --wait 10m, or stop it");
+                return Err(Failure::new(Exit::Another, error));
+            }
+            Err(OpenError::Fault(fault)) => return Err(fault.into()),
+        }
+    }
+}
+
+/// Events as lines; what fails also on stderr.
+fn report(mirror: &str, lines: Arc<Lines>) -> Report {
+    let (mirror, told) = (mirror.to_owned(), AtomicU64::new(0));
+    Report::new(Arc::new(move |_, event| {
+        lines.note(event);
+        match event {
+            Event::Action { key, ending: Ending::Failed(fault), .. } => {
+                if told.fetch_add(1, Relaxed) < TOLD {
+                    tracing::error!(mirror, path = shown(key), "{fault}");
+                }
+            }
+            Event::Action { key, ending: Ending::Busy, .. } => {
+                tracing::warn!(mirror, path = shown(key), "it kept changing while it was read");
+            }
+            // the last one is told when the pass is over
+            Event::Trouble(fault) => tracing::info!(mirror, "{fault}"),
+            _ => {}
+        }
+    }))
+}

@@ -1,0 +1,76 @@
+//! Which mirrors a command means: those of the configuration, one of them, or one that the command line
+//! spells out.
+
+use super::{Common, Failure};
+use crate::config::{Config, DeletePolicy, Direct, Mirror, Surroundings};
+use std::path::PathBuf;
+
+/// Names mirrors on the command line.
+#[derive(Debug, clap::Args)]
+pub(super) struct Which {
+    /// A directory to mirror without a configuration
+    #[arg(value_name = "DIR", requires = "target", conflicts_with = "mirror")]
+    dir: Option<PathBuf>,
+    /// Where to, with DIR: s3://bucket/prefix/
+    #[arg(value_name = "S3URL")]
+    target: Option<String>,
+    /// Only this mirror of the configuration
+    #[arg(long, value_name = "NAME")]
+    mirror: Option<String>,
+    /// With DIR: a store other than Amazon's
+    #[arg(long, value_name = "URL", requires = "dir")]
+    endpoint_url: Option<String>,
+    /// With DIR: where to remember what was uploaded
+    #[arg(long, value_name = "PATH", requires = "dir")]
+    state_dir: Option<PathBuf>,
+}
+
+impl Which {
+    /// The configuration with just the mirrors that are meant.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or has no such mirror.
+    pub(super) fn config(&self, common: &Common, delete: Option<DeletePolicy>) -> Result<Config, Failure> {
+        let mut config = match (&self.dir, &self.target) {
+            (Some(dir), Some(target)) => {
+                let direct = Direct {
+                    endpoint_url: self.endpoint_url.clone(),
+                    delete: delete.unwrap_or(DeletePolicy::Keep),
+                    state_dir: self.state_dir.clone(),
+                };
+                Config::direct(dir, target, &direct, &Surroundings::of_process())?
+            }
+            _ => Config::load(&common.config)?,
+        };
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        if let Some(name) = &self.mirror {
+            let names: Vec<_> = config.mirrors.iter().map(|mirror| mirror.name.clone()).collect();
+            config.mirrors.retain(|mirror| mirror.name == *name);
+            if config.mirrors.is_empty() {
+                let file = common.config.display();
+                return Err(Failure::usage(format!(
+                    "{file} has no mirror {name:?}; its mirrors are {}",
+                    names.join(", ")
+                )));
+            }
+        }
+        Ok(config)
+    }
+
+    /// The words that name this mirror to another command.
+    pub(super) fn words(&self, mirror: &Mirror) -> String {
+        let mut words = match (&self.dir, &self.target) {
+            (Some(dir), Some(target)) => format!("{dir:?} {target}"),
+            _ => format!("--mirror {}", mirror.name),
+        };
+        if let Some(url) = &self.endpoint_url {
+            words += &format!(" --endpoint-url {url}");
+        }
+        if let Some(state_dir) = &self.state_dir {
+            words += &format!(" --state-dir {state_dir:?}");
+        }
+        words
+    }
+}

@@ -1,0 +1,234 @@
+//! From the configuration of one mirror to what its engine wants.
+
+use crate::{
+    config::{DeletePolicy, Mirror, S3 as S3Config},
+    engine::{self, Input},
+    ledger::{Database, Ledger, OpenError, Opened, Options as LedgerOptions, Reason},
+    local::{Directory, Notice, Prune, Tree},
+    model::{Class, Fault, MirrorId, RelPath, Stamp},
+    plan::{Filter, Limits},
+    store::{self, S3, Store},
+};
+use futures::{Stream, stream};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// Keys of one mirror that are dealt with at the same time, those included whose proof is not durable yet.
+const ROOM: usize = 256;
+/// Jobs of one mirror that run at the same time.
+const WORKERS: usize = 16;
+/// How long uploads in flight may take to end after a stop. Less than what the supervisor gives them.
+pub const DRAIN: Duration = Duration::from_secs(25);
+/// The pause before a watcher that ended is started again.
+const REARM: Duration = Duration::from_secs(1);
+
+/// The disk, the bucket and the proofs of one mirror.
+pub type Sides = (Directory, S3, Database);
+
+/// What bends an engine beside the configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// One pass, then end.
+    pub once: bool,
+    /// Only tell what would be done.
+    pub dry_run: bool,
+    /// Take foreign objects for ours.
+    pub adopt: bool,
+    /// Take the prefix over from another host.
+    pub take_over: bool,
+}
+
+/// Takes the lock of a mirror and opens its ledger. With `rehearse`, changes are thrown away in the end.
+///
+/// # Errors
+/// [`OpenError::Held`] if another process holds it; I/O errors.
+pub async fn ledger(state_dir: &Path, mirror: &Mirror, rehearse: bool) -> Result<Database, OpenError> {
+    let options = LedgerOptions::new(state_dir.join(&mirror.name));
+    let Opened { ledger, fresh } = match rehearse {
+        true => Database::rehearse(options).await?,
+        false => Database::open(options).await?,
+    };
+    match fresh {
+        Some(Reason::Missing) => tracing::debug!(mirror = mirror.name, "a new ledger"),
+        Some(reason) => {
+            tracing::warn!(mirror = mirror.name, %reason, "starting a new ledger; files are read once more");
+        }
+        None => {}
+    }
+    Ok(ledger)
+}
+
+/// Opens the two other sides. A ledger that is bound to another place is set aside: what it proves says
+/// nothing here.
+///
+/// # Errors
+/// No region or credentials, a root that cannot be named, I/O errors of the ledger.
+pub async fn sides(mirror: &Mirror, isolated: bool, ledger: Database) -> Result<Sides, Fault> {
+    let tree = Directory::new(&mirror.root)?;
+    let store = S3::connect(store_options(mirror, isolated)).await?;
+    let place = store.place();
+    if let Some(other) = ledger.binding().await?.filter(|binding| binding.place != place) {
+        let aside = ledger.set_aside().await?;
+        tracing::warn!(
+            mirror = mirror.name,
+            was = other.place,
+            now = place,
+            kept = aside.map(|path| path.display().to_string()),
+            "the mirror has another target now: starting a new ledger"
+        );
+    }
+    Ok((tree, store, ledger))
+}
+
+fn store_options(mirror: &Mirror, isolated: bool) -> store::Options {
+    let S3Config {
+        region,
+        profile,
+        endpoint_url,
+        force_path_style,
+        ca_bundle,
+        max_attempts,
+        access_key_id,
+        secret_access_key,
+        session_token,
+        credentials_file,
+    } = mirror.s3.clone();
+    store::Options {
+        region,
+        profile,
+        endpoint_url,
+        force_path_style,
+        ca_bundle,
+        max_attempts,
+        access_key_id,
+        secret_access_key: secret_access_key.map(|secret| store::Secret::new(secret.expose())),
+        session_token: session_token.map(|secret| store::Secret::new(secret.expose())),
+        credentials_file,
+        isolated,
+        ..store::Options::new(&mirror.bucket, &mirror.prefix)
+    }
+}
+
+/// What is left out of the mirror: by its patterns, and our own state if it lies below the root.
+pub fn prune(mirror: &Mirror) -> Prune {
+    // the configuration has checked the patterns
+    let filter = Filter::new(&mirror.exclude).expect("valid patterns");
+    let own = mirror.leave_out.clone();
+    Arc::new(move |path: &RelPath, is_dir| {
+        own.as_ref().is_some_and(|own| path.is_within(own)) || filter.excludes(path, is_dir)
+    })
+}
+
+/// The options of a mirror's engine.
+///
+/// # Errors
+/// The operating system gives no random bytes.
+pub fn options(mirror: &Mirror, manner: Manner) -> Result<engine::Options, Fault> {
+    let random = |bytes: &mut [u8]| {
+        getrandom::fill(bytes).map_err(|e| Fault::new(Class::Fatal, "get random bytes", e))
+    };
+    let (mut id, mut seed) = ([0; 16], [0; 8]);
+    random(&mut id)?;
+    random(&mut seed)?;
+    let limits = mirror.max_delete.map(|most| Limits {
+        count: most.count,
+        percent: most.percent,
+        window: most.window,
+    });
+    Ok(engine::Options {
+        prefix: mirror.prefix.clone(),
+        quiet: mirror.quiet,
+        longest: mirror.longest,
+        grace: mirror.delete_grace,
+        rescan: mirror.rescan,
+        relist: mirror.relist,
+        deletes: mirror.delete == DeletePolicy::Mirror,
+        limits,
+        once: manner.once,
+        dry_run: manner.dry_run,
+        adopt: manner.adopt,
+        take_over: manner.take_over,
+        room: ROOM,
+        workers: WORKERS,
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        fresh_id: MirrorId(id),
+        seed: u64::from_le_bytes(seed),
+        drain: DRAIN,
+        wall: Arc::new(now),
+    })
+}
+
+fn now() -> Stamp {
+    // a clock before 1970 is as wrong as one that stands still
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Stamp { sec: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nsec: since.subsec_nanos() }
+}
+
+/// What the watcher tells, for good: one that ended is started again, and then everything is to be looked at.
+pub fn watch(tree: &Directory, prune: Prune) -> impl Stream<Item = Input> + Send + use<> {
+    let begin = Watch { tree: tree.clone(), prune, ended: false, notices: None };
+    stream::unfold(begin, |mut watch| async move { Some((Input::Notice(watch.next().await), watch)) })
+}
+
+struct Watch {
+    tree: Directory,
+    prune: Prune,
+    ended: bool,
+    notices: Option<stream::BoxStream<'static, Notice>>,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Notice {
+        use futures::StreamExt;
+        loop {
+            if let Some(notices) = &mut self.notices {
+                if let Some(notice) = notices.next().await {
+                    return notice;
+                }
+                self.notices = None;
+                self.ended = true;
+                tokio::time::sleep(REARM).await;
+            }
+            self.notices = Some(self.tree.watch(self.prune.clone()).boxed());
+            if std::mem::take(&mut self.ended) {
+                return Notice::Lost("the watcher ended and was started again".into());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text.as_bytes()).expect("valid path")
+    }
+
+    #[test]
+    fn our_own_state_is_left_out_beside_what_the_patterns_say() {
+        let config = r#"
+            state_dir = "/no/such/root/state"
+            [[mirror]]
+            name = "a"
+            root = "/no/such/root"
+            bucket = "backups"
+            exclude = ["*.tmp"]
+        "#;
+        let around = crate::config::Surroundings::default();
+        let config = crate::config::Config::parse(config, Path::new("c"), &around).expect("valid");
+        let prune = prune(&config.mirrors[0]);
+        for (name, is_dir, want) in [
+            ("state", true, true),
+            ("state/a/ledger.redb", false, true),
+            ("stately", false, false),
+            ("x.tmp", false, true),
+            ("x", false, false),
+        ] {
+            assert_eq!(prune(&path(name), is_dir), want, "{name}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! `once`, as cron and scripts see it: the real binary against the embedded server.
+
+use crate::support::bench::{Bench, QUICK, Ran, binary};
+use std::{fs, os::unix::ffi::OsStrExt, time::Duration};
+
+fn counts(told: &serde_json::Value, names: &[&str]) -> Vec<u64> {
+    names.iter().map(|name| told[name].as_u64().unwrap_or_else(|| panic!("{name} in {told}"))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_a_second_pass_sends_one_list_and_one_get_and_reads_nothing() {
+    let bench = Bench::new().await;
+    for n in 0..50 {
+        bench.write(&format!("d{}/f{n}", n % 7), &"x".repeat(n));
+    }
+    let first = bench.run(&["once", "--json"]).await;
+    assert_eq!(first.code, 0, "{first:?}");
+    let sums = first.summary();
+    assert_eq!(counts(&sums, &["uploaded", "unchanged", "bytes", "exit"]), [50, 0, 49 * 25, 0]);
+    assert!(sums["bytes_read"].as_u64() >= Some(49 * 25), "{sums}");
+    assert_eq!(first.actions().len(), 50);
+    assert_eq!(bench.objects().await.len(), 50);
+
+    bench.server.reset_requests();
+    let second = bench.run(&["once", "--json"]).await;
+    assert_eq!(second.code, 0, "{second:?}");
+    let requests: Vec<_> = bench.server.requests().into_iter().collect();
+    assert_eq!(requests, [("GetObject".to_owned(), 1), ("ListObjectsV2".to_owned(), 1)]);
+    let sums = second.summary();
+    assert_eq!(counts(&sums, &["uploaded", "unchanged", "bytes", "bytes_read"]), [0, 50, 0, 0]);
+    assert_eq!(sums["requests"], serde_json::json!({"GetObject": 1, "ListObjectsV2": 1}));
+    assert!(second.actions().is_empty() && second.stderr.is_empty(), "{second:?}");
+
+    let quiet = bench.run(&["once"]).await;
+    assert_eq!((quiet.code, &*quiet.stdout, &*quiet.stderr), (0, "", ""), "a clean pass from cron is silent");
+    let told = bench.run(&["once", "-v"]).await;
+    assert!(told.stdout.contains("50 unchanged"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_what_once_then_does_and_changes_nothing() {
+    let bench = Bench::new().await;
+    for (name, text) in
+        [("same", "1"), ("edited", "2"), ("old", "some text"), ("gone", "4"), ("touched", "5")]
+    {
+        bench.write(name, text);
+    }
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    bench.write("edited", "22");
+    bench.write("new", "6");
+    bench.remove("gone");
+    fs::rename(bench.root.join("old"), bench.root.join("renamed")).unwrap();
+    let touched = fs::File::options().append(true).open(bench.root.join("touched")).unwrap();
+    touched.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+    let odd = std::ffi::OsStr::from_bytes(b"caf\xe9");
+    fs::write(bench.root.join(odd), "7").unwrap();
+
+    let before = (bench.objects().await, ledger_bytes(&bench));
+    bench.server.reset_requests();
+    let dry = bench.run(&["once", "--dry-run", "--json"]).await;
+    assert_eq!(dry.code, 0, "{dry:?}");
+    assert_eq!((bench.objects().await, ledger_bytes(&bench)), before);
+    for op in bench.server.requests().keys() {
+        assert!(["GetObject", "HeadObject", "ListObjectsV2"].contains(&&**op), "{op}");
+    }
+    let told = dry.actions();
+    assert!(told.iter().all(|(_, _, outcome)| outcome == "planned"), "{told:?}");
+
+    let wet = bench.run(&["once", "--json"]).await;
+    assert_eq!(wet.code, 0, "{wet:?}");
+    let done = wet.actions();
+    assert!(done.iter().all(|(_, _, outcome)| outcome == "done"), "{done:?}");
+    let pairs = |all: &[(String, String, String)]| -> Vec<_> {
+        all.iter().map(|(op, path, _)| (op.clone(), path.clone())).collect()
+    };
+    assert_eq!(pairs(&told), pairs(&done));
+    let want = [
+        ("copy", "renamed"),
+        ("delete", "gone"),
+        ("delete", "old"),
+        ("metadata", "touched"),
+        ("put", "caf\u{fffd}"),
+        ("put", "edited"),
+        ("put", "new"),
+    ];
+    assert_eq!(pairs(&done), want.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    let copy = &wet.events("action").into_iter().find(|a| a["op"] == "copy").unwrap();
+    assert_eq!(copy["from"], "old");
+    let odd = &wet.events("action").into_iter().find(|a| a["path"] == "caf\u{fffd}").unwrap();
+    assert_eq!(odd["path_b64"], "Y2Fm6Q==");
+}
+
+fn ledger_bytes(bench: &Bench) -> Vec<u8> {
+    fs::read(bench.state().join("www/ledger.redb")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c61_held_deletes_exit_4_until_they_are_approved() {
+    let lines = format!("{QUICK}max_delete = {{ count = 2, percent = 100, window = \"1h\" }}");
+    let bench = Bench::with(&lines).await;
+    for name in ["a/1", "a/2", "b/3", "keep"] {
+        bench.write(name, name);
+    }
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let nothing = bench.run(&["approve", "--yes"]).await;
+    assert_eq!(nothing.code, 0, "{nothing:?}");
+    for name in ["a/1", "a/2", "b/3"] {
+        bench.remove(name);
+    }
+    bench.write("new", "n");
+    let dry = bench.run(&["once", "--dry-run"]).await;
+    assert_eq!(dry.code, 4, "{dry:?}");
+    let held = bench.run(&["once", "--json"]).await;
+    assert_eq!(held.code, 4, "{held:?}");
+    assert!(held.stderr.contains("s3mirrord approve --mirror www"), "{held:?}");
+    assert_eq!(counts(&held.summary(), &["held", "uploaded", "deleted", "exit"]), [3, 1, 0, 4]);
+    assert_eq!(bench.objects().await.len(), 5, "uploads went on, nothing was deleted");
+
+    let asked = bench.run(&["approve"]).await;
+    assert_eq!(asked.code, 2, "without a terminal it wants --yes: {asked:?}");
+    assert!(asked.stdout.contains("3 deletes") && asked.stdout.contains("a/1"), "{asked:?}");
+    let wrong = bench.run(&["approve", "--plan", "0123456789abcdef-9", "--yes"]).await;
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    let plan = asked.stdout.split_whitespace().skip_while(|word| *word != "plan").nth(1).unwrap();
+    assert_eq!(bench.run(&["once"]).await.code, 4, "nothing was approved yet");
+    let yes = bench.run(&["approve", "--mirror", "www", "--plan", plan, "--yes"]).await;
+    assert_eq!(yes.code, 0, "{yes:?}");
+    let done = bench.run(&["once", "--json"]).await;
+    assert_eq!((done.code, counts(&done.summary(), &["deleted", "held"])), (0, vec![3, 0]), "{done:?}");
+    assert_eq!(bench.objects().await.into_keys().collect::<Vec<_>>(), ["keep", "new"]);
+
+    for name in ["keep", "new"] {
+        bench.remove(name);
+    }
+    bench.write("x", "x");
+    let later = bench.run(&["once"]).await;
+    assert_eq!(later.code, 0, "approved deletes do not count: {later:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c63_a_held_lock_is_5_and_names_its_holder() {
+    let bench = Bench::new().await;
+    bench.write("a", "a");
+    let lock = s3mirrord::ledger::Lock::acquire(&bench.state().join("www")).unwrap();
+    let second = bench.run(&["once", "--json"]).await;
+    assert_eq!(second.code, 5, "{second:?}");
+    assert!(second.stderr.contains(&format!("process {}", std::process::id())), "{second:?}");
+    assert_eq!(second.summary()["exit"], 5);
+    let waited = tokio::spawn(Ran::of(bench.command(&["once", "--wait", "50s"])));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waited.is_finished());
+    drop(lock);
+    assert_eq!(waited.await.unwrap().code, 0);
+    assert_eq!(bench.objects().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c60_a_missing_root_is_3_and_an_empty_one_deletes_nothing() {
+    let bench = Bench::new().await;
+    bench.write("a", "a");
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let away = bench.dir.path().join("away");
+    fs::rename(&bench.root, &away).unwrap();
+    let missing = bench.run(&["once", "--json"]).await;
+    assert_eq!((missing.code, &missing.summary()["exit"]), (3, &3.into()), "{missing:?}");
+    fs::create_dir(&bench.root).unwrap();
+    let another = bench.run(&["once"]).await;
+    assert_eq!(another.code, 3, "another directory of that name: {another:?}");
+    assert!(another.stderr.contains("s3mirrord approve"), "{another:?}");
+    assert_eq!(bench.objects().await.len(), 1);
+    fs::remove_dir(&bench.root).unwrap();
+    fs::rename(&away, &bench.root).unwrap();
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    bench.remove("a");
+    let empty = bench.run(&["once"]).await;
+    assert_eq!(empty.code, 4, "the same root, emptied: {empty:?}");
+    assert_eq!(bench.objects().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c07_another_root_is_accepted_by_an_operator_alone() {
+    let bench = Bench::new().await;
+    bench.write("a", "old");
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    fs::rename(&bench.root, bench.dir.path().join("away")).unwrap();
+    bench.write("a", "new");
+    bench.write("b", "b");
+    assert_eq!(bench.run(&["once"]).await.code, 3);
+    let have = bench.objects().await;
+    assert_eq!((&*have["a"], &*have["b"]), ("old", "b"), "only what the bucket lacked was uploaded");
+    let asked = bench.run(&["approve"]).await;
+    assert_eq!(asked.code, 2, "{asked:?}");
+    assert_eq!(asked.stdout.matches("inode").count(), 2, "both identities are shown: {asked:?}");
+    assert_eq!(bench.run(&["approve", "--yes"]).await.code, 0);
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    assert_eq!(bench.objects().await["a"], "new");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_configuration_a_directory_and_a_target_are_enough() {
+    let bench = Bench::new().await;
+    bench.write("a", "a");
+    let (root, state) = (bench.root.to_str().unwrap().to_owned(), bench.dir.path().join("own"));
+    let direct = |more: &[&str]| {
+        let mut words = vec!["once", &*root, "s3://backups/direct/", "--json"];
+        let endpoint = bench.server.endpoint();
+        words.extend(["--endpoint-url", &endpoint, "--state-dir", state.to_str().unwrap()]);
+        words.extend(more);
+        let mut command = binary(&words);
+        command
+            .env("AWS_ACCESS_KEY_ID", bench.server.access_key())
+            .env("AWS_SECRET_ACCESS_KEY", bench.server.secret_key());
+        Ran::of(command)
+    };
+    let first = direct(&[]).await;
+    assert_eq!((first.code, counts(&first.summary(), &["uploaded"])), (0, vec![1]), "{first:?}");
+    bench.remove("a");
+    bench.write("b", "b");
+    assert_eq!(direct(&[]).await.code, 0);
+    assert_eq!(bench.objects_below("direct/").await.len(), 2, "deletes default to keep");
+    assert_eq!(direct(&["--delete", "mirror"]).await.code, 0);
+    assert_eq!(bench.objects_below("direct/").await.into_keys().collect::<Vec<_>>(), ["b"]);
+}
