@@ -6,6 +6,7 @@ mod contract;
 mod credentials;
 mod ledger;
 mod once;
+mod run;
 mod stores;
 #[path = "../support/mod.rs"]
 mod support;
