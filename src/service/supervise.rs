@@ -254,7 +254,9 @@ impl Supervisor {
                 Some(()) = shutdown.rescans.recv() => {
                     systemd::reloading();
                     tracing::info!("looking at everything");
-                    self.posts.iter().for_each(|post| drop(post.tell(Input::Relist)));
+                    for post in &*self.posts {
+                        post.tell(Input::Relist);
+                    }
                     systemd::ready();
                 }
                 _ = beat.tick() => {
