@@ -9,7 +9,7 @@ use super::bucket::Versioning;
 use super::fault::{Faults, Kind, kinds, linger};
 use super::object::check_tags;
 use super::state::State;
-use super::{copy, delete, get, listing, multipart, put};
+use super::{copy, delete, get, listing, multipart, put, versions};
 
 pub(super) struct Backend {
     pub(super) state: Arc<State>,
@@ -69,7 +69,7 @@ impl S3 for Backend {
         request: S3Request<ListObjectVersionsInput>,
     ) -> Answer<ListObjectVersionsOutput> {
         let bucket = self.state.bucket(&request.input.bucket)?;
-        answer(listing::versions(&bucket, request.input, kinds(&request.extensions))?)
+        answer(versions::list(&bucket, request.input, kinds(&request.extensions))?)
     }
 
     async fn create_multipart_upload(
@@ -86,10 +86,10 @@ impl S3 for Backend {
             checksum_algorithm: algorithm,
             checksum_type: kind,
             key: Some(key),
-            server_side_encryption: attributes.server_side_encryption.clone(),
-            sse_customer_algorithm: attributes.sse_customer_algorithm.clone(),
-            sse_customer_key_md5: attributes.sse_customer_key_md5.clone(),
-            ssekms_key_id: attributes.ssekms_key_id.clone(),
+            server_side_encryption: attributes.encryption().server_side_encryption.clone(),
+            sse_customer_algorithm: attributes.encryption().sse_customer_algorithm.clone(),
+            sse_customer_key_md5: attributes.encryption().sse_customer_key_md5.clone(),
+            ssekms_key_id: attributes.encryption().ssekms_key_id.clone(),
             upload_id: Some(id),
             ..CreateMultipartUploadOutput::default()
         })

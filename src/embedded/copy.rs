@@ -8,10 +8,11 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Result, s3_error};
 
+use super::attributes::{Attributes, Encryption};
 use super::checksum::{Algorithm, Received, digest, put_sum};
 use super::condition::{Conditions, ReadConditions, now};
 use super::fault::{Kind, kinds};
-use super::object::{Attributes, Object, parse_tags};
+use super::object::{Object, parse_tags};
 use super::state::State;
 use super::{multipart, opaque};
 
@@ -65,8 +66,7 @@ pub(super) async fn object(
         Some(TaggingDirective::REPLACE) => parse_tags(input.tagging.as_deref())?,
         _ => from.tags.clone(),
     };
-    // Class and encryption are never copied.
-    let attributes = if replace { asked } else { over(&from.attributes, asked) };
+    let attributes = if replace { asked } else { from.attributes.copied(asked) };
     let algorithm =
         input.checksum_algorithm.as_ref().map(|name| Algorithm::parse(name.as_str())).transpose()?;
     let received = digested(&from, algorithm).await?;
@@ -93,10 +93,10 @@ pub(super) async fn object(
     let mut output = CopyObjectOutput {
         copy_object_result: Some(result),
         copy_source_version_id: source_version,
-        server_side_encryption: object.attributes.server_side_encryption.clone(),
-        sse_customer_algorithm: object.attributes.sse_customer_algorithm.clone(),
-        sse_customer_key_md5: object.attributes.sse_customer_key_md5.clone(),
-        ssekms_key_id: object.attributes.ssekms_key_id.clone(),
+        server_side_encryption: object.attributes.encryption().server_side_encryption.clone(),
+        sse_customer_algorithm: object.attributes.encryption().sse_customer_algorithm.clone(),
+        sse_customer_key_md5: object.attributes.encryption().sse_customer_key_md5.clone(),
+        ssekms_key_id: object.attributes.encryption().ssekms_key_id.clone(),
         ..CopyObjectOutput::default()
     };
     output.version_id = bucket.put(&input.key, object, &conditions)?;
@@ -108,8 +108,7 @@ fn refuse_idle(input: &CopyObjectInput, from: &Object, asked: &Attributes, repla
     let CopySource::Bucket { bucket, key, version_id: None } = &input.copy_source else { return Ok(()) };
     let changes = replace
         || asked.class_name() != from.attributes.class_name()
-        || asked.server_side_encryption.is_some()
-        || asked.sse_customer_key_md5.is_some()
+        || *asked.encryption() != Encryption::default()
         || asked.website_redirect_location.is_some()
         || input.checksum_algorithm.is_some();
     if **bucket == *input.bucket && **key == *input.key && !changes {
@@ -120,19 +119,6 @@ fn refuse_idle(input: &CopyObjectInput, from: &Object, asked: &Attributes, repla
         ));
     }
     Ok(())
-}
-
-/// The source's attributes with what a copy takes from the request alone.
-fn over(source: &Attributes, asked: Attributes) -> Attributes {
-    Attributes {
-        website_redirect_location: asked.website_redirect_location,
-        storage_class: asked.storage_class,
-        server_side_encryption: asked.server_side_encryption,
-        ssekms_key_id: asked.ssekms_key_id,
-        sse_customer_algorithm: asked.sse_customer_algorithm,
-        sse_customer_key_md5: asked.sse_customer_key_md5,
-        ..source.clone()
-    }
 }
 
 struct Digested {
@@ -204,8 +190,8 @@ pub(super) async fn part(
     Ok(UploadPartCopyOutput {
         copy_part_result: Some(result),
         copy_source_version_id: source_version,
-        server_side_encryption: terms.attributes.server_side_encryption.clone(),
-        ssekms_key_id: terms.attributes.ssekms_key_id.clone(),
+        server_side_encryption: terms.attributes.encryption().server_side_encryption.clone(),
+        ssekms_key_id: terms.attributes.encryption().ssekms_key_id.clone(),
         ..UploadPartCopyOutput::default()
     })
 }

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use s3s::dto::{
-    CommonPrefix, DeleteMarkerEntry, EncodingType, ListObjectVersionsInput, ListObjectVersionsOutput,
-    ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, Object as Listed,
-    ObjectStorageClass, ObjectVersion, ObjectVersionStorageClass, Owner,
+    CommonPrefix, EncodingType, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
+    Object as Listed, ObjectStorageClass, Owner,
 };
 use s3s::{S3Result, s3_error};
 
@@ -21,17 +20,17 @@ use super::percent;
 const MOST: i32 = 1000;
 
 /// What is asked of a listing.
-struct Query<'a> {
-    prefix: &'a str,
-    delimiter: Option<&'a str>,
+pub(super) struct Query<'a> {
+    pub(super) prefix: &'a str,
+    pub(super) delimiter: Option<&'a str>,
     /// Entries up to this one, or within this common prefix, are left out.
-    after: Option<&'a str>,
-    most: usize,
+    pub(super) after: Option<&'a str>,
+    pub(super) most: usize,
 }
 
-/// Goes over the entries of a page: `keep` gets each key, `roll` each common prefix, and both tell how many
-/// entries that made. Returns the last entry if more follow.
-fn walk<'a>(
+/// Goes over the entries of a page: `keep` gets each key and tells how many entries that made, `roll` each common
+/// prefix. If more follow, returns the last entry that there was room for (an empty text if there was for none).
+pub(super) fn walk<'a>(
     keys: &'a Keys,
     query: &Query<'_>,
     mut keep: impl FnMut(&'a str, &'a Versions) -> usize,
@@ -49,7 +48,7 @@ fn walk<'a>(
         _ => Bound::Included(query.prefix.to_owned()),
     };
     let mut count = 0;
-    let mut last = None;
+    let mut last = "";
     'seek: loop {
         let range = (from.as_ref().map(String::as_str), Bound::Unbounded);
         for (key, versions) in keys.range::<str, _>(range) {
@@ -60,16 +59,16 @@ fn walk<'a>(
                 continue;
             }
             if count >= query.most {
-                return last;
+                return Some(last);
             }
             let Some(common) = common_prefix(key, query) else {
                 count += keep(key, versions);
-                last = Some(key.as_str());
+                last = key;
                 continue;
             };
             roll(common);
             count += 1;
-            last = Some(common);
+            last = common;
             from = Bound::Included(beyond(common)?);
             continue 'seek;
         }
@@ -99,12 +98,12 @@ fn beyond(prefix: &str) -> Option<String> {
 
 /// How names are shown in this answer.
 #[derive(Clone, Copy)]
-struct Shown {
+pub(super) struct Shown {
     url: bool,
 }
 
 impl Shown {
-    fn new(encoding: Option<&EncodingType>, kinds: &[Kind]) -> S3Result<Self> {
+    pub(super) fn new(encoding: Option<&EncodingType>, kinds: &[Kind]) -> S3Result<Self> {
         match encoding.map(EncodingType::as_str) {
             None => Ok(Self { url: false }),
             Some(EncodingType::URL) => Ok(Self { url: !kinds.contains(&Kind::NoUrlEncoding) }),
@@ -112,21 +111,21 @@ impl Shown {
         }
     }
 
-    fn text(self, name: &str) -> String {
+    pub(super) fn text(self, name: &str) -> String {
         if self.url { percent::encode(name) } else { name.to_owned() }
     }
 
-    fn echo(self) -> Option<EncodingType> {
+    pub(super) fn echo(self) -> Option<EncodingType> {
         self.url.then(|| EncodingType::from_static(EncodingType::URL))
     }
 
-    fn prefixes(self, prefixes: &[&str]) -> Option<Vec<CommonPrefix>> {
+    pub(super) fn prefixes(self, prefixes: &[&str]) -> Option<Vec<CommonPrefix>> {
         let shown = |prefix: &&str| CommonPrefix { prefix: Some(self.text(prefix)) };
         (!prefixes.is_empty()).then(|| prefixes.iter().map(shown).collect())
     }
 }
 
-fn most(asked: Option<i32>) -> S3Result<i32> {
+pub(super) fn most(asked: Option<i32>) -> S3Result<i32> {
     match asked.unwrap_or(MOST) {
         asked if asked < 0 => {
             Err(s3_error!(InvalidArgument, "Argument maxKeys must be an integer between 0 and 2147483647"))
@@ -135,7 +134,7 @@ fn most(asked: Option<i32>) -> S3Result<i32> {
     }
 }
 
-fn owner() -> Owner {
+pub(super) fn owner() -> Owner {
     Owner { display_name: Some("owner".to_owned()), id: Some("owner".to_owned()) }
 }
 
@@ -183,6 +182,8 @@ pub(super) fn objects(
         |common| prefixes.push(common),
         |versions| versions.current().is_some(),
     )
+    // A page of none has nothing to go on from, and none to follow.
+    .filter(|last| !last.is_empty())
     .map(to_token);
     let mut truncated = next.is_some();
     found.retain(|(key, _)| {
@@ -247,98 +248,6 @@ pub(super) fn objects_v1(
     })
 }
 
-/// ListObjectVersions.
-pub(super) fn versions(
-    bucket: &Bucket,
-    input: ListObjectVersionsInput,
-    kinds: &[Kind],
-) -> S3Result<ListObjectVersionsOutput> {
-    let shown = Shown::new(input.encoding_type.as_ref(), kinds)?;
-    let most = most(input.max_keys)?;
-    let room = most as usize;
-    let prefix = input.prefix.as_deref().unwrap_or_default();
-    let delimiter = input.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
-    let after = input.key_marker.as_deref().filter(|marker| !marker.is_empty());
-    let after_version = input.version_id_marker.as_deref().filter(|marker| !marker.is_empty());
-    let mut entries = Vec::new();
-    let contents = bucket.read();
-    // A page may have ended within a key: its remaining versions come first.
-    if let (Some(key), Some(version)) = (after, after_version)
-        && let Some((key, versions)) = contents.keys.get_key_value(key)
-    {
-        let rest = versions.iter().skip_while(|held| held.id.text() != version).skip(1);
-        entries.extend(rest.map(|version| (key.as_str(), version, false)));
-    }
-    let mut prefixes: Vec<&str> = Vec::new();
-    let mut more = entries.len() > room;
-    let query = Query { prefix, delimiter, after, most: room.saturating_sub(entries.len()) };
-    let mut next_key = None;
-    if !more {
-        let last = walk(
-            &contents.keys,
-            &query,
-            |key, versions| {
-                let before = entries.len();
-                entries.extend(versions.iter().enumerate().map(|(at, version)| (key, version, at == 0)));
-                entries.len() - before
-            },
-            |common| prefixes.push(common),
-            |_| true,
-        );
-        more = last.is_some();
-        next_key = last;
-    }
-    // The last key may have had more versions than there was room for.
-    let room = room.saturating_sub(prefixes.len());
-    if entries.len() > room {
-        entries.truncate(room);
-        more = true;
-        next_key = entries.last().map(|(key, ..)| *key);
-    }
-    let next_version = entries.last().filter(|(key, ..)| more && Some(*key) == next_key);
-    let mut output = ListObjectVersionsOutput {
-        common_prefixes: shown.prefixes(&prefixes),
-        delimiter: delimiter.map(|text| shown.text(text)),
-        encoding_type: shown.echo(),
-        is_truncated: Some(more),
-        max_keys: Some(most),
-        prefix: Some(shown.text(prefix)),
-        next_key_marker: next_key.map(|key| shown.text(key)),
-        next_version_id_marker: next_version.map(|(_, version, _)| version.id.text()),
-        key_marker: Some(shown.text(after.unwrap_or_default())),
-        version_id_marker: Some(after_version.unwrap_or_default().to_owned()),
-        name: Some(input.bucket.clone()),
-        ..ListObjectVersionsOutput::default()
-    };
-    for (key, version, latest) in entries {
-        let (key, id) = (Some(shown.text(key)), Some(version.id.text()));
-        let last_modified = Some(version.modified.into());
-        match &version.object {
-            Some(object) => output.versions.get_or_insert_default().push(ObjectVersion {
-                e_tag: Some(object.tag()),
-                is_latest: Some(latest),
-                key,
-                last_modified,
-                owner: Some(owner()),
-                size: i64::try_from(object.body.len()).ok(),
-                storage_class: Some(ObjectVersionStorageClass::from(
-                    object.attributes.class_name().to_owned(),
-                )),
-                version_id: id,
-                ..ObjectVersion::default()
-            }),
-            None => output.delete_markers.get_or_insert_default().push(DeleteMarkerEntry {
-                is_latest: Some(latest),
-                key,
-                last_modified,
-                owner: Some(owner()),
-                version_id: id,
-            }),
-        }
-    }
-    Ok(output)
-}
-
 /// Tokens are opaque: nobody should come to read a key in one.
 fn to_token(last: &str) -> String {
     URL_SAFE_NO_PAD.encode(last)
@@ -349,4 +258,53 @@ fn from_token(token: &str) -> S3Result<String> {
     bytes
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .ok_or_else(|| s3_error!(InvalidArgument, "The continuation token provided is incorrect"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::embedded::bucket::Contents;
+
+    #[test]
+    fn c70_a_page_costs_what_it_returns() {
+        let mut contents = Contents::default();
+        for directory in 0..3 {
+            for file in 0..5000 {
+                contents.place(&format!("d{directory}/{file:05}"), None);
+            }
+        }
+        let seen = Cell::new(0);
+        let page = |delimiter: Option<&str>, after: Option<&str>| {
+            seen.set(0);
+            let query = Query { prefix: "", delimiter, after, most: 100 };
+            let (found, rolled) = (Cell::new(0), Cell::new(0));
+            let more = walk(
+                &contents.keys,
+                &query,
+                |_, _| {
+                    found.set(found.get() + 1);
+                    1
+                },
+                |_| rolled.set(rolled.get() + 1),
+                |_| {
+                    seen.set(seen.get() + 1);
+                    true
+                },
+            );
+            (found.get(), rolled.get(), more.is_some(), seen.get())
+        };
+        assert_eq!(page(Some("/"), None), (0, 3, false, 3));
+        assert_eq!(page(Some("/"), Some("d1/")), (0, 1, false, 1));
+        assert_eq!(page(None, Some("d1/04999")), (100, 0, true, 101));
+    }
+
+    #[test]
+    fn beyond_a_prefix_lies_what_does_not_start_with_it() {
+        assert_eq!(beyond("a/").as_deref(), Some("a0"));
+        assert_eq!(beyond("a\u{d7ff}").as_deref(), Some("a\u{e000}"));
+        assert_eq!(beyond("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(beyond("\u{10ffff}"), None);
+    }
 }

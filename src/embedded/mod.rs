@@ -10,6 +10,8 @@
 //!   GET or copy).
 //! - SSE is told back, with an ETag that is no MD5 under SSE-KMS and SSE-C; nothing is encrypted.
 //! - The region of a signature is not compared with the server's.
+//! - DeleteObjects is taken without a checksum of its body.
+//! - A HEAD of a range is 200, not 206.
 //! - A request whose body is XML is held against `x-amz-content-sha256` only, not Content-MD5 or `x-amz-checksum-*`.
 //! - An object gets no checksum that its client did not ask for (AWS adds CRC64NVME).
 //! - Completing an upload again is 404 `NoSuchUpload` (AWS repeats its answer for a while).
@@ -18,6 +20,7 @@
 //! - A key with a control character makes XML that is no XML where it is not URL-encoded, as on AWS.
 //! - If `If-Match: *` guards a delete, an absent object is 412; other conditional deletes of it succeed.
 
+mod attributes;
 mod backend;
 mod body;
 mod bucket;
@@ -34,6 +37,7 @@ mod percent;
 mod put;
 mod state;
 mod tally;
+mod versions;
 mod wire;
 
 #[cfg(test)]

@@ -12,11 +12,12 @@ use s3s::dto::{
 };
 use s3s::{S3Result, s3_error};
 
+use super::attributes::Attributes;
 use super::body::Body;
 use super::bucket::Bucket;
 use super::checksum::{Algorithm, Received, Sum, get_sum, of_parts, put_sum};
 use super::condition::{Conditions, now};
-use super::object::{Attributes, Object, Tags, parse_tags};
+use super::object::{Object, Tags, parse_tags};
 use super::{opaque, percent};
 
 /// The highest part number.
@@ -182,8 +183,8 @@ pub(super) fn complete(
         e_tag: Some(object.tag()),
         key: Some(input.key.clone()),
         location: Some(format!("/{}/{}", input.bucket, percent::encode(&input.key))),
-        server_side_encryption: object.attributes.server_side_encryption.clone(),
-        ssekms_key_id: object.attributes.ssekms_key_id.clone(),
+        server_side_encryption: object.attributes.encryption().server_side_encryption.clone(),
+        ssekms_key_id: object.attributes.encryption().ssekms_key_id.clone(),
         ..CompleteMultipartUploadOutput::default()
     };
     put_sum!(output, &object.sum);
@@ -201,14 +202,12 @@ fn chosen<'a>(upload: &'a Upload, named: &[CompletedPart], minimum: u64) -> S3Re
     if named.is_empty() {
         return Err(s3_error!(MalformedXML, "You must specify at least one part"));
     }
+    if !named.is_sorted_by(|left, right| left.part_number < right.part_number) {
+        return Err(s3_error!(InvalidPartOrder));
+    }
     let mut parts = Vec::with_capacity(named.len());
-    let mut last = 0;
     for (at, wanted) in named.iter().enumerate() {
         let number = wanted.part_number.ok_or_else(|| s3_error!(MalformedXML))?;
-        if number <= last {
-            return Err(s3_error!(InvalidPartOrder));
-        }
-        last = number;
         let part = upload.parts.get(&number).ok_or_else(|| s3_error!(InvalidPart))?;
         if wanted.e_tag.as_ref().map(ETag::value) != Some(&part.etag) {
             return Err(s3_error!(InvalidPart));

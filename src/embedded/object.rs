@@ -3,18 +3,13 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use s3s::dto::{
-    CopyObjectInput, CreateMultipartUploadInput, ETag, GetObjectOutput, HeadObjectOutput, Metadata,
-    PutObjectInput, Range, ServerSideEncryption, StorageClass, Timestamp,
-};
+use s3s::dto::{ETag, GetObjectOutput, HeadObjectOutput, Range};
 use s3s::{S3Result, s3_error};
 
+use super::attributes::Attributes;
 use super::body::Body;
 use super::checksum::{Sum, put_sum};
 use super::percent;
-
-/// The most metadata of one object, in bytes of names and values.
-const MOST_METADATA: usize = 2048;
 
 /// Tags, in the order given.
 pub(super) type Tags = Vec<(String, String)>;
@@ -32,88 +27,6 @@ pub(super) struct Object {
     /// The sizes of the parts it was made of, if by a multipart upload.
     pub(super) parts: Option<Box<[u64]>>,
     pub(super) tags: Tags,
-}
-
-/// What comes back with the object as headers.
-#[derive(Clone, Default)]
-pub(super) struct Attributes {
-    pub(super) cache_control: Option<String>,
-    pub(super) content_disposition: Option<String>,
-    pub(super) content_encoding: Option<String>,
-    pub(super) content_language: Option<String>,
-    pub(super) content_type: Option<String>,
-    pub(super) expires: Option<Timestamp>,
-    pub(super) metadata: Option<Metadata>,
-    pub(super) website_redirect_location: Option<String>,
-    pub(super) storage_class: Option<StorageClass>,
-    pub(super) server_side_encryption: Option<ServerSideEncryption>,
-    pub(super) ssekms_key_id: Option<String>,
-    pub(super) sse_customer_algorithm: Option<String>,
-    pub(super) sse_customer_key_md5: Option<String>,
-}
-
-macro_rules! attributes_from {
-    ($($input:ty),*) => {$(
-        impl From<&mut $input> for Attributes {
-            fn from(input: &mut $input) -> Self {
-                Self {
-                    cache_control: input.cache_control.take(),
-                    content_disposition: input.content_disposition.take(),
-                    content_encoding: input.content_encoding.take().and_then(without_chunking),
-                    content_language: input.content_language.take(),
-                    content_type: input.content_type.take(),
-                    expires: input.expires.take(),
-                    metadata: input.metadata.take(),
-                    website_redirect_location: input.website_redirect_location.take(),
-                    storage_class: input.storage_class.take(),
-                    server_side_encryption: input.server_side_encryption.take(),
-                    ssekms_key_id: input.ssekms_key_id.take(),
-                    sse_customer_algorithm: input.sse_customer_algorithm.take(),
-                    sse_customer_key_md5: input.sse_customer_key_md5.take(),
-                }
-            }
-        }
-    )*};
-}
-attributes_from!(PutObjectInput, CopyObjectInput, CreateMultipartUploadInput);
-
-/// `aws-chunked` is how the body travelled, not what it is.
-fn without_chunking(encoding: String) -> Option<String> {
-    let kept: Vec<&str> = encoding
-        .split(',')
-        .map(str::trim)
-        .filter(|coding| !coding.is_empty() && *coding != "aws-chunked")
-        .collect();
-    (!kept.is_empty()).then(|| kept.join(","))
-}
-
-impl Attributes {
-    /// # Errors
-    /// 400 for over 2 KiB of metadata.
-    pub(super) fn check(&self) -> S3Result<()> {
-        let size: usize = self.metadata.iter().flatten().map(|(name, value)| name.len() + value.len()).sum();
-        if size > MOST_METADATA { Err(s3_error!(MetadataTooLarge)) } else { Ok(()) }
-    }
-
-    /// Under SSE-KMS and SSE-C an ETag is no MD5.
-    pub(super) fn opaque_etag(&self) -> bool {
-        self.sse_customer_key_md5.is_some()
-            || self.server_side_encryption.as_ref().is_some_and(|sse| sse.as_str().starts_with("aws:kms"))
-    }
-
-    /// The class as answers have it: none for STANDARD.
-    pub(super) fn shown_class(&self) -> Option<StorageClass> {
-        self.storage_class.clone().filter(|class| class.as_str() != StorageClass::STANDARD)
-    }
-
-    /// The class as listings have it.
-    pub(super) fn class_name(&self) -> &str {
-        self.storage_class.as_ref().map_or(StorageClass::STANDARD, StorageClass::as_str)
-    }
-
-    fn archived(&self) -> bool {
-        matches!(self.class_name(), StorageClass::GLACIER | StorageClass::DEEP_ARCHIVE)
-    }
 }
 
 impl Object {
@@ -136,7 +49,7 @@ impl Object {
     /// # Errors
     /// 400 without the object's SSE-C key.
     pub(super) fn check_key(&self, key_md5: Option<&str>) -> S3Result<()> {
-        if self.attributes.sse_customer_key_md5.as_deref() != key_md5 {
+        if self.attributes.encryption().sse_customer_key_md5.as_deref() != key_md5 {
             return Err(s3_error!(
                 InvalidRequest,
                 "The object was stored using a form of Server Side Encryption. The correct parameters must be \
@@ -178,26 +91,29 @@ impl Object {
 
     /// The answer to a GET of `extent`, without its body.
     pub(super) fn get_output(&self, extent: &std::ops::Range<u64>, with_sum: bool) -> GetObjectOutput {
-        let a = &*self.attributes;
+        let attributes = &*self.attributes;
+        let (headers, encryption) = (attributes.headers(), attributes.encryption());
         let mut output = GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
-            cache_control: a.cache_control.clone(),
-            content_disposition: a.content_disposition.clone(),
-            content_encoding: a.content_encoding.clone(),
-            content_language: a.content_language.clone(),
+            cache_control: headers.cache_control.clone(),
+            content_disposition: headers.content_disposition.clone(),
+            content_encoding: headers.content_encoding.clone(),
+            content_language: headers.content_language.clone(),
             content_length: i64::try_from(extent.end - extent.start).ok(),
-            content_type: Some(a.content_type.clone().unwrap_or_else(|| "binary/octet-stream".to_owned())),
+            content_type: Some(
+                attributes.content_type.clone().unwrap_or_else(|| "binary/octet-stream".to_owned()),
+            ),
             e_tag: Some(self.tag()),
-            expires: a.expires.clone(),
+            expires: headers.expires.clone(),
             last_modified: Some(self.modified.into()),
-            metadata: a.metadata.clone(),
-            server_side_encryption: a.server_side_encryption.clone(),
-            sse_customer_algorithm: a.sse_customer_algorithm.clone(),
-            sse_customer_key_md5: a.sse_customer_key_md5.clone(),
-            ssekms_key_id: a.ssekms_key_id.clone(),
-            storage_class: a.shown_class(),
+            metadata: attributes.metadata(),
+            server_side_encryption: encryption.server_side_encryption.clone(),
+            sse_customer_algorithm: encryption.sse_customer_algorithm.clone(),
+            sse_customer_key_md5: encryption.sse_customer_key_md5.clone(),
+            ssekms_key_id: encryption.ssekms_key_id.clone(),
+            storage_class: attributes.shown_class(),
             tag_count: i32::try_from(self.tags.len()).ok().filter(|count| *count > 0),
-            website_redirect_location: a.website_redirect_location.clone(),
+            website_redirect_location: attributes.website_redirect_location.as_deref().map(str::to_owned),
             ..GetObjectOutput::default()
         };
         // A checksum is of the whole: of a range there is none.

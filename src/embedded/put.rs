@@ -5,10 +5,11 @@ use std::sync::Arc;
 use s3s::dto::{ETag, PutObjectInput, PutObjectOutput, UploadPartInput, UploadPartOutput};
 use s3s::{S3Request, S3Result};
 
+use super::attributes::Attributes;
 use super::checksum::{Claim, Manner, Received, Sum, put_sum, receive};
 use super::condition::{Conditions, now};
 use super::fault::{Kind, kinds, linger};
-use super::object::{Attributes, Object, parse_tags};
+use super::object::{Object, parse_tags};
 use super::state::State;
 use super::{multipart, opaque};
 
@@ -48,10 +49,10 @@ pub(super) async fn object(
     let mut output = PutObjectOutput {
         e_tag: Some(object.tag()),
         checksum_type: object.sum.as_ref().map(Sum::kind),
-        server_side_encryption: attributes.server_side_encryption.clone(),
-        sse_customer_algorithm: attributes.sse_customer_algorithm.clone(),
-        sse_customer_key_md5: attributes.sse_customer_key_md5.clone(),
-        ssekms_key_id: attributes.ssekms_key_id.clone(),
+        server_side_encryption: attributes.encryption().server_side_encryption.clone(),
+        sse_customer_algorithm: attributes.encryption().sse_customer_algorithm.clone(),
+        sse_customer_key_md5: attributes.encryption().sse_customer_key_md5.clone(),
+        ssekms_key_id: attributes.encryption().ssekms_key_id.clone(),
         ..PutObjectOutput::default()
     };
     put_sum!(output, &object.sum);
@@ -76,8 +77,8 @@ pub(super) async fn part(
     let etag = terms.etag(received.md5, kinds.contains(&Kind::RandomEtag));
     let mut output = UploadPartOutput {
         e_tag: Some(ETag::Strong(etag.clone())),
-        server_side_encryption: terms.attributes.server_side_encryption.clone(),
-        ssekms_key_id: terms.attributes.ssekms_key_id.clone(),
+        server_side_encryption: terms.attributes.encryption().server_side_encryption.clone(),
+        ssekms_key_id: terms.attributes.encryption().ssekms_key_id.clone(),
         ..UploadPartOutput::default()
     };
     put_sum!(output, &received.sum);

@@ -112,6 +112,11 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
         };
     }
 
+    /// Keys an upload of which may be left open.
+    pub(super) fn all_unsettled(&self) -> Vec<Key> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     /// True if an upload of `key` may be left open.
     pub(super) fn is_unsettled(&self, key: &Key) -> bool {
         self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).contains(key)

@@ -7,9 +7,11 @@
 
 mod context;
 mod delete;
+mod judge;
 mod owner;
 mod report;
 mod session;
+mod settle;
 mod survey;
 mod sweep;
 mod worker;

@@ -2,23 +2,19 @@
 //! holds no lock.
 
 use super::{
-    Deed, Ending, Event, Input, Options, ROUNDS, Report,
+    Event, Input, Options, Report,
     context::Context,
     delete::{self, Docket},
     owner,
+    settle::{After, Committed, Task, Worked},
     survey::{Seen, survey},
-    sweep::Pass,
     worker,
 };
 use crate::{
     ledger::Ledger,
     local::{Notice, Prune, Tree},
-    model::{
-        Against, Change, Class, Did, Fault, Job, Key, Local, Only, Op, Outcome, Sameness, Scope, Seq, Skip,
-        Triple,
-    },
-    plan::{Verdict, View, decide},
-    queue::{self, Jobs, Mono, Note, Pace, Pending, delay},
+    model::{Against, Change, Class, Fault, Key, Sameness, Scope},
+    queue::{self, Jobs, Mono, Note, Pace, Pending},
     store::Store,
 };
 use futures::{
@@ -67,13 +63,8 @@ pub(super) async fn run<T: Tree, S: Store, L: Ledger>(
     let (tree, store, ledger) = sides;
     let open = async {
         let opened = owner::open(tree, store, ledger, options).await?;
-        let ctx = Arc::new(Context::new(
-            sides.clone(),
-            options.clone(),
-            prune.clone(),
-            opened,
-            life.report.clone(),
-        ));
+        let (sides, report) = (sides.clone(), life.report.clone());
+        let ctx = Arc::new(Context::new(sides, options.clone(), prune.clone(), opened, report));
         recover(&ctx).await?;
         Ok(ctx)
     };
@@ -97,27 +88,6 @@ async fn recover<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result
     Ok(())
 }
 
-type Worked = (Vec<Key>, Job, u32, Outcome);
-type Committed = (Vec<Change>, Vec<After>, Result<Seq, Fault>);
-
-/// What follows when a change is durable.
-pub(super) enum After {
-    /// A job is done. The key is to be looked at again if `again`.
-    Job { keys: Vec<Key>, why: &'static str, did: Did, again: bool },
-    /// Rows were condemned.
-    Condemned,
-    /// A condemned row was dealt with.
-    Row { key: Key, deleted: bool, again: Option<(Scope, Against)> },
-}
-
-/// What a task beside the jobs came back with.
-pub(super) enum Task {
-    Sentenced(Result<(Vec<Change>, Vec<Scope>), Fault>),
-    Purged(Result<(), Fault>),
-    Renewed(Result<(), Fault>),
-    Pass(Pass),
-}
-
 /// All state of a session.
 pub(super) struct Session<'a, T, S, L> {
     pub(super) ctx: Arc<Context<T, S, L>>,
@@ -132,20 +102,20 @@ pub(super) struct Session<'a, T, S, L> {
     /// Sweeps that left something over, in a row.
     pub(super) left_over: u32,
     surveys: SelectAll<BoxStream<'static, (u64, Seen)>>,
-    surveying: BTreeMap<u64, (Note, Mono)>,
+    pub(super) surveying: BTreeMap<u64, (Note, Mono)>,
     surveyed: u64,
-    workers: JoinSet<Worked>,
+    pub(super) workers: JoinSet<Worked>,
     commit: JoinSet<Committed>,
-    commit_at: Mono,
+    pub(super) commit_at: Mono,
     relist_at: Mono,
     rescan_at: Mono,
     renew_at: Mono,
     /// How long the last look at everything took.
-    scan_time: Mono,
+    pub(super) scan_time: Mono,
     /// One comparison with the bucket has been completed; until then every look is against the bucket and no
     /// delete is judged.
     pub(super) relisted: bool,
-    purge: bool,
+    pub(super) purge: bool,
     settled: bool,
     fatal: Option<Fault>,
 }
@@ -296,12 +266,30 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         } else if now >= self.rescan_at {
             self.rescan_at = now + self.ctx.options.rescan;
             self.look_at_everything(now);
+            self.tidy();
         }
         if now >= self.renew_at {
             self.renew_at = now + RENEW;
             let ctx = self.ctx.clone();
             self.tasks.spawn(async move { Task::Renewed(owner::renew(&ctx).await) });
         }
+    }
+
+    /// Ends uploads that were left open because ending them failed.
+    fn tidy(&mut self) {
+        let keys: Vec<Key> =
+            self.ctx.all_unsettled().into_iter().filter(|k| self.jobs.take(&[k], u64::MAX)).collect();
+        if keys.is_empty() {
+            return;
+        }
+        let ctx = self.ctx.clone();
+        self.tasks.spawn(async move {
+            let mut result = Ok(());
+            for key in &keys {
+                result = result.and(worker::settle(&ctx, key).await);
+            }
+            Task::Tidied(keys, result)
+        });
     }
 
     fn may_survey(&self, now: Mono) -> bool {
@@ -370,285 +358,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         self.pending.retry(Scope::everything(), self.against(), now, wait, 0);
     }
 
-    fn against(&self) -> Against {
+    pub(super) fn against(&self) -> Against {
         if self.relisted { Against::Ledger } else { Against::Bucket }
-    }
-
-    fn seen(&mut self, id: u64, seen: Seen) {
-        let now = self.now();
-        match seen {
-            Seen::Triple(triple) => {
-                let Some((note, _)) = self.surveying.get(&id) else { return };
-                let (born, failures) = (note.born, note.failures);
-                self.judge(*triple, born, failures);
-            }
-            Seen::Also(scope, against) => self.pending.retry(scope, against, now, Mono::ZERO, 0),
-            Seen::End(result) => {
-                let Some((note, begun)) = self.surveying.remove(&id) else { return };
-                match result {
-                    Ok(()) => self.looked(&note, now.saturating_sub(begun)),
-                    Err(fault) => self.blind(note, fault, now),
-                }
-            }
-        }
-    }
-
-    fn looked(&mut self, note: &Note, time: Mono) {
-        if note.scope != Scope::everything() {
-            return;
-        }
-        self.scan_time = time;
-        if note.against == Against::Bucket && !self.relisted {
-            self.relisted = true;
-            self.purge = true;
-        }
-    }
-
-    fn blind(&mut self, note: Note, fault: Fault, now: Mono) {
-        let failures = note.failures + 1;
-        if matches!(fault.class, Class::Fatal | Class::Owned) || (self.ctx.options.once && failures >= ROUNDS)
-        {
-            return self.fail(fault);
-        }
-        tracing::warn!(%fault, attempt = failures, "looking again later");
-        let jitter = self.life.jitter.f64();
-        self.pace.failure(now, jitter);
-        self.pending.retry(note.scope, note.against, now, delay(failures, jitter), failures);
-    }
-
-    /// Decides what is to be done about a key, and begins it.
-    fn judge(&mut self, triple: Triple, born: u64, failures: u32) {
-        if triple.key.is_reserved() {
-            return;
-        }
-        match &triple.local {
-            Local::Skipped(Skip::Excluded) => return,
-            Local::Skipped(kind) => return self.skipped(&triple.key, *kind),
-            Local::Unknown => return self.unknown(&triple.key),
-            Local::Present(_) | Local::Absent(_) => {}
-        }
-        let Some(path) = triple.key.path() else {
-            let marker = triple.key.is_directory_marker();
-            return self.life.report.with(|status| status.sums.foreign += u64::from(!marker));
-        };
-        if matches!(triple.local, Local::Absent(_)) && (self.ctx.prune)(&path, false) {
-            return;
-        }
-        if self.jobs.busy(&triple.key) {
-            return;
-        }
-        let view = View { root: self.ctx.root, deletes: self.ctx.options.deletes };
-        let verdict = decide(&triple, view);
-        let Triple { key, local, remote, asked, .. } = triple;
-        let expect = match local {
-            Local::Present(meta) => Some(meta),
-            _ => None,
-        };
-        let job = |op, why| Job { key: key.clone(), op, expect, why, asked };
-        match verdict {
-            Verdict::InSync => self.life.report.with(|status| status.sums.unchanged += 1),
-            Verdict::Leave => {}
-            Verdict::Condemn(etag) => self.docket.absent(key, etag),
-            Verdict::Put(only, why) => self.start(&[], job(Op::Put(only), why), born, failures),
-            Verdict::Prove(why) => self.start(&[], job(Op::Prove(remote), why), born, failures),
-            Verdict::Copy(from) => {
-                let copy = job(Op::Copy(from.clone()), "renamed");
-                let put = job(Op::Put(Only::New), "new file");
-                match self.jobs.is_free(&from) {
-                    true => self.start(&[&from], copy, born, failures),
-                    false => self.start(&[], put, born, failures),
-                }
-            }
-        }
-    }
-
-    fn start(&mut self, also: &[&Key], job: Job, born: u64, failures: u32) {
-        let keys: Vec<Key> = std::iter::once(&job.key).chain(also.iter().copied()).cloned().collect();
-        if !self.jobs.take(&keys.iter().collect::<Vec<_>>(), born) {
-            return;
-        }
-        let (ctx, seen) = (self.ctx.clone(), Instant::now());
-        self.workers.spawn(async move {
-            let outcome = worker::work(ctx, job.clone(), seen).await;
-            (keys, job, failures, outcome)
-        });
-    }
-
-    fn worked(&mut self, (keys, job, failures, outcome): Worked) {
-        let now = self.now();
-        keys.iter().for_each(|key| self.jobs.tried(key));
-        match outcome {
-            Outcome::Done { did, changes } => {
-                self.pace.success();
-                let proof = changes.iter().find_map(|change| match change {
-                    Change::Proof(_, record) => Some(record.print.is_none()),
-                    _ => None,
-                });
-                // learnt to be ours but without a file, or proven without a fingerprint
-                let again = proof == Some(true);
-                let after = After::Job { keys, why: job.why, did, again };
-                match changes.is_empty() {
-                    true => self.then(after),
-                    false => {
-                        self.batch.extend(changes);
-                        self.after.push(after);
-                    }
-                }
-            }
-            Outcome::Stale => self.again(&keys, &job, failures, None, now),
-            Outcome::Retry(fault) => {
-                let jitter = self.life.jitter.f64();
-                self.pace.failure(now, jitter);
-                self.again(&keys, &job, failures, Some(fault), now);
-            }
-            Outcome::Rejected(fault) => {
-                self.free(&keys);
-                self.tell(&failed(&job, fault));
-            }
-            Outcome::Fatal(fault) => {
-                self.free(&keys);
-                self.fail(fault);
-            }
-        }
-    }
-
-    /// The job has to be done again, later: its scope goes back to the queue.
-    fn again(&mut self, keys: &[Key], job: &Job, failures: u32, fault: Option<Fault>, now: Mono) {
-        let failures = failures + 1;
-        self.free(keys);
-        if failures == ROUNDS {
-            match &fault {
-                Some(fault) => self.tell(&failed(job, fault.clone())),
-                None if job.expect.is_some() => self.tell(&action(job, Ending::Busy)),
-                None => {}
-            }
-        }
-        if self.ctx.options.once && failures >= ROUNDS {
-            return;
-        }
-        if let Some(path) = job.key.path() {
-            let quiet = if fault.is_none() && failures == 1 {
-                Mono::ZERO
-            } else {
-                delay(failures, self.life.jitter.f64())
-            };
-            let wait = quiet.max(self.ctx.options.quiet);
-            self.pending.retry(Scope::File(path), Against::Bucket, now, wait, failures);
-        }
-    }
-
-    fn free(&mut self, keys: &[Key]) {
-        let now = self.now();
-        for key in keys {
-            if self.jobs.finish(key)
-                && let Some(path) = key.path()
-            {
-                self.pending.note(Scope::File(path), self.against(), now);
-            }
-        }
-    }
-
-    fn committed(&mut self, (batch, after, result): Committed) {
-        let now = self.now();
-        match result {
-            Ok(seq) => {
-                for after in after {
-                    match after {
-                        After::Condemned => {
-                            let (born, grace) = (self.pending.newest(), self.grace());
-                            self.docket.condemned(seq, now, born, grace);
-                        }
-                        after => self.then(after),
-                    }
-                }
-            }
-            Err(fault) if fault.class == Class::Fatal => self.fail(fault),
-            Err(fault) => {
-                // slots stay taken, so nothing new begins until the ledger can be written again
-                tracing::error!(%fault, "the ledger cannot be written; trying again");
-                self.commit_at = now + delay(1, 1.0);
-                self.batch.splice(0..0, batch);
-                self.after.splice(0..0, after);
-                self.tell(&Event::Trouble(fault));
-            }
-        }
-    }
-
-    /// A change is durable (or none was needed): frees its slots and tells.
-    pub(super) fn then(&mut self, after: After) {
-        let now = self.now();
-        match after {
-            After::Condemned => {}
-            After::Job { keys, why, did, again } => {
-                self.free(&keys);
-                let dry_run = self.ctx.options.dry_run;
-                if let Some(key) = keys.first() {
-                    self.life.report.did(now, key, &did, why, dry_run);
-                    if let Some(path) = key.path().filter(|_| again) {
-                        self.pending.retry(Scope::File(path), Against::Ledger, now, Mono::ZERO, 0);
-                    }
-                }
-            }
-            After::Row { key, deleted, again } => {
-                self.free(std::slice::from_ref(&key));
-                if deleted {
-                    let (deed, ending) = (Deed::Delete, Ending::Done);
-                    self.tell(&Event::Action {
-                        key,
-                        deed,
-                        from: None,
-                        why: "the file is gone",
-                        ending,
-                        bytes: 0,
-                    });
-                }
-                if let Some((scope, against)) = again {
-                    self.pending.note(scope, against, now);
-                }
-            }
-        }
-    }
-
-    fn task(&mut self, task: Task) {
-        let now = self.now();
-        match task {
-            Task::Sentenced(result) => {
-                self.docket.sentencing = false;
-                match result {
-                    Ok((changes, again)) => {
-                        if !changes.is_empty() {
-                            self.batch.extend(changes);
-                            self.after.push(After::Condemned);
-                        }
-                        again.into_iter().for_each(|scope| self.pending.note(scope, Against::Ledger, now));
-                    }
-                    Err(fault) => self.fail(fault),
-                }
-            }
-            Task::Purged(result) => {
-                self.docket.judging = false;
-                result.unwrap_or_else(|fault| self.fail(fault));
-            }
-            Task::Renewed(Ok(())) => {}
-            Task::Renewed(Err(fault)) if fault.class == Class::Owned => self.fail(fault),
-            Task::Renewed(Err(fault)) => {
-                tracing::warn!(%fault, "the claim was not renewed; trying again in an hour")
-            }
-            Task::Pass(pass) => self.passed(pass),
-        }
-    }
-
-    fn skipped(&self, key: &Key, kind: Skip) {
-        tracing::debug!(%key, ?kind, "skipped");
-        if kind == Skip::Mount {
-            tracing::warn!(%key, "a mount point is not crossed; give it a mirror of its own");
-        }
-        self.life.report.with(|status| status.sums.skipped += 1);
-    }
-
-    fn unknown(&self, key: &Key) {
-        tracing::warn!(%key, "it cannot be read; nothing is deleted there");
-        self.life.report.with(|status| status.unknown += 1);
     }
 
     /// Lets what is in flight end, and its proofs reach the ledger, within the deadline.
@@ -702,19 +413,4 @@ fn another_root() -> Fault {
                  uploaded, nothing is replaced or deleted";
     Fault::new(Class::Fatal, "prove the root", cause)
         .remedy("bring the true root back, or accept this one with `s3mirrord approve`")
-}
-
-fn deed(job: &Job) -> Deed {
-    match &job.op {
-        Op::Copy(_) => Deed::Copy,
-        Op::Put(_) | Op::Prove(_) => Deed::Put,
-    }
-}
-
-fn action(job: &Job, ending: Ending) -> Event {
-    Event::Action { key: job.key.clone(), deed: deed(job), from: None, why: job.why, ending, bytes: 0 }
-}
-
-fn failed(job: &Job, fault: Fault) -> Event {
-    action(job, Ending::Failed(fault))
 }

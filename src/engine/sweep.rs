@@ -3,7 +3,8 @@
 use super::{
     Deed, Ending, Event, ROUNDS,
     delete::{self, Docketed, Executed, Fate, Sweep},
-    session::{After, Session, Task},
+    session::Session,
+    settle::{After, Task},
 };
 use crate::{
     ledger::Ledger,

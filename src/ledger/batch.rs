@@ -105,7 +105,6 @@ impl<'txn> Batch<'txn> {
     /// A proof says that the file is there: what was known of its absence is void, `moved` too.
     fn proof(&mut self, key: &Key, record: Record) -> Result<(), redb::Error> {
         self.condemned.drop(&mut self.sums, key)?;
-        self.intents.remove(key.as_str())?;
         self.foreign.remove(key.as_str())?;
         let row = Row { record: Record { seq: self.sums.seq, ..record }, moved: false };
         let old = self
@@ -121,7 +120,6 @@ impl<'txn> Batch<'txn> {
     fn gone(&mut self, key: &Key) -> Result<(), redb::Error> {
         self.forget(key)?;
         self.condemned.drop(&mut self.sums, key)?;
-        self.intents.remove(key.as_str())?;
         self.foreign.remove(key.as_str())?;
         Ok(())
     }

@@ -135,6 +135,7 @@ mod tests {
         let record = |n: u64| Record {
             print: None,
             attributes: None,
+            metadata_due: false,
             size: n,
             etag: ETag::new("1"),
             digest: None,

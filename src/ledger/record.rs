@@ -22,10 +22,11 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let Record { print, attributes, size, etag, digest, seq } = &self.record;
+        let Record { print, attributes, metadata_due, size, etag, digest, seq } = &self.record;
         Writer::new()
             .option(print.as_ref(), write_print)
             .option(attributes.as_ref(), |w, a| w.u32(a.mode).u32(a.uid).u32(a.gid))
+            .u8(u8::from(*metadata_due))
             .u64(*size)
             .text(etag.as_str())
             .option(digest.as_ref(), |w, d| w.raw(&d.sha256).option(d.part_size, Writer::u64))
@@ -39,6 +40,7 @@ impl Row {
         let record = Record {
             print: r.option(read_print)?,
             attributes: r.option(|r| Ok(Attributes { mode: r.u32()?, uid: r.u32()?, gid: r.u32()? }))?,
+            metadata_due: r.u8()? != 0,
             size: r.u64()?,
             etag: ETag::new(r.text()?),
             digest: r.option(|r| Ok(Digest { sha256: r.array()?, part_size: r.option(Reader::u64)? }))?,
@@ -121,14 +123,15 @@ mod tests {
         (
             proptest::option::of(any_print()),
             proptest::option::of(attributes),
+            any::<bool>(),
             any::<u64>(),
             "[0-9a-f-]{0,40}",
             proptest::option::of(digest),
             any::<u64>(),
             any::<bool>(),
         )
-            .prop_map(|(print, attributes, size, etag, digest, seq, moved)| Row {
-                record: Record { print, attributes, size, etag: ETag::new(&etag), digest, seq },
+            .prop_map(|(print, attributes, metadata_due, size, etag, digest, seq, moved)| Row {
+                record: Record { print, attributes, metadata_due, size, etag: ETag::new(&etag), digest, seq },
                 moved,
             })
     }
@@ -155,6 +158,7 @@ mod tests {
         let record = Record {
             print: Some(print),
             attributes: Some(Attributes { mode: 0, uid: 0, gid: 0 }),
+            metadata_due: false,
             size: 1,
             etag: ETag::new("0123456789abcdef0123456789abcdef"),
             digest: Some(Digest { sha256: [0; 32], part_size: None }),

@@ -115,6 +115,7 @@ fn read_at(fd: &OwnedFd, at: u64, len: usize) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::local::root::Root;
+    use rustix::fs::inotify;
     use std::os::unix::fs::symlink;
 
     fn p(s: &str) -> RelPath {
@@ -150,6 +151,8 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), FileType::Fifo, 0o600.into(), 0).expect("mkfifo");
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).expect("socket");
         let root = Root::new(dir.path()).open().expect("root");
+        let opens = inotify::init(inotify::CreateFlags::NONBLOCK).expect("inotify");
+        inotify::add_watch(&opens, at("fifo"), inotify::WatchFlags::OPEN).expect("watch");
         for (path, want) in [
             ("link", Class::Changed),
             ("dirlink/f", Class::Changed),
@@ -165,5 +168,7 @@ mod tests {
             assert_eq!(open(&root, &p(path)).map(|_| ()).map_err(|f| f.class), Err(want), "{path}");
         }
         assert!(open(&root, &p("d/f")).is_ok());
+        let told = io::read(&opens, &mut [0_u8; 256][..]);
+        assert_eq!(told, Err(Errno::AGAIN), "not even opened and closed again");
     }
 }

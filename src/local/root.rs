@@ -7,7 +7,7 @@ use super::{
 use crate::model::{Class, Fault, RootId, Sameness};
 use rustix::{
     fd::{AsFd, OwnedFd},
-    fs::{Mode, OFlags},
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
     io::Errno,
 };
 use std::{
@@ -62,8 +62,9 @@ impl Root {
     /// `Fatal` if it is missing, a link, no directory or not readable; `Transient` for want of descriptors.
     pub(super) fn find(&self) -> Result<Opened, Fault> {
         let open = || {
+            // By `openat2`, though it resolves as ever: where that is refused, nothing else would work.
             let flags = LIST | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let fd = rustix::fs::open(&self.path, flags, Mode::empty())?;
+            let fd = openat2(CWD, &self.path, flags, Mode::empty(), ResolveFlags::empty())?;
             let stat = Stat::of(fd.as_fd())?;
             let filesystem = FileSystem::of(fd.as_fd(), &stat)?;
             let place = stat.place();
@@ -126,6 +127,10 @@ impl Root {
             Errno::NOENT => {
                 (Class::Fatal, "mount or create it, or correct `root` in the configuration".to_owned())
             }
+            Errno::NOSYS => (
+                Class::Fatal,
+                "use Linux 5.6 or later (in a container: a seccomp profile that knows openat2)".to_owned(),
+            ),
             Errno::NOTDIR => (Class::Fatal, "name a directory as `root`".to_owned()),
             Errno::ACCESS | Errno::PERM => (Class::Fatal, READ_ALL.to_owned()),
             _ => (Class::Fatal, "check the file system it lies on (mount, dmesg)".to_owned()),

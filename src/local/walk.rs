@@ -376,37 +376,4 @@ mod tests {
         let root_fails = walk(|fd, path, buffer| (Listing::read(fd, path, buffer).0, Some(Errno::IO)));
         assert_eq!(root_fails.map_err(|f| f.class), Err(Class::Transient));
     }
-
-    #[test]
-    fn c12_a_directory_moved_away_in_mid_walk_leaves_the_rest_above_it_unknown() {
-        let temp = tempfile::tempdir().expect("a directory");
-        let deep = "d/".repeat(OPEN + 5);
-        std::fs::create_dir_all(temp.path().join(&deep)).expect("mkdir");
-        for file in ["z", "d/z", "d/d/z"] {
-            std::fs::write(temp.path().join(file), "").expect("write");
-        }
-        std::fs::write(temp.path().join(&deep).join("bottom"), "").expect("write");
-        let root = Root::new(temp.path()).open().expect("root");
-        let (away, from) = (temp.path().join("away"), temp.path().join("d/d/d"));
-        // Asked of the bottom when the upper directories have been closed.
-        let keep: Prune = Arc::new(move |path, _| {
-            if path.name() == b"bottom" {
-                std::fs::rename(&from, &away).expect("rename");
-            }
-            false
-        });
-        let mut found = Vec::new();
-        let mut give = |batch: Vec<Entry>| {
-            found.extend(batch.into_iter().map(|(key, local)| (key.to_string(), local == Local::Unknown)));
-            true
-        };
-        walk(&root, &Scope::everything(), &keep, &mut give).expect("a walk");
-        let want = [
-            (format!("{deep}bottom"), false),
-            ("d/d/z".to_owned(), true),
-            ("d/z".to_owned(), true),
-            ("z".to_owned(), true),
-        ];
-        assert_eq!(found, want, "never absent");
-    }
 }

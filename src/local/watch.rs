@@ -131,7 +131,7 @@ impl Warden {
                         End::Over => return,
                         End::Again(why) => lost = Some(why),
                     }
-                    // What is still queued was told of directories that are now watched anew.
+                    // The scan that is to follow sees what these told of.
                     self.lines.inbox.clear();
                     if begun.elapsed() < took * 2 {
                         thread::sleep(took.min(REST));

@@ -37,6 +37,8 @@ pub enum Op {
     Put(Only),
     /// Copy this key's object on the server; the file was renamed.
     Copy(Key),
+    /// Write the file's time, mode and owner to its object; the bytes are proven equal.
+    Metadata,
     /// Compare more closely (HEAD, hash), then decide again in the same task. The object is as it was
     /// listed; `None` if it was not.
     Prove(Option<RemoteMeta>),

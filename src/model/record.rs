@@ -14,6 +14,9 @@ pub struct Record {
     pub print: Option<Fingerprint>,
     /// Mode and owner as the object's metadata has them. `None`: not known.
     pub attributes: Option<Attributes>,
+    /// The bytes are those of the file, but its time, mode or owner are still to be written to the object. Kept
+    /// because a rewrite of metadata whose reply was lost leaves no trace in the ETag.
+    pub metadata_due: bool,
     /// Bytes of the object.
     pub size: u64,
     /// The object's tag.
@@ -114,9 +117,9 @@ pub struct Tally {
 /// One change to the ledger. A batch of them is one durable commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The object is proven; drops the key's condemned row, its intent and its foreign memo.
+    /// The object is proven; drops the key's condemned row and its foreign memo.
     Proof(Key, Record),
-    /// The object is gone, or was never ours: drops everything kept of the key.
+    /// The object is gone, or was never ours: drops everything kept of the key but its intent.
     Gone(Key),
     /// Deleted by us just now: `Gone`, and counted in the budget's window if it costs budget.
     Deleted {
@@ -137,7 +140,8 @@ pub enum Change {
     Approve(u64),
     /// A multipart upload is about to be created.
     Intend(Intent),
-    /// No upload of this key is open any more.
+    /// No upload of this key is open any more. Nothing else drops an intent: an upload that is left open stays
+    /// ours to end whatever becomes of the object.
     Settled(Key),
     /// The object is not ours; remembered so that it costs no HEAD again.
     Foreign(Key, ETag),

@@ -5,6 +5,7 @@
 //! | file | – | – | put, or copy if its inode is known under another key |
 //! | file | – | row | prove: HEAD before it is believed gone |
 //! | file | object | row, same tag, same fingerprint | in sync: nothing read, nothing asked |
+//! | the same, but metadata is due | | | copy onto itself |
 //! | file | object | row, same tag, other size | put |
 //! | file | object | otherwise, same size | prove: compare contents |
 //! | file | object | none, or another tag; other size | put |
@@ -37,6 +38,8 @@ pub enum Verdict {
     Put(Only, Why),
     /// Copy this key's object on the server, if the content turns out to be the same.
     Copy(Key),
+    /// The bytes are proven equal; write time, mode and owner.
+    Metadata(Why),
     /// Look closer.
     Prove(Why),
     /// The object may have to go.
@@ -59,7 +62,10 @@ fn present(t: &Triple, meta: &LocalMeta, view: View) -> Verdict {
             _ => Verdict::Put(Only::New, "new file"),
         },
         (Some(remote), Some(record)) if record.etag == remote.etag && record.print == Some(meta.print) => {
-            Verdict::InSync
+            match record.metadata_due && view.root != Sameness::Changed {
+                true => Verdict::Metadata("time, mode or owner changed"),
+                false => Verdict::InSync,
+            }
         }
         _ if view.root == Sameness::Changed => Verdict::Leave,
         (Some(remote), _) if remote.size != meta.print.size => {
@@ -172,7 +178,15 @@ mod tests {
 
     fn record(size: u64, etag: &str, inode: Option<u64>) -> Record {
         let print = inode.map(|i| meta(size, i).print);
-        Record { print, attributes: None, size, etag: ETag::new(etag), digest: None, seq: 1 }
+        Record {
+            print,
+            attributes: None,
+            metadata_due: false,
+            size,
+            etag: ETag::new(etag),
+            digest: None,
+            seq: 1,
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A page in HTML is no answer of S3's, whatever its status: a proxy or a login page stands in between. To a
-//! DELETE it would pass for success, for S3's own answer is empty.
+//! A page in HTML is no answer of S3's, whatever its status: a proxy or a login page stands in between. Other
+//! answers lack then what they must have; that to a DELETE is empty anyway, and would pass for success.
 
 use aws_sdk_s3::{
     config::{
@@ -9,7 +9,7 @@ use aws_sdk_s3::{
 };
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 
-/// Fails on HTML where S3 sends XML or nothing.
+/// Fails on HTML where S3 sends nothing.
 #[derive(Debug)]
 pub(super) struct NoHtml;
 
@@ -25,11 +25,13 @@ impl Intercept for NoHtml {
         bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let answer = context.response();
-        let html = answer.headers().get("content-type").is_some_and(|t| t.starts_with("text/html"));
-        // the content type of these is the object's
-        let objects = ["HeadObject", "GetObject"];
-        let of_object = bag.load::<Metadata>().is_some_and(|m| objects.contains(&m.name()));
-        if html && answer.status().is_success() && !of_object {
+        let header = |name| answer.headers().get(name);
+        // some stores call an empty answer HTML
+        let html = header("content-type").is_some_and(|t| t.starts_with("text/html"))
+            && answer.status().as_u16() == 200
+            && header("content-length") != Some("0");
+        let deletes = ["DeleteObject", "AbortMultipartUpload"];
+        if html && bag.load::<Metadata>().is_some_and(|m| deletes.contains(&m.name())) {
             return Err("not an S3 answer: it is HTML".into());
         }
         Ok(())

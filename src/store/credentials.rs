@@ -122,4 +122,17 @@ mod tests {
         options.session_token = Some(Secret::new("t"));
         assert!(given(&options).is_err());
     }
+
+    #[tokio::test]
+    async fn c53_a_file_is_read_again_whenever_credentials_are_renewed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("keys");
+        let source = Fresh { kind: Kind::File(file.clone(), None), region: None, http: None };
+        assert!(source.load().await.is_err());
+        for id in ["ONE", "TWO"] {
+            let text = format!("[default]\naws_access_key_id={id}\naws_secret_access_key=s\n");
+            std::fs::write(&file, text).expect("written");
+            assert_eq!(source.load().await.expect("found").access_key_id(), id);
+        }
+    }
 }

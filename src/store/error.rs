@@ -101,6 +101,11 @@ pub(super) fn classify(
             with(Fatal, "the store lacks what this request needs (`s3mirrord doctor` tells what it lacks)")
         }
         (_, 0 | 200..=299 | 408 | 409 | 425 | 500..=599) => plain(Transient),
+        // also how HEAD answers for one object under a key of its own (SSE-C): not a reason to stop all
+        ("", 400) if operation == "HeadObject" => with(
+            Transient,
+            "an expired session, a wrong `region`, or an object encrypted with SSE-C answer like this",
+        ),
         ("", 400) => {
             with(Fatal, "an expired session, a wrong `region` or a wrong `endpoint_url` answer like this")
         }
@@ -158,7 +163,8 @@ where
                 (Some(code), "") => code.to_owned(),
                 (Some(code), message) => format!("{code}: {message}"),
                 (None, "") if (200..300).contains(&status) => {
-                    format!("not an S3 answer: {}", chain(answer.err()))
+                    let why = chain(answer.err()).replace(" This is likely a bug in the SDK.", "");
+                    format!("not an S3 answer: {why}")
                 }
                 (None, message) => message.to_owned(),
             };
@@ -169,7 +175,7 @@ where
             cause.push(')');
             let mut fault = Fault::new(class, what, printable(cause.trim_start()));
             fault.remedy = match header("x-amz-bucket-region") {
-                Some(region) if class == Class::Fatal && matches!(status, 301 | 302 | 307 | 308 | 400) => {
+                Some(region) if remedy.is_some() && matches!(status, 301 | 302 | 307 | 308 | 400) => {
                     Some(format!("the bucket is in {region}: set `region = \"{}\"`", printable(region)))
                 }
                 _ => remedy,
@@ -224,7 +230,7 @@ fn printable(text: &str) -> String {
 }
 
 /// The messages from `error` down to its root; each once, for some repeat their source.
-fn chain(error: &(dyn Error + 'static)) -> String {
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {
@@ -286,7 +292,8 @@ mod tests {
             ("ListObjectsV2", 404, "NoSuchBucket", "", Fatal, "bucket"),
             ("ListObjectsV2", 301, "PermanentRedirect", "", Fatal, "region"),
             ("HeadObject", 301, "", "", Fatal, "region"),
-            ("HeadObject", 400, "", "", Fatal, "region"),
+            ("HeadObject", 400, "", "", Transient, "SSE-C"),
+            ("PutObject", 400, "", "", Fatal, "region"),
             ("PutObject", 400, "AuthorizationHeaderMalformed", "", Fatal, "region"),
             ("ListObjectsV2", 403, "AccessDenied", "", Fatal, "s3:ListBucket"),
             ("HeadObject", 403, "", "", Fatal, "s3:ListBucket"),

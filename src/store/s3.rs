@@ -2,7 +2,7 @@
 
 use super::{
     Depth, Options, Page, Staged, Store, Upload, connect, copy,
-    error::{fault, no_s3, what},
+    error::{chain, fault, no_s3, what},
     metadata, page,
     payload::Payload,
     probe,
@@ -318,8 +318,11 @@ impl Store for S3 {
             let cause = format!("{} bytes are more than this object should have", meta.size);
             return Err(Fault::new(Class::Permanent, what(GET, &full), cause));
         }
-        let body =
-            answer.body.collect().await.map_err(|e| Fault::new(Class::Transient, what(GET, &full), e))?;
+        let body = answer
+            .body
+            .collect()
+            .await
+            .map_err(|e| Fault::new(Class::Transient, what(GET, &full), chain(&e)))?;
         let body = body.into_bytes();
         if body.len() as u64 != meta.size {
             return Err(Fault::new(Class::Transient, what(GET, &full), "the body was cut short"));

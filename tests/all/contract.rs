@@ -16,21 +16,21 @@ const PART: usize = 8 << 20;
 
 /// What the server can do.
 #[derive(Clone, Copy, Debug)]
-pub struct Expect {
+pub(crate) struct Expect {
     /// What the probe must find.
-    pub capabilities: Capabilities,
+    pub(crate) capabilities: Capabilities,
     /// Unfinished uploads are listed.
-    pub uploads: bool,
+    pub(crate) uploads: bool,
     /// Parts are taken with their checksums: needed for uploads in parts at all.
-    pub parts: bool,
+    pub(crate) parts: bool,
     /// CompleteMultipartUpload is answered as S3 does; else it counts as open, and HEAD tells (case 46).
-    pub completes: bool,
+    pub(crate) completes: bool,
     /// Keys may hold a newline.
-    pub newlines: bool,
+    pub(crate) newlines: bool,
 }
 
 /// Everything in order; panics at the first difference.
-pub async fn run<S: Store>(store: S, faithful: Expect) {
+pub(crate) async fn run<S: Store>(store: S, faithful: Expect) {
     probes(&store, &faithful).await;
     store.know(faithful.capabilities);
     puts_and_heads(&store, &faithful).await;

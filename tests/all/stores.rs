@@ -45,7 +45,8 @@ async fn the_contract_holds_on_a_given_endpoint() {
     let (Some(endpoint), Some(key), Some(secret), Some(bucket)) =
         (get("ENDPOINT"), get("KEY"), get("SECRET"), get("BUCKET"))
     else {
-        return skip("S3MIRRORD_TEST_ENDPOINT, _KEY, _SECRET and _BUCKET are not all set");
+        // not `skip`: nothing is lacking where no one named a store
+        return eprintln!("skipped: S3MIRRORD_TEST_ENDPOINT, _KEY, _SECRET and _BUCKET are not all set");
     };
     let prefix = format!("s3mirrord-test-{:016x}/", fastrand::u64(..));
     let mut options = options(endpoint, &bucket, &prefix, &key, &secret);

@@ -5,6 +5,8 @@
 //! `S3MIRRORD_SEEDS=100000 cargo test --release --test simulation` tries more; `S3MIRRORD_SEED=7`
 //! replays one and prints what happened.
 
+#![allow(unreachable_pub, missing_docs, clippy::unwrap_used)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -38,7 +38,6 @@ impl Book {
         self.drop_row(key);
         self.records.remove(key);
         self.foreign.remove(key);
-        self.intents.remove(key);
         self.moved.remove(key);
     }
 
@@ -178,12 +177,13 @@ impl Ledger for Fake {
         let seq = self.with(|w| {
             // I5: nothing is recorded that the store did not confirm
             for change in &batch {
-                if let Change::Proof(key, record) = change {
-                    if !w.shelf.tags.contains(&(key.clone(), record.etag.clone())) {
-                        w.broke(format!("I5: {key} is recorded as {:?}, which it never was", record.etag));
-                    }
+                if let Change::Proof(key, record) = change
+                    && !w.shelf.tags.contains(&(key.clone(), record.etag.clone()))
+                {
+                    w.broke(format!("I5: {key} is recorded as {:?}, which it never was", record.etag));
                 }
             }
+            batch.iter().for_each(|change| w.log(format_args!("ledger: {change:?}")));
             w.book.apply(batch)
         });
         self.lag(4).await;

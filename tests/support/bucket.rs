@@ -145,6 +145,7 @@ impl World {
             body,
         };
         self.shelf.tags.insert((key.clone(), etag.clone()));
+        self.log(format_args!("bucket: {key} is {etag:?} with {:?}", object.attributes.map(|a| a.mode)));
         let size = object.body.len() as u64;
         self.shelf.objects.insert(key.clone(), object);
         RemoteMeta { size, etag, modified: None }
@@ -154,6 +155,7 @@ impl World {
     fn unshelve(&mut self, key: &Key) {
         let (now, grace) = (self.now(), self.shelf.grace);
         let Some(gone) = self.shelf.objects.remove(key) else { return };
+        self.log(format_args!("bucket: {key} is gone"));
         let Some(path) = key.path() else {
             if !key.is_reserved() {
                 self.broke(format!("I4: {key} was deleted, though no file can have it"));
@@ -177,7 +179,8 @@ impl World {
         {
             self.broke(format!("I2: {key} was deleted {:?} after its file vanished", now - vanished));
         }
-        if self.disk.missing || self.disk.bound.as_ref() != Some(&self.disk.root) {
+        let another = self.disk.missing || self.disk.bound.as_ref() != Some(&self.disk.root);
+        if another && now - self.disk.root_changed > just {
             self.broke(format!("I2: {key} was deleted under another root"));
         }
     }

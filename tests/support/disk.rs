@@ -42,6 +42,8 @@ pub struct Disk {
     pub root: RootId,
     pub bound: Option<RootId>,
     pub missing: bool,
+    /// When the root was last taken away, swapped, or given back.
+    pub root_changed: Duration,
     pub inode: u64,
     pub watch: Option<mpsc::Receiver<Notice>>,
     /// Sabotage: `fstat` of an open file keeps saying what it said first.
@@ -63,6 +65,7 @@ impl Default for Disk {
             root: RootId { inode: 2, filesystem: Some("fs".into()) },
             bound: None,
             missing: false,
+            root_changed: Duration::ZERO,
             inode: 100,
             watch: None,
             frozen_stat: false,
@@ -157,6 +160,7 @@ impl World {
         file.body[block * BLOCK..end].copy_from_slice(&text.to_le_bytes());
         (file.mtime, file.ctime) = (tick, tick);
         self.remember(p);
+        self.log(format_args!("disk: {p} block {block} written"));
     }
 
     pub fn truncate(&mut self, p: &RelPath, blocks: usize) {
@@ -165,6 +169,7 @@ impl World {
             file.body.truncate(blocks * BLOCK);
             (file.mtime, file.ctime) = (tick, tick);
             self.remember(p);
+            self.log(format_args!("disk: {p} truncated"));
         }
     }
 
@@ -172,6 +177,7 @@ impl World {
         let tick = self.tick();
         if let Some(file) = self.disk.files.get_mut(p) {
             (file.mode, file.ctime) = (0o100_000 | mode, tick);
+            self.log(format_args!("disk: {p} chmod {mode:o}"));
         }
     }
 
@@ -181,6 +187,7 @@ impl World {
         self.disk.inode += 1;
         let (tick, inode) = (self.tick(), self.disk.inode);
         self.put_file(p, File { body, mtime: tick, ctime: tick, inode, mode: 0o100_644 });
+        self.log(format_args!("disk: {p} replaced"));
     }
 
     /// mtime travels, ctime does not.
@@ -193,6 +200,7 @@ impl World {
             self.remove(from);
             file.ctime = self.tick();
             self.put_file(to, file);
+            self.log(format_args!("disk: {from} renamed to {to}"));
         }
     }
 
@@ -200,6 +208,7 @@ impl World {
         self.clear(p);
         self.remove(p);
         self.disk.links.insert(p.clone());
+        self.log(format_args!("disk: {p} is a link now"));
     }
 
     fn put_file(&mut self, p: &RelPath, file: File) {
@@ -215,6 +224,7 @@ impl World {
         if self.disk.files.remove(p).is_some() {
             let now = self.now();
             self.disk.vanished.insert(p.clone(), now);
+            self.log(format_args!("disk: {p} removed"));
         }
     }
 
@@ -252,7 +262,7 @@ impl Source for Open {
     async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {
         let mut out = vec![];
         while out.len() < len {
-            self.world.lag(3).await;
+            self.world.lag(10).await;
             self.world.fault("EIO", 60, Class::Transient)?;
             let body = self.file()?.body;
             let from = (at as usize + out.len()).min(body.len());

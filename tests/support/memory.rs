@@ -47,9 +47,16 @@ impl Memory {
     }
 }
 
-/// `size` bytes that differ from place to place and by `seed`.
+/// `size` bytes that differ from place to place and by `seed`. In blocks: byte by byte is slow unoptimised.
 pub(crate) fn pattern(size: usize, seed: u8) -> Vec<u8> {
-    (0..size as u64).map(|i| ((i.wrapping_mul(0x9E37_79B9) >> 7) as u8).wrapping_add(seed)).collect()
+    let block: Vec<u8> = (0..4096u32).map(|i| (i.wrapping_mul(0x9E37_79B9) >> 7) as u8 ^ seed).collect();
+    let mut bytes = block.repeat(size.div_ceil(block.len()));
+    for (number, block) in (0u64..).zip(bytes.chunks_mut(block.len())) {
+        block[..8].copy_from_slice(&number.to_le_bytes());
+        block[8] = seed;
+    }
+    bytes.truncate(size);
+    bytes
 }
 
 impl Source for Memory {

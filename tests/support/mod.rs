@@ -7,9 +7,9 @@ pub mod book;
 pub mod bucket;
 pub mod disk;
 pub mod ledger_contract;
-pub(crate) mod memory;
-pub(crate) mod moto;
-pub(crate) mod server;
+pub mod memory;
+pub mod moto;
+pub mod server;
 pub mod world;
 
 /// Says that a test is skipped, and why; fails instead where everything is required.

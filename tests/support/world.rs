@@ -28,6 +28,8 @@ pub struct World {
     pub wall: i64,
     /// Promises found broken.
     pub broken: Vec<String>,
+    /// What happened, in order.
+    pub trace: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -45,6 +47,7 @@ impl Fake {
             stormy: false,
             wall: 1_700_000_000,
             broken: vec![],
+            trace: vec![],
         })))
     }
 
@@ -87,6 +90,11 @@ impl World {
 
     pub fn tick(&self) -> i64 {
         (self.now().as_millis() / TICK.as_millis()) as i64
+    }
+
+    pub fn log(&mut self, what: impl std::fmt::Display) {
+        let at = self.now();
+        self.trace.push(format!("{at:?} {what}"));
     }
 
     pub fn broke(&mut self, promise: impl Into<String>) {

@@ -4,7 +4,7 @@ use super::{Held, Work, hash::Hashes};
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Change, Class, Did, Digest, ETag, Fault, Key, Local, Only, Outcome, Record, Spec},
+    model::{Change, Class, Did, Digest, Fault, Key, Local, Only, Outcome, Record, Spec},
     store::Store,
 };
 
@@ -39,21 +39,21 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         }
     }
 
-    /// The content is proven equal; only time, mode or owner differ.
+    /// The content is proven equal; only time, mode or owner are to be written.
     pub(super) async fn metadata(
         &self,
         held: &Held<T::File>,
-        etag: &ETag,
-        digest: Digest,
+        record: Option<Record>,
     ) -> Result<Outcome, Fault> {
+        let Some(Record { etag, digest: Some(digest), .. }) = record else { return Ok(Outcome::Stale) };
         if self.ctx.options.dry_run {
             return Ok(self.done(Did::Metadata, vec![]));
         }
         self.ctx.claim().await?;
         let (key, spec) = (&self.job.key, self.copied(held, digest));
-        match self.ctx.store.copy((key, etag), key, &spec, Only::Match(etag.clone())).await {
+        match self.ctx.store.copy((key, &etag), key, &spec, Only::Match(etag.clone())).await {
             Ok(remote) => Ok(self.done(Did::Metadata, vec![self.proof(held, remote, digest)])),
-            Err(fault) if fault.class == Class::Permanent => self.put(held, Only::Match(etag.clone())).await,
+            Err(fault) if fault.class == Class::Permanent => self.put(held, Only::Match(etag)).await,
             Err(fault) => Err(fault),
         }
     }

@@ -74,6 +74,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         match &self.job.op {
             Op::Put(only) => self.put(&held, only.clone()).await,
             Op::Copy(from) => self.copy(&held, from).await,
+            Op::Metadata => self.metadata(&held, record).await,
             Op::Prove(remote) => self.prove(&held, record, remote.clone()).await,
         }
     }
@@ -108,6 +109,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let record = Record {
             print: Some(held.meta.print),
             attributes: Some(held.meta.attributes),
+            metadata_due: false,
             size: held.meta.print.size,
             etag: remote.etag,
             digest: Some(digest),

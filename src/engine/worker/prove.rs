@@ -79,14 +79,14 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let had = known.as_ref().and_then(|r| r.attributes).or(head.as_ref().and_then(|h| h.attributes));
         let mtime =
             known.as_ref().and_then(|r| r.print).map(|p| p.mtime).or(head.as_ref().and_then(|h| h.mtime));
-        let same = had == Some(held.meta.attributes) && mtime == Some(held.meta.print.mtime);
-        if ours && !same {
-            return self.metadata(held, &remote.etag, digest).await;
-        }
+        // what another tool wrote stays as it is until the file changes
+        let written_by_us = ours || head.as_ref().is_some_and(|h| self.is_ours(&self.job.key, h));
+        let metadata_due =
+            written_by_us && (had, mtime) != (Some(held.meta.attributes), Some(held.meta.print.mtime));
         let record = Record {
             print: Some(held.meta.print),
-            // what another tool wrote stays as it is until the file changes
-            attributes: had,
+            attributes: had.filter(|_| !metadata_due),
+            metadata_due,
             size: remote.size,
             etag: remote.etag,
             digest: Some(digest),
@@ -116,6 +116,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let record = Record {
             print: None,
             attributes: head.attributes,
+            metadata_due: false,
             size: head.meta.size,
             etag: head.meta.etag,
             digest: head.sha256.map(|sha256| Digest { sha256, part_size: None }),

@@ -1,7 +1,10 @@
 //! Mounts: below the root, on a file, over the root, and gone.
 
 use super::*;
-use crate::model::{Class, Skip};
+use crate::{
+    local::Notice,
+    model::{Class, Skip},
+};
 
 #[tokio::test]
 async fn a_mount_below_the_root_is_skipped_and_never_entered() {
@@ -58,14 +61,14 @@ async fn c09_c60_a_root_that_is_not_mounted_or_mounted_over_is_fatal_until_it_is
 }
 
 #[tokio::test]
-async fn no_descriptor_of_the_root_is_held_while_idle() {
+async fn c09_no_descriptor_keeps_the_root_from_being_unmounted_and_the_watcher_sees_it() {
     let temp = tempfile::tempdir().expect("a directory");
     let Some(mounted) = Mounted::tmpfs(temp.path()) else { return };
     std::fs::write(temp.path().join("f"), "x").expect("write");
     let dir = directory(temp.path());
     dir.bind(&dir.root().await.expect("root").0);
     let mut watch = Box::pin(dir.watch(keep_all()));
-    assert_eq!(watch.next().await, Some(crate::local::Notice::Armed));
+    assert_eq!(watch.next().await, Some(Notice::Armed));
     walk(&dir, Scope::everything()).await;
     drop(dir.open(&p("f")).await.expect("open"));
     // The watcher looks at the root every second, for a moment.
@@ -75,4 +78,84 @@ async fn no_descriptor_of_the_root_is_held_while_idle() {
         tokio::task::yield_now().await;
     }
     std::mem::forget(mounted);
+    while !matches!(watch.next().await.expect("the watcher lives"), Notice::Degraded(_)) {}
+}
+
+/// A file system image on a loop device of its own, mounted.
+struct Disk {
+    device: String,
+    _mounted: Mounted,
+}
+
+impl Disk {
+    fn make(image: &Path, options: &[&str]) -> Option<()> {
+        std::fs::File::create(image).and_then(|file| file.set_len(8 << 20)).expect("an image");
+        let mut make = std::process::Command::new("mkfs.ext4");
+        run(make.arg("-q").args(options).arg(image)).map(drop)
+    }
+
+    fn attach(image: &Path, at: &Path) -> Option<Self> {
+        let device = run(std::process::Command::new("losetup").args(["--find", "--show"]).arg(image))?;
+        let flags = rustix::mount::MountFlags::empty();
+        if let Err(errno) = rustix::mount::mount(&*device, at, "ext4", flags, None) {
+            skipped(errno);
+            run(std::process::Command::new("losetup").args(["--detach", &device]));
+            return None;
+        }
+        Some(Self { device, _mounted: Mounted(at.to_owned()) })
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Detached once it is no longer mounted.
+        let _done = run(std::process::Command::new("losetup").args(["--detach", &self.device]));
+    }
+}
+
+/// Its output, or a reason to skip.
+fn run(command: &mut std::process::Command) -> Option<String> {
+    match command.output() {
+        Ok(out) if out.status.success() => Some(String::from_utf8_lossy(&out.stdout).trim().to_owned()),
+        Ok(out) => {
+            skipped(String::from_utf8_lossy(&out.stderr));
+            None
+        }
+        Err(error) => {
+            skipped(error);
+            None
+        }
+    }
+}
+
+#[tokio::test]
+async fn c71_the_file_system_is_known_by_itself_and_not_by_its_device() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let at = |path: &str| temp.path().join(path);
+    std::fs::create_dir(at("root")).expect("mkdir");
+    let Some(()) = Disk::make(&at("one"), &["-I", "256"]) else { return };
+    let Some(()) = Disk::make(&at("two"), &["-I", "128"]) else { return };
+    let dir = directory(&at("root"));
+    let Some(disk) = Disk::attach(&at("one"), &at("root")) else { return };
+    std::fs::write(at("root/f"), "x").expect("write");
+    let (one, fine) = dir.root().await.expect("root");
+    assert!(one.filesystem.is_some());
+    dir.bind(&one);
+    drop(disk);
+
+    let disk = Disk::attach(&at("two"), &at("root")).expect("attached before");
+    let (two, coarse) = dir.root().await.expect("root");
+    assert_eq!(two.inode, one.inode, "only the file system tells them apart");
+    assert_eq!(try_walk(&dir, Scope::everything(), keep_all()).await.map_err(|f| f.class), Err(Class::Fatal));
+    assert!(coarse > fine, "128-byte inodes keep whole seconds: {coarse:?}, {fine:?}");
+
+    // The other disk holds the first one's device number by now.
+    std::fs::create_dir(at("again")).expect("mkdir");
+    let moved = directory(&at("again"));
+    moved.bind(&one);
+    let _again = Disk::attach(&at("one"), &at("again")).expect("attached before");
+    assert_eq!(moved.root().await.expect("root"), (one, fine));
+    let found = walk(&moved, Scope::everything()).await;
+    assert_eq!(found, ["f present 1"]);
+    drop(disk);
 }

@@ -147,6 +147,19 @@ async fn c07_a_root_moved_away_is_told_and_found_again() {
 }
 
 #[tokio::test]
+async fn c07_an_unbound_root_made_anew_is_watched_anew() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let path = temp.path().join("root");
+    std::fs::create_dir(&path).expect("mkdir");
+    let mut watch = armed(&directory(&path)).await;
+    std::fs::rename(&path, temp.path().join("away")).expect("rename");
+    std::fs::create_dir(&path).expect("mkdir");
+    until(&mut watch, |notice| matches!(notice, Notice::Lost(_))).await;
+    std::fs::write(path.join("f"), "").expect("write");
+    until(&mut watch, |notice| *notice == Notice::Look(Scope::File(p("f")))).await;
+}
+
+#[tokio::test]
 async fn c09_a_root_mounted_over_is_told_and_found_again() {
     let temp = tempfile::tempdir().expect("a directory");
     let dir = directory(temp.path());
@@ -178,10 +191,13 @@ fn limited(test: &str, limit: &str, most: usize) -> bool {
         return true;
     }
     let set = format!("echo {most} > /proc/sys/user/{limit} || exit 99; exec \"$@\"");
-    let this = std::env::current_exe().expect("this test");
+    // By descriptor: a build that goes on meanwhile may replace the file.
+    let this = std::fs::File::open("/proc/self/exe").expect("this test");
+    rustix::io::fcntl_setfd(&this, rustix::io::FdFlags::empty()).expect("inherited");
+    let exe = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&this));
     let name = format!("local::tests::watching::{test}");
     let mut again = std::process::Command::new("unshare");
-    again.args(["--user", "--map-root-user", "sh", "-c", &set, "sh"]).arg(this).args(["--exact", &name]);
+    again.args(["--user", "--map-root-user", "sh", "-c", &set, "sh"]).arg(exe).args(["--exact", &name]);
     match again.env(INSIDE, test).output() {
         Ok(out) if out.status.code() == Some(99) || out.stderr.starts_with(b"unshare:") => {
             skipped(String::from_utf8_lossy(&out.stderr));

@@ -1,0 +1,220 @@
+//! What a job came back with becomes durable, then known: outcomes gather in a batch, one commit is in
+//! flight at a time, and slots free when it returns.
+
+use super::{Deed, Ending, Event, ROUNDS, session::Session, sweep::Pass};
+use crate::{
+    ledger::Ledger,
+    local::Tree,
+    model::{Against, Change, Class, Did, Fault, Job, Key, Op, Outcome, Scope, Seq},
+    queue::{Mono, delay},
+    store::Store,
+};
+
+pub(super) type Worked = (Vec<Key>, Job, u32, Outcome);
+pub(super) type Committed = (Vec<Change>, Vec<After>, Result<Seq, Fault>);
+
+/// What follows when a change is durable.
+pub(super) enum After {
+    /// A job is done. The key is to be looked at again if `again`.
+    Job { keys: Vec<Key>, why: &'static str, did: Did, again: bool },
+    /// Rows were condemned.
+    Condemned,
+    /// A condemned row was dealt with.
+    Row { key: Key, deleted: bool, again: Option<(Scope, Against)> },
+}
+
+/// What a task beside the jobs came back with.
+pub(super) enum Task {
+    Sentenced(Result<(Vec<Change>, Vec<Scope>), Fault>),
+    Purged(Result<(), Fault>),
+    Renewed(Result<(), Fault>),
+    Tidied(Vec<Key>, Result<(), Fault>),
+    Pass(Pass),
+}
+
+impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
+    pub(super) fn worked(&mut self, (keys, job, failures, outcome): Worked) {
+        let now = self.now();
+        keys.iter().for_each(|key| self.jobs.tried(key));
+        match outcome {
+            Outcome::Done { did, changes } => {
+                self.pace.success();
+                let proof = changes.iter().find_map(|change| match change {
+                    Change::Proof(_, record) => Some(record.print.is_none() || record.metadata_due),
+                    _ => None,
+                });
+                // learnt to be ours but without a file, or proven without a fingerprint, or metadata is due
+                let again = proof == Some(true);
+                let after = After::Job { keys, why: job.why, did, again };
+                match changes.is_empty() {
+                    true => self.then(after),
+                    false => {
+                        self.batch.extend(changes);
+                        self.after.push(after);
+                    }
+                }
+            }
+            Outcome::Stale => self.again(&keys, &job, failures, None, now),
+            Outcome::Retry(fault) => {
+                let jitter = self.life.jitter.f64();
+                self.pace.failure(now, jitter);
+                self.again(&keys, &job, failures, Some(fault), now);
+            }
+            Outcome::Rejected(fault) => {
+                self.free(&keys);
+                self.tell(&failed(&job, fault));
+            }
+            Outcome::Fatal(fault) => {
+                self.free(&keys);
+                self.fail(fault);
+            }
+        }
+    }
+
+    /// The job has to be done again, later: its scope goes back to the queue.
+    fn again(&mut self, keys: &[Key], job: &Job, failures: u32, fault: Option<Fault>, now: Mono) {
+        let failures = failures + 1;
+        self.free(keys);
+        if failures == ROUNDS {
+            match &fault {
+                Some(fault) => self.tell(&failed(job, fault.clone())),
+                None if job.expect.is_some() => self.tell(&action(job, Ending::Busy)),
+                None => {}
+            }
+        }
+        if self.ctx.options.once && failures >= ROUNDS {
+            return;
+        }
+        if let Some(path) = job.key.path() {
+            let quiet = if fault.is_none() && failures == 1 {
+                Mono::ZERO
+            } else {
+                delay(failures, self.life.jitter.f64())
+            };
+            let wait = quiet.max(self.ctx.options.quiet);
+            self.pending.retry(Scope::File(path), Against::Bucket, now, wait, failures);
+        }
+    }
+
+    pub(super) fn free(&mut self, keys: &[Key]) {
+        let now = self.now();
+        for key in keys {
+            if self.jobs.finish(key)
+                && let Some(path) = key.path()
+            {
+                self.pending.note(Scope::File(path), self.against(), now);
+            }
+        }
+    }
+
+    pub(super) fn committed(&mut self, (batch, after, result): Committed) {
+        let now = self.now();
+        match result {
+            Ok(seq) => {
+                for after in after {
+                    match after {
+                        After::Condemned => {
+                            let (born, grace) = (self.pending.newest(), self.grace());
+                            self.docket.condemned(seq, now, born, grace);
+                        }
+                        after => self.then(after),
+                    }
+                }
+            }
+            Err(fault) if fault.class == Class::Fatal => self.fail(fault),
+            Err(fault) => {
+                // slots stay taken, so nothing new begins until the ledger can be written again
+                tracing::error!(%fault, "the ledger cannot be written; trying again");
+                self.commit_at = now + delay(1, 1.0);
+                self.batch.splice(0..0, batch);
+                self.after.splice(0..0, after);
+                self.tell(&Event::Trouble(fault));
+            }
+        }
+    }
+
+    /// A change is durable (or none was needed): frees its slots and tells.
+    pub(super) fn then(&mut self, after: After) {
+        let now = self.now();
+        match after {
+            After::Condemned => {}
+            After::Job { keys, why, did, again } => {
+                self.free(&keys);
+                let dry_run = self.ctx.options.dry_run;
+                if let Some(key) = keys.first() {
+                    self.life.report.did(now, key, &did, why, dry_run);
+                    if let Some(path) = key.path().filter(|_| again) {
+                        self.pending.retry(Scope::File(path), Against::Ledger, now, Mono::ZERO, 0);
+                    }
+                }
+            }
+            After::Row { key, deleted, again } => {
+                self.free(std::slice::from_ref(&key));
+                if deleted {
+                    let (deed, ending) = (Deed::Delete, Ending::Done);
+                    self.tell(&Event::Action {
+                        key,
+                        deed,
+                        from: None,
+                        why: "the file is gone",
+                        ending,
+                        bytes: 0,
+                    });
+                }
+                if let Some((scope, against)) = again {
+                    self.pending.note(scope, against, now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn task(&mut self, task: Task) {
+        let now = self.now();
+        match task {
+            Task::Sentenced(result) => {
+                self.docket.sentencing = false;
+                match result {
+                    Ok((changes, again)) => {
+                        if !changes.is_empty() {
+                            self.batch.extend(changes);
+                            self.after.push(After::Condemned);
+                        }
+                        again.into_iter().for_each(|scope| self.pending.note(scope, Against::Ledger, now));
+                    }
+                    Err(fault) => self.fail(fault),
+                }
+            }
+            Task::Purged(result) => {
+                self.docket.judging = false;
+                result.unwrap_or_else(|fault| self.fail(fault));
+            }
+            Task::Renewed(Ok(())) => {}
+            Task::Tidied(keys, result) => {
+                self.free(&keys);
+                if let Err(fault) = result {
+                    tracing::warn!(%fault, "uploads may be left open; trying again at the next rescan");
+                }
+            }
+            Task::Renewed(Err(fault)) if fault.class == Class::Owned => self.fail(fault),
+            Task::Renewed(Err(fault)) => {
+                tracing::warn!(%fault, "the claim was not renewed; trying again in an hour")
+            }
+            Task::Pass(pass) => self.passed(pass),
+        }
+    }
+}
+fn deed(job: &Job) -> Deed {
+    match &job.op {
+        Op::Copy(_) => Deed::Copy,
+        Op::Metadata => Deed::Metadata,
+        Op::Put(_) | Op::Prove(_) => Deed::Put,
+    }
+}
+
+fn action(job: &Job, ending: Ending) -> Event {
+    Event::Action { key: job.key.clone(), deed: deed(job), from: None, why: job.why, ending, bytes: 0 }
+}
+
+fn failed(job: &Job, fault: Fault) -> Event {
+    action(job, Ending::Failed(fault))
+}
