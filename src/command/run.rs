@@ -6,7 +6,7 @@ use crate::{
     service::{
         control::Server,
         shutdown::Shutdown,
-        supervise::{Ended, Supervisor},
+        supervise::{Ended, Setting, Supervisor},
     },
 };
 
@@ -16,7 +16,7 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Failure> {
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let mut shutdown = Shutdown::listen()?;
     let stop = shutdown.drain.clone();
-    let supervisor = Supervisor::start(&config, &stop).await?;
+    let supervisor = Supervisor::start(&config, &stop, &Setting::default()).await?;
     let control = Server::start(&config.state_dir, supervisor.posts.clone()).await;
     if let Err(error) = &control {
         let state_dir = config.state_dir.display();
