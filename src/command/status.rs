@@ -1,7 +1,111 @@
-//! `status`
-use super::{Common, Exit, Failure};
+//! `status`: what the daemon is doing.
+
+use super::{
+    Common, Exit, Failure,
+    lines::print,
+    paint::{Paint, Tone},
+};
+use crate::{
+    config::Config,
+    service::control::{Client, Daemon, MirrorStatus, Reply, Request},
+};
+use indicatif::HumanBytes;
+use std::{path::Path, time::Duration};
+
+/// How often `--watch` asks.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// The words of `status`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
-pub(super) async fn run(_a: Args, _c: &Common) -> Result<Exit, Failure> {
-    Ok(Exit::InSync)
+#[command(after_help = "Examples:
+  s3mirrord status
+  s3mirrord status --watch
+  s3mirrord status --json | jq '.mirrors[] | select(.settled | not) | .mirror'
+
+Exits 3 if there is no daemon.")]
+pub(super) struct Args {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Ask again every second
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Asks and prints.
+pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
+    let config = Config::load(&common.config)?;
+    let paint = Paint::stdout();
+    loop {
+        let daemon = ask(&config.state_dir).await?;
+        if args.watch && paint.terminal && !args.json {
+            // home, and clear what is below
+            print("\x1b[H\x1b[2J");
+        }
+        match args.json {
+            true => print(&serde_json::to_string(&daemon).expect("plain data")),
+            false => daemon.mirrors.iter().for_each(|mirror| print(&told(mirror, paint))),
+        }
+        if !args.watch {
+            return Ok(Exit::InSync);
+        }
+        tokio::time::sleep(BEAT).await;
+    }
+}
+
+async fn ask(state_dir: &Path) -> Result<Daemon, Failure> {
+    let none = || {
+        let text = format!("no daemon answers in {}; start one: s3mirrord run", state_dir.display());
+        Failure::new(Exit::Fatal, anyhow::anyhow!(text))
+    };
+    let mut client = Client::connect(state_dir).await?.ok_or_else(none)?;
+    match client.ask(&Request::Status).await? {
+        Reply::Status(daemon) => Ok(daemon),
+        other => {
+            Err(Failure::new(Exit::Fatal, anyhow::anyhow!("the daemon answers beside the point: {other:?}")))
+        }
+    }
+}
+
+fn told(mirror: &MirrorStatus, paint: Paint) -> String {
+    let (tone, word) = match mirror {
+        MirrorStatus { trouble: Some(_), .. } => (Tone::Bad, "in trouble"),
+        MirrorStatus { held: Some(_), .. } => (Tone::Warn, "deletes held"),
+        MirrorStatus { failing: 1.., .. } => (Tone::Bad, "files failing"),
+        MirrorStatus { settled: true, .. } => (Tone::Good, "in sync"),
+        _ => (Tone::Warn, "working"),
+    };
+    let name = paint.with(Tone::Strong, &mirror.mirror);
+    let mut text = format!("{name}  {}  {} → {}\n", paint.with(tone, word), mirror.root, mirror.target);
+    text += &format!(
+        "  {} files known; {} places to look at, {} files under way\n",
+        mirror.files, mirror.pending, mirror.in_flight
+    );
+    text += &format!(
+        "  since start: {} uploaded ({}), {} copied, {} deleted",
+        mirror.uploaded,
+        HumanBytes(mirror.bytes),
+        mirror.copied,
+        mirror.deleted
+    );
+    if let Some(hold) = &mirror.held {
+        text += &format!("\n  {} deletes are held: {}", hold.deletes, hold.why);
+        text += &format!("\n    look at them with: s3mirrord approve --mirror {}", mirror.mirror);
+    }
+    for (what, why) in [("trouble", &mirror.trouble), ("changes are not seen at once", &mirror.degraded)] {
+        if let Some(why) = why {
+            text += &format!("\n  {what}: {why}");
+        }
+    }
+    if mirror.unknown > 0 {
+        text += &format!("\n  {} places could not be read; nothing is deleted there", mirror.unknown);
+    }
+    for failing in &mirror.failing_sample {
+        text += &format!("\n  {} {}: {}", paint.with(Tone::Bad, "failing"), failing.path, failing.error);
+    }
+    let more = mirror.failing.saturating_sub(mirror.failing_sample.len());
+    if more > 0 {
+        text += &format!("\n  and {more} more");
+    }
+    text
 }

@@ -138,6 +138,11 @@ impl Docket {
         self.judging = false;
     }
 
+    /// Nothing of the rows up to the last pass is left to be judged again.
+    pub(super) fn dealt_with(&mut self) {
+        self.marks.retain(|mark| mark.seq > self.ripe);
+    }
+
     /// True if no absent file waits for its second look.
     pub(super) fn all_sentenced(&self) -> bool {
         self.absent.is_empty() && !self.sentencing

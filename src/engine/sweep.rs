@@ -9,7 +9,7 @@ use super::{
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Class, Fault, Key},
+    model::{Class, Condemned, Fault, Key},
     queue::Mono,
     store::Store,
 };
@@ -76,8 +76,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             }
             return self.turn(sweep);
         }
-        let rows: Vec<_> =
-            docketed.rows.into_iter().filter(|row| self.jobs.take(&[&row.key], u64::MAX)).collect();
+        // one that is busy (the source of a copy, say) is looked at again, and condemned again, when it is free
+        let free = |row: &Condemned| !self.jobs.busy(&row.key) && self.jobs.take(&[&row.key], u64::MAX);
+        let rows: Vec<_> = docketed.rows.into_iter().filter(free).collect();
         if rows.is_empty() {
             return self.turn(sweep);
         }
@@ -146,8 +147,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             false if once || sweep.waiting == 0 => None,
             false => Some(HELD.max(grace)),
         };
-        if let Some(wait) = wait {
-            self.docket.judge_again(now + wait, grace);
+        match wait {
+            Some(wait) => self.docket.judge_again(now + wait, grace),
+            None => self.docket.dealt_with(),
         }
     }
 

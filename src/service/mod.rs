@@ -1,6 +1,9 @@
 //! L4, what a daemon needs around the engine.
 
 pub mod assembly;
+pub mod control;
+pub mod proposal;
 pub mod shutdown;
+pub mod supervise;
 pub mod systemd;
 pub mod telemetry;

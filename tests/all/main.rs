@@ -10,6 +10,7 @@ mod credentials;
 mod floors;
 mod ledger;
 mod once;
+mod run;
 mod stores;
 mod tls;
 mod units;

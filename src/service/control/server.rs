@@ -1,0 +1,215 @@
+//! The answering side, within the daemon.
+
+use super::{
+    Daemon, Failing, Hold, LONGEST_REQUEST, MirrorStatus, Question, Reply, Request, SOCKET, reachable,
+};
+use crate::{
+    engine::Input,
+    ledger::Ledger,
+    model::{Class, Fault},
+    service::{assembly::Sides, proposal, supervise::Post},
+};
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    task::JoinHandle,
+    time::timeout,
+};
+
+/// Clients that are served at the same time; more of them wait.
+const CLIENTS: usize = 16;
+/// How long a client may take to ask, and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The rest after the system refused us a connection.
+const REST: Duration = Duration::from_millis(200);
+/// Failing files that are told by name.
+const SAMPLE: usize = 20;
+
+/// A listening socket; removed with the value.
+#[derive(Debug)]
+pub struct Server {
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+        // somebody may have cleaned up before us
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Server {
+    /// Listens in the state directory, for its owner alone. A socket that nobody answers at is replaced.
+    ///
+    /// # Errors
+    /// A daemon answers there; the directory cannot be written.
+    pub async fn start(state_dir: &Path, posts: Arc<[Arc<Post>]>) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
+        let (directory, _held) = reachable(state_dir)?;
+        let path = directory.join(SOCKET);
+        if UnixStream::connect(&path).await.is_ok() {
+            return Err(io::Error::new(ErrorKind::AddrInUse, "another daemon answers there"));
+        }
+        // it gets its name when nobody else can connect any more
+        let new = directory.join(format!("{SOCKET}.{}", std::process::id()));
+        let _ = fs::remove_file(&new);
+        let listener = UnixListener::bind(&new)?;
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
+        fs::rename(&new, &path)?;
+        let task = tokio::spawn(serve(listener, posts));
+        Ok(Self { path: state_dir.join(SOCKET), task })
+    }
+}
+
+async fn serve(listener: UnixListener, posts: Arc<[Arc<Post>]>) {
+    let room = Arc::new(Semaphore::new(CLIENTS));
+    loop {
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let posts = posts.clone();
+                tokio::spawn(async move {
+                    let _permit = permit;
+                    // a client that went away, or stands still, is no loss
+                    let _ = converse(stream, &posts).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a client could not be let in");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: UnixStream, posts: &[Arc<Post>]) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut line = Vec::new();
+        let mut bounded = (&mut stream).take(LONGEST_REQUEST as u64);
+        if timeout(PATIENCE, bounded.read_until(b'\n', &mut line)).await?? == 0 {
+            return Ok(());
+        }
+        let whole = line.ends_with(b"\n");
+        let reply = match serde_json::from_slice(&line) {
+            Ok(request) if whole => answer(request, posts).await,
+            Ok(_) => refuse(false, "the request is too long, or was cut short"),
+            Err(error) => refuse(false, format!("the request is not understood: {error}")),
+        };
+        let mut out = serde_json::to_vec(&reply)?;
+        out.push(b'\n');
+        timeout(PATIENCE, stream.get_mut().write_all(&out)).await??;
+        if !whole {
+            return Ok(());
+        }
+    }
+}
+
+fn refuse(changed: bool, error: impl ToString) -> Reply {
+    Reply::Refused { changed, error: error.to_string() }
+}
+
+async fn answer(request: Request, posts: &[Arc<Post>]) -> Reply {
+    let find = |name: &str| posts.iter().find(|post| post.mirror.name == name);
+    let done = match request {
+        Request::Status => Ok(Reply::Status(status(posts).await)),
+        Request::Question { mirror }
+        | Request::Approve { mirror, .. }
+        | Request::AcceptRoot { mirror, .. }
+            if find(&mirror).is_none() =>
+        {
+            let names: Vec<_> = posts.iter().map(|post| &*post.mirror.name).collect();
+            let name = mirror.escape_debug();
+            return refuse(
+                true,
+                format!("the daemon has no mirror {name}; its mirrors are {}", names.join(", ")),
+            );
+        }
+        Request::Question { mirror } => ask(find(&mirror)).await,
+        Request::Approve { mirror, plan } => approve(find(&mirror), &plan).await,
+        Request::AcceptRoot { mirror, shown } => accept(find(&mirror), &shown).await,
+    };
+    done.unwrap_or_else(|fault| refuse(fault.class == Class::Changed, fault))
+}
+
+fn open(post: Option<&Arc<Post>>) -> Result<(&Arc<Post>, Sides), Fault> {
+    let not_open = || Fault::new(Class::Fatal, "ask the mirror", "it is not open");
+    let post = post.ok_or_else(not_open)?;
+    let sides = post.sides().ok_or_else(|| post.trouble().unwrap_or_else(not_open))?;
+    Ok((post, sides))
+}
+
+async fn ask(post: Option<&Arc<Post>>) -> Result<Reply, Fault> {
+    let (_, (tree, _, ledger)) = open(post)?;
+    // a root that is gone is no other root
+    let root = proposal::other_root(&tree, &ledger).await.unwrap_or_default();
+    Ok(Reply::Question(Question { plan: proposal::plan(&ledger).await?, root }))
+}
+
+async fn approve(post: Option<&Arc<Post>>, plan: &str) -> Result<Reply, Fault> {
+    let (post, (_, _, ledger)) = open(post)?;
+    proposal::approve(&ledger, plan).await?;
+    tracing::info!(mirror = post.mirror.name, plan, "an operator approved the deletes of this plan");
+    // an engine that does not listen reads the ledger when it begins anew
+    post.tell(Input::Approved);
+    Ok(Reply::Done)
+}
+
+async fn accept(post: Option<&Arc<Post>>, shown: &proposal::Identity) -> Result<Reply, Fault> {
+    let (post, (tree, _, ledger)) = open(post)?;
+    proposal::accept_root(&tree, &ledger, shown).await?;
+    tracing::warn!(mirror = post.mirror.name, root = %shown, "an operator accepted another root");
+    post.tell(Input::Reopen);
+    Ok(Reply::Done)
+}
+
+async fn status(posts: &[Arc<Post>]) -> Daemon {
+    let mut mirrors = vec![];
+    for post in posts {
+        mirrors.push(mirror(post).await);
+    }
+    Daemon { pid: std::process::id(), version: env!("CARGO_PKG_VERSION").to_owned(), mirrors }
+}
+
+async fn mirror(post: &Post) -> MirrorStatus {
+    let status = post.report.status();
+    let tally = match post.sides() {
+        Some((_, _, ledger)) => ledger.tally().await.unwrap_or_default(),
+        None => Default::default(),
+    };
+    let trouble = post.trouble();
+    let sample = status.failing.iter().take(SAMPLE).map(|(key, fault)| Failing {
+        path: key.path().map_or_else(|| key.to_string(), |path| path.to_string()),
+        error: fault.to_string(),
+    });
+    MirrorStatus {
+        mirror: post.mirror.name.clone(),
+        root: post.mirror.root.display().to_string(),
+        target: format!("s3://{}/{}", post.mirror.bucket, post.mirror.prefix),
+        settled: status.settled && trouble.is_none(),
+        pending: status.pending,
+        in_flight: status.in_flight,
+        held: status.held.map(|why| Hold { why, deletes: tally.pending }),
+        trouble: trouble.map(|fault| fault.to_string()),
+        degraded: status.degraded.map(|fault| fault.to_string()),
+        unknown: status.unknown,
+        failing: status.failing.len(),
+        failing_sample: sample.collect(),
+        files: tally.records,
+        uploaded: status.sums.uploaded,
+        copied: status.sums.copied,
+        deleted: status.sums.deleted,
+        bytes: status.sums.bytes,
+    }
+}

@@ -1,0 +1,346 @@
+//! All mirrors in one process, each on a task of its own: what ends or breaks one never takes the others
+//! down.
+
+use super::{
+    assembly::{self, Manner, Sides},
+    shutdown::Shutdown,
+    systemd,
+};
+use crate::{
+    config::{Config, Mirror},
+    engine::{self, End, Ending, Event, Input, Report, Sink},
+    ledger::{Held, OpenError},
+    local::Notice,
+    model::{Class, Fault},
+    queue::delay,
+};
+use futures::{FutureExt, StreamExt, stream};
+use std::{
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Requests of operators that wait for a mirror's engine.
+const INBOX: usize = 16;
+/// How often the service manager hears how it goes.
+const BEAT: Duration = Duration::from_secs(2);
+/// What it is asked to wait, from each beat on, while we start or stop.
+const MORE: Duration = Duration::from_secs(30);
+/// What mirrors get to end after a stop, a little more than their engines take.
+const LAST: Duration = Duration::from_secs(28);
+
+/// A mirror's place in the daemon: what others may know of it, and ask of it.
+pub struct Post {
+    /// Its configuration.
+    pub mirror: Mirror,
+    /// What its engine tells.
+    pub report: Report,
+    /// What does not let its engine run at all.
+    outage: Mutex<Option<Fault>>,
+    sides: Mutex<Option<Sides>>,
+    inbox: mpsc::Sender<Input>,
+    opened: Arc<AtomicBool>,
+    armed: AtomicBool,
+    state_dir: PathBuf,
+    isolated: bool,
+}
+
+/// How mirrors are looked after.
+#[derive(Clone)]
+pub struct Setting {
+    /// Neither variable nor file of AWS is read.
+    pub isolated: bool,
+    /// Where the events of a mirror go.
+    pub sink: fn(&Mirror) -> Sink,
+}
+
+impl Default for Setting {
+    /// As a daemon: events become log lines.
+    fn default() -> Self {
+        Self { isolated: false, sink: |mirror| log(&mirror.name) }
+    }
+}
+
+/// How a mirror's task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// Another instance holds the mirror.
+    Another,
+}
+
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Post {
+    fn new(mirror: &Mirror, state_dir: &Path, setting: &Setting) -> (Arc<Self>, mpsc::Receiver<Input>) {
+        let (inbox, told) = mpsc::channel(INBOX);
+        let opened = Arc::new(AtomicBool::new(false));
+        let (sink, open) = ((setting.sink)(mirror), opened.clone());
+        let report = Report::new(Arc::new(move |at, event| {
+            if *event == Event::Opened {
+                open.store(true, Relaxed);
+            }
+            sink(at, event);
+        }));
+        let post = Self {
+            mirror: mirror.clone(),
+            report,
+            outage: Mutex::default(),
+            sides: Mutex::default(),
+            inbox,
+            opened,
+            armed: AtomicBool::new(false),
+            state_dir: state_dir.to_owned(),
+            isolated: setting.isolated,
+        };
+        (Arc::new(post), told)
+    }
+
+    /// Disk, bucket and ledger, once they are open.
+    pub fn sides(&self) -> Option<Sides> {
+        lock(&self.sides).clone()
+    }
+
+    /// What does not work, of the mirror as a whole.
+    pub fn trouble(&self) -> Option<Fault> {
+        lock(&self.outage).clone().or_else(|| self.report.status().trouble)
+    }
+
+    /// Tells the engine; false if it does not listen.
+    pub fn tell(&self, input: Input) -> bool {
+        self.inbox.try_send(input).is_ok()
+    }
+
+    /// It works, or has told why not.
+    fn is_up(&self) -> bool {
+        (self.opened.load(Relaxed) && self.armed.load(Relaxed)) || self.trouble().is_some()
+    }
+
+    /// Opens what is not open, and runs the engine until the stop, again and again.
+    async fn run(self: Arc<Self>, mut told: mpsc::Receiver<Input>, stop: CancellationToken) -> Ended {
+        let mut failures = 0;
+        loop {
+            let begun = Instant::now();
+            let life = AssertUnwindSafe(self.life(&mut told, &stop)).catch_unwind().await;
+            let fault = match life {
+                Ok(Ok(ended)) => return ended,
+                Ok(Err(fault)) => fault,
+                Err(_) => {
+                    Fault::new(Class::Transient, "mirror", "a bug: its task panicked; starting it again")
+                }
+            };
+            tracing::error!(mirror = self.mirror.name, "{fault}");
+            *lock(&self.outage) = Some(fault);
+            failures = if begun.elapsed() > Duration::from_secs(600) { 1 } else { failures + 1 };
+            let pause = delay(failures, fastrand::f64());
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return Ended::Stopped;
+            }
+        }
+    }
+
+    async fn life(&self, told: &mut mpsc::Receiver<Input>, stop: &CancellationToken) -> Result<Ended, Fault> {
+        let open = self.open();
+        let Some(sides) = stop.run_until_cancelled(open).await.transpose()? else {
+            return Ok(Ended::Stopped);
+        };
+        let prune = assembly::prune(&self.mirror);
+        let watch = assembly::watch(&sides.0, prune.clone()).inspect(|input| {
+            if matches!(input, Input::Notice(Notice::Armed | Notice::Degraded(_))) {
+                self.armed.store(true, Relaxed);
+            }
+        });
+        let asked = stream::poll_fn(|cx| told.poll_recv(cx));
+        let options = assembly::options(&self.mirror, Manner::default())?;
+        *lock(&self.outage) = None;
+        let input = stream::select(asked, watch);
+        match engine::run(sides, options, prune, input, stop.clone(), self.report.clone()).await {
+            End::Done => Ok(Ended::Stopped),
+            End::Failed(fault) if fault.class == Class::Owned => {
+                tracing::error!(mirror = self.mirror.name, "{fault}; this mirror ends here");
+                *lock(&self.outage) = Some(fault);
+                Ok(Ended::Another)
+            }
+            End::Failed(fault) => Err(fault),
+        }
+    }
+
+    /// The three sides; the ledger stays open for the process's life.
+    async fn open(&self) -> Result<Sides, Fault> {
+        if let Some(sides) = self.sides() {
+            return Ok(sides);
+        }
+        let ledger = assembly::ledger(&self.state_dir, &self.mirror, false).await.map_err(fault)?;
+        let sides = assembly::sides(&self.mirror, self.isolated, ledger).await?;
+        *lock(&self.sides) = Some(sides.clone());
+        Ok(sides)
+    }
+}
+
+fn fault(error: OpenError) -> Fault {
+    match error {
+        OpenError::Fault(fault) => fault,
+        OpenError::Held(held) => held_elsewhere(&held),
+    }
+}
+
+fn held_elsewhere(held: &Held) -> Fault {
+    Fault::new(Class::Owned, "open the mirror", held)
+        .remedy("stop the other one; it is tried again until then")
+}
+
+/// Events as log lines.
+fn log(mirror: &str) -> Sink {
+    let (mirror, last) = (mirror.to_owned(), Mutex::new(None::<Fault>));
+    Arc::new(move |_, event| match event {
+        Event::Action { key, deed, ending, why, bytes, .. } => match ending {
+            Ending::Done | Ending::Planned => {
+                tracing::info!(mirror, path = %key, bytes, why, "{}", format!("{deed:?}").to_lowercase());
+            }
+            Ending::Held => tracing::debug!(mirror, path = %key, "its delete is held"),
+            Ending::Busy => tracing::warn!(mirror, path = %key, "it keeps changing while it is read"),
+            Ending::Failed(fault) => tracing::error!(mirror, path = %key, "{fault}"),
+        },
+        Event::Opened => {
+            *lock(&last) = None;
+            tracing::info!(mirror, "root and prefix are open");
+        }
+        Event::Settled => tracing::info!(mirror, "in sync"),
+        Event::Held(why) => {
+            tracing::error!(
+                mirror,
+                "deletes are held: {why}; look at them with: s3mirrord approve --mirror {mirror}"
+            );
+        }
+        Event::Released => tracing::info!(mirror, "deletes are held no longer"),
+        // told once, however often it is tried
+        Event::Trouble(fault) if lock(&last).replace(fault.clone()).as_ref() == Some(fault) => {}
+        Event::Trouble(fault) if fault.class <= Class::Throttled => {
+            tracing::warn!(mirror, "{fault}; trying again")
+        }
+        Event::Trouble(fault) => tracing::error!(mirror, "{fault}; trying again"),
+        Event::Degraded(fault) => tracing::warn!(mirror, "{fault}"),
+    })
+}
+
+/// The mirrors of a daemon.
+pub struct Supervisor {
+    /// One a mirror, in the order of the configuration.
+    pub posts: Arc<[Arc<Post>]>,
+    tasks: JoinSet<Ended>,
+    stop: CancellationToken,
+}
+
+impl Supervisor {
+    /// Opens the ledgers and starts every mirror that can be. What cannot is tried again.
+    ///
+    /// # Errors
+    /// Other processes hold all of the mirrors.
+    pub async fn start(config: &Config, stop: &CancellationToken, setting: &Setting) -> Result<Self, Fault> {
+        let (posts, inboxes): (Vec<_>, Vec<_>) =
+            config.mirrors.iter().map(|mirror| Post::new(mirror, &config.state_dir, setting)).unzip();
+        let mut held = vec![];
+        for post in &posts {
+            if let Err(fault) = post.open().await {
+                held.extend(Some(fault).filter(|fault| fault.class == Class::Owned));
+            }
+        }
+        if held.len() == posts.len()
+            && let Some(fault) = held.pop()
+        {
+            return Err(fault);
+        }
+        let mut tasks = JoinSet::new();
+        for (post, told) in posts.iter().zip(inboxes) {
+            tasks.spawn(post.clone().run(told, stop.clone()));
+        }
+        Ok(Self { posts: posts.into(), tasks, stop: stop.clone() })
+    }
+
+    /// Looks after the mirrors until the stop, or until other instances hold all of them: then that.
+    ///
+    /// The service manager hears READY when each mirror is watched and its prefix could be read, or has
+    /// told what is the matter: a mirror in trouble is tried again and does not keep the others down.
+    pub async fn watch(mut self, shutdown: &mut Shutdown) -> Ended {
+        let mut beat = tokio::time::interval(BEAT);
+        let (mut ready, mut told) = (false, String::new());
+        loop {
+            tokio::select! { biased;
+                () = self.stop.cancelled() => break,
+                ended = self.tasks.join_next() => if ended.is_none() { return Ended::Another },
+                Some(()) = shutdown.rescans.recv() => {
+                    systemd::reloading();
+                    tracing::info!("looking at everything");
+                    for post in &*self.posts {
+                        post.tell(Input::Relist);
+                    }
+                    systemd::ready();
+                }
+                _ = beat.tick() => {
+                    let line = self.line();
+                    if line != told {
+                        systemd::status(&line);
+                        told = line;
+                    }
+                    if !ready && !self.posts.iter().all(|post| post.is_up()) {
+                        systemd::extend_timeout(MORE);
+                        beat.reset_after(Duration::from_millis(100));
+                    } else if !ready {
+                        ready = true;
+                        tracing::info!(mirrors = self.posts.len(), "ready");
+                        systemd::ready();
+                    }
+                }
+            }
+        }
+        self.drain().await;
+        Ended::Stopped
+    }
+
+    /// Waits until uploads in flight are finished and their proofs written.
+    async fn drain(mut self) {
+        systemd::stopping();
+        let deadline = Instant::now() + LAST;
+        let mut beat = tokio::time::interval(BEAT);
+        loop {
+            tokio::select! { biased;
+                ended = self.tasks.join_next() => if ended.is_none() { return },
+                () = tokio::time::sleep_until(deadline) => {
+                    tracing::warn!("some uploads did not end in time; the next run takes them up");
+                    return;
+                }
+                _ = beat.tick() => systemd::extend_timeout(MORE),
+            }
+        }
+    }
+
+    /// One line on how it goes.
+    fn line(&self) -> String {
+        let statuses: Vec<_> = self.posts.iter().map(|post| (post, post.report.status())).collect();
+        let settled = statuses.iter().filter(|(_, status)| status.settled).count();
+        let waiting: usize = statuses.iter().map(|(_, s)| s.pending + s.in_flight).sum();
+        let failing: usize = statuses.iter().map(|(_, s)| s.failing.len()).sum();
+        let mut line = format!("{settled} of {} in sync, {waiting} changes under way", self.posts.len());
+        if failing > 0 {
+            line += &format!(", {failing} files failing");
+        }
+        for (post, status) in &statuses {
+            if let Some(fault) = post.trouble() {
+                line += &format!("; {}: {fault}", post.mirror.name);
+            } else if let Some(why) = &status.held {
+                line += &format!("; {}: deletes are held: {why}", post.mirror.name);
+            }
+        }
+        line
+    }
+}
