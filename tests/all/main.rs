@@ -7,6 +7,7 @@ mod support;
 mod config;
 mod contract;
 mod credentials;
+mod documents;
 mod floors;
 mod ledger;
 mod once;
