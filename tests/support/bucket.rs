@@ -57,6 +57,8 @@ pub struct Shelf {
     /// Sabotage: `commit` answers before anything is stored, and stores nothing.
     pub lies: bool,
     pub grace: Duration,
+    /// Keys that a write or a delete is on its way for.
+    pub in_flight: BTreeSet<Key>,
     /// Larger files go up in parts,
     pub single: u64,
     /// of this size.
@@ -84,6 +86,7 @@ impl Default for Shelf {
             foreign: BTreeMap::new(),
             lies: false,
             grace: Duration::ZERO,
+            in_flight: BTreeSet::new(),
             single: 32,
             part: 16,
         }
@@ -197,7 +200,28 @@ impl World {
     }
 }
 
+/// One operation on one key, until it is dropped: I7 is checked here.
+struct Flight {
+    world: Fake,
+    key: Key,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.world.with(|w| w.shelf.in_flight.remove(&self.key));
+    }
+}
+
 impl Fake {
+    fn takes_off(&self, key: &Key) -> Flight {
+        self.with(|w| {
+            if !w.shelf.in_flight.insert(key.clone()) {
+                w.broke(format!("I7: two operations on {key} at once"));
+            }
+        });
+        Flight { world: self.clone(), key: key.clone() }
+    }
+
     async fn request(&self, name: &'static str, one_in: u64) -> Result<(), Fault> {
         self.with(|w| *w.shelf.requests.entry(name).or_default() += 1);
         self.lag(20).await;
@@ -351,6 +375,8 @@ impl Store for Fake {
             let _ = key;
             return Ok(RemoteMeta { size: body.len() as u64, etag, modified: None });
         }
+        let (Staged::Small { key, .. } | Staged::Parts { key, .. }) = &staged;
+        let _flight = self.takes_off(key);
         let able = self.with(|w| w.shelf.can.conditional_put);
         let remote = match staged {
             Staged::Small { key, body, spec } => {
@@ -392,6 +418,7 @@ impl Store for Fake {
         spec: &Spec,
         only: Only,
     ) -> Result<RemoteMeta, Fault> {
+        let _flight = self.takes_off(to);
         self.request("CopyObject", 20).await?;
         let remote = self.with(|w| {
             let source = w.shelf.objects.get(from.0).filter(|o| o.etag == *from.1).cloned();
@@ -405,6 +432,7 @@ impl Store for Fake {
     }
 
     async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {
+        let _flight = self.takes_off(key);
         self.request("DeleteObject", 12).await?;
         self.with(|w| {
             match w.shelf.objects.get(key) {
