@@ -26,6 +26,7 @@ pub const FAULTS: &[&str] = &[
     "event doubled",
     "event late",
     "event folded",
+    "a put lands late",
     "crash",
     "ledger lost",
     "ledger rolled back",
@@ -248,8 +249,9 @@ impl Story {
         );
         let (stop, report) = (CancellationToken::new(), self.report());
         let operator = async {
+            // calm for longer than a relist takes to come round: what landed late is found by the next
             let (begin, mut calm) = (Instant::now(), 0);
-            while calm < 12 && begin.elapsed() < S * 3000 {
+            while calm < 20 && begin.elapsed() < S * 3000 {
                 // never in step with the rescans
                 sleep(Duration::from_millis(3_700)).await;
                 let status = report.status();
@@ -261,7 +263,7 @@ impl Story {
                     approve.send(Input::Approved).await.unwrap();
                 }
             }
-            if calm < 12 {
+            if calm < 20 {
                 self.world.with(|w| w.broke("I10: it did not become quiet"));
             }
             stop.cancel();

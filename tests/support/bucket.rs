@@ -337,6 +337,7 @@ impl Store for Fake {
                     let id = format!("upload {}", w.shelf.serial);
                     let at = Stamp { sec: w.wall + w.now().as_secs() as i64, nsec: 0 };
                     w.shelf.uploads.insert(id.clone(), (key.clone(), at));
+                    w.log(format_args!("bucket: {id} of {key} is open"));
                     id
                 });
                 self.reply(20).await?;
@@ -381,10 +382,24 @@ impl Store for Fake {
         let remote = match staged {
             Staged::Small { key, body, spec } => {
                 self.request("PutObject", 20).await?;
-                self.with(|w| {
-                    w.holds(&key, &only, able)?;
-                    Ok::<_, Fault>(w.shelve(&key, body, false, Some(&spec)))
-                })?
+                let late = self.strikes("a put lands late", 30);
+                let world = self.clone();
+                let land = move || {
+                    world.with(|w| {
+                        w.holds(&key, &only, able)?;
+                        Ok::<_, Fault>(w.shelve(&key, body, false, Some(&spec)))
+                    })
+                };
+                if late {
+                    // case 74: the client gave up, the request did not
+                    let me = self.clone();
+                    tokio::spawn(async move {
+                        me.lag(5000).await;
+                        let _refused = land();
+                    });
+                    return Err(Fault::new(Class::Transient, "PutObject", "timeout"));
+                }
+                land()?
             }
             Staged::Parts { key, id, body, spec } => {
                 self.request("CompleteMultipartUpload", 20).await?;
