@@ -201,10 +201,8 @@ fn report(mirror: &str, lines: Arc<Lines>) -> Report {
     Report::new(Arc::new(move |_, event| {
         lines.note(event);
         match event {
-            Event::Action { key, ending: Ending::Failed(fault), .. } => {
-                if told.fetch_add(1, Relaxed) < TOLD {
-                    tracing::error!(mirror, path = shown(key), "{fault}");
-                }
+            Event::Action { key, ending: Ending::Failed(fault), .. } if told.fetch_add(1, Relaxed) < TOLD => {
+                tracing::error!(mirror, path = shown(key), "{fault}");
             }
             Event::Action { key, ending: Ending::Busy, .. } => {
                 tracing::warn!(mirror, path = shown(key), "it kept changing while it was read");
