@@ -71,6 +71,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Keep all mirrors of the configuration in sync until told to stop
+    #[command(after_help = run::HELP)]
     Run,
     /// Make one pass: upload what differs, delete what is gone, exit
     Once(once::Args),

@@ -4,14 +4,22 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "demo")]
+mod cli;
 mod config;
+#[cfg(feature = "demo")]
 mod contract;
 mod credentials;
+#[cfg(feature = "demo")]
+mod demo;
 mod documents;
 mod floors;
 mod ledger;
+#[cfg(feature = "demo")]
 mod once;
+#[cfg(feature = "demo")]
 mod run;
+#[cfg(feature = "demo")]
 mod stores;
 mod tls;
 mod units;

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The words of `demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  s3mirrord demo                          a sample directory, and a story of half a minute
+  s3mirrord demo                          a sample directory, and a story of half a minute; Ctrl-C ends it
   s3mirrord demo ~/notes                  a directory of yours, which is only read
   s3mirrord demo --exit-when-synced       for scripts: mirror the sample, verify it, exit 0
   s3mirrord demo --server-only --bucket backups --access-key me --secret-key secret
@@ -63,8 +63,11 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
     }
     let paint = Paint::stdout();
     let site = Site::build(args.dir.as_deref()).await?;
-    print(&site.welcome(paint));
     let sample = args.dir.is_none();
+    print(&site.welcome(paint));
+    if !sample && !args.exit_when_synced {
+        print("\nCtrl-C ends it.\n");
+    }
     let supervisor = site.start(&stop).await?;
     let posts = supervisor.posts.clone();
     let Some(post) = posts.first() else { return Ok(Exit::Fatal) };

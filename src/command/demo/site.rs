@@ -111,7 +111,7 @@ impl Site {
              --s3-secret-access-key {secret} :s3:{BUCKET}/{PREFIX}\n\
              python3 -c 'import boto3; s3 = boto3.client(\"s3\", endpoint_url=\"{endpoint}\", \
              aws_access_key_id=\"{id}\", aws_secret_access_key=\"{secret}\", region_name=\"us-east-1\"); \
-             [print(o[\"Size\"], o[\"Key\"]) for o in s3.list_objects_v2(Bucket=\"{BUCKET}\").get(\"Contents\", [])]'\n",
+             [print(o[\"Size\"], o[\"Key\"]) for o in s3.list_objects_v2(Bucket=\"{BUCKET}\").get(\"Contents\", [])]'",
             strong(&self.root.display().to_string()),
             strong(&format!("{target} at {endpoint}, a bucket on this machine that goes when this ends")),
             paint.with(Tone::Faint, "Look into the bucket from another terminal:"),
