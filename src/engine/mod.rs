@@ -77,8 +77,10 @@ pub struct Options {
     pub room: usize,
     /// Jobs that run at the same time.
     pub workers: usize,
-    /// This host, for the owner record.
+    /// This host, for the owner record,
     pub host: String,
+    /// and this process.
+    pub pid: u32,
     /// The id of the mirror if it has none yet.
     pub fresh_id: MirrorId,
     /// Seeds the jitter.

@@ -142,7 +142,7 @@ async fn write<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>, only: Only)
         version: 1,
         mirror: ctx.binding.mirror.to_string(),
         host: ctx.options.host.clone(),
-        pid: std::process::id(),
+        pid: ctx.options.pid,
         root_inode: ctx.binding.root.inode,
         root_filesystem: ctx.binding.root.filesystem.clone(),
         renewed: (ctx.options.wall)().sec,

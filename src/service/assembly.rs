@@ -157,6 +157,7 @@ pub fn options(mirror: &Mirror, manner: Manner) -> Result<engine::Options, Fault
         room: ROOM,
         workers: WORKERS,
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        pid: std::process::id(),
         fresh_id: MirrorId(id),
         seed: u64::from_le_bytes(seed),
         drain: DRAIN,

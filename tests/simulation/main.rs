@@ -62,9 +62,19 @@ fn promises_hold_under_every_fault() {
     }
     let (paths, steps) = (outcomes.values().map(|o| o.paths).min(), outcomes.values().map(|o| o.steps).min());
     println!("at least {paths:?} paths and {steps:?} steps a seed");
+    if std::env::var_os("S3MIRRORD_HASHES").is_some() {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        for (seed, outcome) in &outcomes {
+            let mut hasher = DefaultHasher::new();
+            outcome.trace.hash(&mut hasher);
+            println!("hash {seed} {:016x}", hasher.finish());
+        }
+    }
     let broken: Vec<_> = outcomes.iter().filter(|(_, o)| !o.broken.is_empty()).collect();
     for (seed, outcome) in broken.iter().take(5) {
-        println!("seed {seed}: {:#?}", outcome.broken);
+        let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("seed-{seed}.txt"));
+        std::fs::write(&file, outcome.trace.join("\n")).unwrap();
+        println!("seed {seed}, told in {}: {:#?}", file.display(), outcome.broken);
     }
     let bad: BTreeSet<_> = broken.iter().map(|(seed, _)| **seed).collect();
     assert!(bad.is_empty(), "{} of {} seeds broke a promise: {bad:?}", bad.len(), outcomes.len());

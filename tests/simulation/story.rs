@@ -174,6 +174,7 @@ impl Story {
             room: 8,
             workers: 4,
             host: "host".into(),
+            pid: 1,
             fresh_id: MirrorId([self.seed as u8; 16]),
             seed: self.seed + self.lives,
             drain: S * 5,

@@ -207,6 +207,8 @@ impl World {
     pub fn link(&mut self, p: &RelPath) {
         self.clear(p);
         self.remove(p);
+        let now = self.now();
+        self.disk.appeared.insert(p.clone(), now);
         self.disk.links.insert(p.clone());
         self.log(format_args!("disk: {p} is a link now"));
     }
