@@ -177,7 +177,8 @@ mod tests {
             let whole = Digest { sha256: Sha256::digest(&file.0).into(), part_size: None };
             assert!(hashes.is(&file, size, &whole).await.expect("reads"));
             assert_eq!((hashes.read, hashes.any()), (size, Some(whole)), "one read gave both");
-            if len > 0 {
+            // one part is one part, whatever its size
+            if len > 1000 {
                 let concat: Vec<u8> = file.0.chunks(1000).flat_map(|c| Md5::digest(c).to_vec()).collect();
                 let etag = format!("{}-{}", hex::encode(Md5::digest(&concat)), len.div_ceil(1000));
                 assert_eq!(
