@@ -11,6 +11,7 @@ mod floors;
 mod ledger;
 mod once;
 mod run;
+mod scenarios;
 mod stores;
 mod tls;
 mod units;

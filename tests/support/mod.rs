@@ -9,6 +9,8 @@ pub mod disk;
 pub mod ledger_contract;
 pub mod memory;
 pub mod moto;
+pub mod outsider;
+pub mod scene;
 pub mod server;
 pub mod world;
 
