@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config::{Config, Mirror},
-    ledger::{Database, OpenError},
+    ledger::{Database, LEDGER_FILE, OpenError},
     local::Directory,
     service::{
         assembly,
@@ -22,9 +22,9 @@ use std::io::{self, BufRead, IsTerminal, Write};
 /// The words of `approve`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  s3mirrord approve                                  look at what is held, and be asked
-  s3mirrord approve --mirror www --yes               release it without being asked
-  s3mirrord approve --plan 9f86d081884c7d65-42 --yes release it if it is still this plan
+  s3mirrord approve                                    look at what is held, and be asked
+  s3mirrord approve --mirror www --yes                 release it without being asked
+  s3mirrord approve --plan 9f86d081884c7d65-42 --yes   release it if it is still this plan
 
 It releases exactly what it shows. Deletes that are held later are asked about again.")]
 pub(super) struct Args {
@@ -42,6 +42,8 @@ pub(super) struct Args {
 enum Desk {
     Daemon(Client),
     Own(Box<(Directory, Database)>),
+    /// The mirror was never opened: there is nothing to ask.
+    Nobody,
 }
 
 /// Shows, asks, releases; mirror after mirror.
@@ -133,6 +135,9 @@ impl Desk {
         if let Some(client) = Client::connect(&config.state_dir).await? {
             return Ok(Self::Daemon(client));
         }
+        if !config.state_dir.join(&mirror.name).join(LEDGER_FILE).exists() {
+            return Ok(Self::Nobody);
+        }
         let ledger = match assembly::ledger(&config.state_dir, mirror, false).await {
             Ok(ledger) => ledger,
             Err(OpenError::Fault(fault)) => return Err(fault.into()),
@@ -151,6 +156,7 @@ impl Desk {
                 Reply::Question(question) => Ok(question),
                 other => Err(refused(other)),
             },
+            Self::Nobody => Ok(Question::default()),
             Self::Own(own) => {
                 // a root that is gone is no other root
                 let root = proposal::other_root(&own.0, &own.1).await.unwrap_or_default();
@@ -171,6 +177,7 @@ impl Desk {
                 proposal::approve(&own.1, &plan.name).await?;
                 Ok("the next pass deletes them")
             }
+            Self::Nobody => Err(nobody()),
         }
     }
 
@@ -181,8 +188,13 @@ impl Desk {
                 done(client.ask(&request).await?)
             }
             Self::Own(own) => Ok(proposal::accept_root(&own.0, &own.1, &other.found).await?),
+            Self::Nobody => Err(nobody()),
         }
     }
+}
+
+fn nobody() -> Failure {
+    Failure::usage("the mirror was never opened: there is nothing to approve")
 }
 
 fn done(reply: Reply) -> Result<(), Failure> {

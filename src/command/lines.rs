@@ -143,9 +143,7 @@ impl Lines {
     /// Takes an event of the engine.
     pub(super) fn note(&self, event: &Event) {
         let Event::Action { key, deed, from, why, ending, .. } = event else { return };
-        if self.style == (Style::Text { actions: false, sums: true })
-            || self.style == (Style::Text { actions: false, sums: false })
-        {
+        if matches!(self.style, Style::Text { actions: false, .. }) {
             return;
         }
         let line = self.action(key, *deed, from.as_ref(), why, ending);
@@ -239,7 +237,7 @@ pub(super) fn amounts(sums: &Sums, unknown: u64) -> String {
     let rest = [
         (sums.copied, "copied"),
         (sums.metadata, "with new metadata"),
-        (sums.adopted, "found equal"),
+        (sums.adopted, "adopted"),
         (sums.deleted, "deleted"),
         (sums.held, "deletes held"),
         (sums.failed, "failed"),

@@ -5,6 +5,8 @@
 
 mod approve;
 mod completions;
+#[cfg(feature = "demo")]
+mod demo;
 mod exit;
 mod init;
 mod lines;
@@ -69,6 +71,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Keep all mirrors of the configuration in sync until told to stop
+    #[command(after_help = run::HELP)]
     Run,
     /// Make one pass: upload what differs, delete what is gone, exit
     Once(once::Args),
@@ -76,6 +79,9 @@ enum Verb {
     Status(status::Args),
     /// Show the deletes that are held, and release them
     Approve(approve::Args),
+    /// See it at work: a directory kept equal to a bucket on this machine, without an account
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
     /// Write an example configuration, never over a file that is there
     Init(init::Args),
     /// Print a completion script for a shell
@@ -143,6 +149,8 @@ pub fn run(cli: Cli) -> Exit {
             Verb::Once(args) => once::run(args, &common).await,
             Verb::Status(args) => status::run(args, &common).await,
             Verb::Approve(args) => approve::run(args, &common).await,
+            #[cfg(feature = "demo")]
+            Verb::Demo(args) => demo::run(args).await,
             Verb::Init(args) => init::run(&args),
             Verb::Completions(args) => completions::run(&args),
         }

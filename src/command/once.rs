@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::{Config, DeletePolicy, Mirror},
     engine::{self, End, Ending, Event, Report, Status},
-    ledger::{Database, OpenError},
+    ledger::{Database, Ledger, OpenError},
     model::Fault,
     service::{
         assembly::{self, Manner},
@@ -115,7 +115,7 @@ impl Once<'_> {
         let ledger = open(&self.config.state_dir, self.mirror, dry_run, self.args.wait);
         let ledger = self.stop.run_until_cancelled(ledger).await.ok_or_else(stopped)??;
         let sides = assembly::sides(self.mirror, false, ledger).await?;
-        let store = sides.1.clone();
+        let (store, ledger) = (sides.1.clone(), sides.2.clone());
         let manner = Manner { once: true, dry_run, adopt, take_over };
         let report = report(&self.mirror.name, lines.clone());
         let end = engine::run(
@@ -127,7 +127,12 @@ impl Once<'_> {
             report.clone(),
         )
         .await;
-        let status = report.status();
+        let mut status = report.status();
+        // told once a look, and one key may be looked at more than once: the ledger knows how many they are
+        status.sums.held = match &status.held {
+            Some(_) => ledger.tally().await?.pending,
+            None => 0,
+        };
         let mut exit = Exit::of_pass(&end, &status);
         let error = match end {
             End::Failed(fault) => Some(fault.to_string()),
@@ -196,10 +201,8 @@ fn report(mirror: &str, lines: Arc<Lines>) -> Report {
     Report::new(Arc::new(move |_, event| {
         lines.note(event);
         match event {
-            Event::Action { key, ending: Ending::Failed(fault), .. } => {
-                if told.fetch_add(1, Relaxed) < TOLD {
-                    tracing::error!(mirror, path = shown(key), "{fault}");
-                }
+            Event::Action { key, ending: Ending::Failed(fault), .. } if told.fetch_add(1, Relaxed) < TOLD => {
+                tracing::error!(mirror, path = shown(key), "{fault}");
             }
             Event::Action { key, ending: Ending::Busy, .. } => {
                 tracing::warn!(mirror, path = shown(key), "it kept changing while it was read");

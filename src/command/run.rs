@@ -6,9 +6,23 @@ use crate::{
     service::{
         control::Server,
         shutdown::Shutdown,
-        supervise::{Ended, Supervisor},
+        supervise::{Ended, Setting, Supervisor},
     },
 };
+
+/// What `--help` adds.
+pub(super) const HELP: &str = "\
+Examples:
+  s3mirrord run                            until SIGTERM or Ctrl-C
+  s3mirrord run --config ./backup.toml -v
+  systemctl enable --now s3mirrord         as a service
+
+Signals: SIGTERM and SIGINT finish the uploads in flight, within 25 s, and exit 0; a second one ends it at
+once, and the next run takes up what was left. SIGHUP looks at everything again, bucket included; the
+configuration is read at the start only.
+
+Exits 2 if the configuration is wrong, 5 if other instances hold all mirrors. A mirror in trouble (no root,
+no store, no credentials) is tried again and does not keep the others down.";
 
 /// Serves all mirrors until SIGTERM or SIGINT.
 pub(super) async fn run(common: &Common) -> Result<Exit, Failure> {
@@ -16,7 +30,7 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Failure> {
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let mut shutdown = Shutdown::listen()?;
     let stop = shutdown.drain.clone();
-    let supervisor = Supervisor::start(&config, &stop).await?;
+    let supervisor = Supervisor::start(&config, &stop, &Setting::default()).await?;
     let control = Server::start(&config.state_dir, supervisor.posts.clone()).await;
     if let Err(error) = &control {
         let state_dir = config.state_dir.display();

@@ -9,7 +9,10 @@ use crate::{
     plan::{Filter, Limits},
     store::{self, S3, Store},
 };
-use futures::{Stream, stream};
+use futures::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
 use std::{
     path::Path,
     sync::Arc,
@@ -169,20 +172,23 @@ fn now() -> Stamp {
 
 /// What the watcher tells, for good: one that ended is started again, and then everything is to be looked at.
 pub fn watch(tree: &Directory, prune: Prune) -> impl Stream<Item = Input> + Send + use<> {
-    let begin = Watch { tree: tree.clone(), prune, ended: false, notices: None };
+    let tree = tree.clone();
+    rearmed(move || tree.watch(prune.clone()).boxed())
+}
+
+fn rearmed(start: impl FnMut() -> BoxStream<'static, Notice> + Send) -> impl Stream<Item = Input> + Send {
+    let begin = Watch { start, ended: false, notices: None };
     stream::unfold(begin, |mut watch| async move { Some((Input::Notice(watch.next().await), watch)) })
 }
 
-struct Watch {
-    tree: Directory,
-    prune: Prune,
+struct Watch<F> {
+    start: F,
     ended: bool,
-    notices: Option<stream::BoxStream<'static, Notice>>,
+    notices: Option<BoxStream<'static, Notice>>,
 }
 
-impl Watch {
+impl<F: FnMut() -> BoxStream<'static, Notice>> Watch<F> {
     async fn next(&mut self) -> Notice {
-        use futures::StreamExt;
         loop {
             if let Some(notices) = &mut self.notices {
                 if let Some(notice) = notices.next().await {
@@ -192,7 +198,7 @@ impl Watch {
                 self.ended = true;
                 tokio::time::sleep(REARM).await;
             }
-            self.notices = Some(self.tree.watch(self.prune.clone()).boxed());
+            self.notices = Some((self.start)());
             if std::mem::take(&mut self.ended) {
                 return Notice::Lost("the watcher ended and was started again".into());
             }
@@ -206,6 +212,27 @@ mod tests {
 
     fn path(text: &str) -> RelPath {
         RelPath::new(text.as_bytes()).expect("valid path")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c14_a_watcher_that_ends_is_started_again_and_all_is_looked_at() {
+        let mut lives = 0;
+        let watch = rearmed(move || {
+            lives += 1;
+            let looks = (0..lives).map(|_| Notice::Look(crate::model::Scope::everything()));
+            stream::iter([Notice::Armed].into_iter().chain(looks)).boxed()
+        });
+        let told: Vec<_> = watch.take(7).collect().await;
+        let kinds: Vec<_> = told
+            .iter()
+            .map(|input| match input {
+                Input::Notice(Notice::Armed) => 'a',
+                Input::Notice(Notice::Look(_)) => 'l',
+                Input::Notice(Notice::Lost(_)) => '!',
+                _ => '?',
+            })
+            .collect();
+        assert_eq!(kinds, ['a', 'l', '!', 'a', 'l', 'l', '!']);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::{Config, Mirror},
-    engine::{self, End, Ending, Event, Input, Report},
+    engine::{self, End, Ending, Event, Input, Report, Sink},
     ledger::{Held, OpenError},
     local::Notice,
     model::{Class, Fault},
@@ -49,6 +49,23 @@ pub struct Post {
     opened: Arc<AtomicBool>,
     armed: AtomicBool,
     state_dir: PathBuf,
+    isolated: bool,
+}
+
+/// How mirrors are looked after.
+#[derive(Clone)]
+pub struct Setting {
+    /// Neither variable nor file of AWS is read.
+    pub isolated: bool,
+    /// Where the events of a mirror go.
+    pub sink: fn(&Mirror) -> Sink,
+}
+
+impl Default for Setting {
+    /// As a daemon: events become log lines.
+    fn default() -> Self {
+        Self { isolated: false, sink: |mirror| log(&mirror.name) }
+    }
 }
 
 /// How a mirror's task ended.
@@ -65,18 +82,26 @@ fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Post {
-    fn new(mirror: &Mirror, state_dir: &Path) -> (Arc<Self>, mpsc::Receiver<Input>) {
+    fn new(mirror: &Mirror, state_dir: &Path, setting: &Setting) -> (Arc<Self>, mpsc::Receiver<Input>) {
         let (inbox, told) = mpsc::channel(INBOX);
         let opened = Arc::new(AtomicBool::new(false));
+        let (sink, open) = ((setting.sink)(mirror), opened.clone());
+        let report = Report::new(Arc::new(move |at, event| {
+            if *event == Event::Opened {
+                open.store(true, Relaxed);
+            }
+            sink(at, event);
+        }));
         let post = Self {
             mirror: mirror.clone(),
-            report: report(&mirror.name, opened.clone()),
+            report,
             outage: Mutex::default(),
             sides: Mutex::default(),
             inbox,
             opened,
             armed: AtomicBool::new(false),
             state_dir: state_dir.to_owned(),
+            isolated: setting.isolated,
         };
         (Arc::new(post), told)
     }
@@ -156,7 +181,7 @@ impl Post {
             return Ok(sides);
         }
         let ledger = assembly::ledger(&self.state_dir, &self.mirror, false).await.map_err(fault)?;
-        let sides = assembly::sides(&self.mirror, false, ledger).await?;
+        let sides = assembly::sides(&self.mirror, self.isolated, ledger).await?;
         *lock(&self.sides) = Some(sides.clone());
         Ok(sides)
     }
@@ -175,9 +200,9 @@ fn held_elsewhere(held: &Held) -> Fault {
 }
 
 /// Events as log lines.
-fn report(mirror: &str, opened: Arc<AtomicBool>) -> Report {
+fn log(mirror: &str) -> Sink {
     let (mirror, last) = (mirror.to_owned(), Mutex::new(None::<Fault>));
-    Report::new(Arc::new(move |_, event| match event {
+    Arc::new(move |_, event| match event {
         Event::Action { key, deed, ending, why, bytes, .. } => match ending {
             Ending::Done | Ending::Planned => {
                 tracing::info!(mirror, path = %key, bytes, why, "{}", format!("{deed:?}").to_lowercase());
@@ -187,7 +212,6 @@ fn report(mirror: &str, opened: Arc<AtomicBool>) -> Report {
             Ending::Failed(fault) => tracing::error!(mirror, path = %key, "{fault}"),
         },
         Event::Opened => {
-            opened.store(true, Relaxed);
             *lock(&last) = None;
             tracing::info!(mirror, "root and prefix are open");
         }
@@ -201,9 +225,12 @@ fn report(mirror: &str, opened: Arc<AtomicBool>) -> Report {
         Event::Released => tracing::info!(mirror, "deletes are held no longer"),
         // told once, however often it is tried
         Event::Trouble(fault) if lock(&last).replace(fault.clone()).as_ref() == Some(fault) => {}
+        Event::Trouble(fault) if fault.class <= Class::Throttled => {
+            tracing::warn!(mirror, "{fault}; trying again")
+        }
         Event::Trouble(fault) => tracing::error!(mirror, "{fault}; trying again"),
         Event::Degraded(fault) => tracing::warn!(mirror, "{fault}"),
-    }))
+    })
 }
 
 /// The mirrors of a daemon.
@@ -219,9 +246,9 @@ impl Supervisor {
     ///
     /// # Errors
     /// Other processes hold all of the mirrors.
-    pub async fn start(config: &Config, stop: &CancellationToken) -> Result<Self, Fault> {
+    pub async fn start(config: &Config, stop: &CancellationToken, setting: &Setting) -> Result<Self, Fault> {
         let (posts, inboxes): (Vec<_>, Vec<_>) =
-            config.mirrors.iter().map(|mirror| Post::new(mirror, &config.state_dir)).unzip();
+            config.mirrors.iter().map(|mirror| Post::new(mirror, &config.state_dir, setting)).unzip();
         let mut held = vec![];
         for post in &posts {
             if let Err(fault) = post.open().await {

@@ -4,12 +4,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "demo")]
+mod cli;
 mod config;
 mod contract;
 mod credentials;
+#[cfg(feature = "demo")]
+mod demo;
 mod floors;
 mod ledger;
+#[cfg(feature = "demo")]
 mod once;
+#[cfg(feature = "demo")]
 mod run;
 mod scenarios;
 mod stores;

@@ -1,6 +1,7 @@
 //! `once`, as cron and scripts see it: the real binary against the embedded server.
 
 use crate::support::bench::{Bench, QUICK, Ran, binary};
+use s3mirrord::embedded::{Kind, Rule};
 use std::{fs, os::unix::ffi::OsStrExt, time::Duration};
 
 fn counts(told: &serde_json::Value, names: &[&str]) -> Vec<u64> {
@@ -40,6 +41,13 @@ async fn i6_a_second_pass_sends_one_list_and_one_get_and_reads_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_tells_what_once_then_does_and_changes_nothing() {
     let bench = Bench::new().await;
+    bench.write("same", "1");
+    let first = bench.run(&["once", "--dry-run", "--json"]).await;
+    assert_eq!((first.code, first.actions().len()), (0, 1), "{first:?}");
+    assert!(
+        !bench.state().exists() && bench.objects_below("").await.is_empty(),
+        "no state, no object, no claim"
+    );
     for (name, text) in
         [("same", "1"), ("edited", "2"), ("old", "some text"), ("gone", "4"), ("touched", "5")]
     {
@@ -152,6 +160,37 @@ async fn c63_a_held_lock_is_5_and_names_its_holder() {
     drop(lock);
     assert_eq!(waited.await.unwrap().code, 0);
     assert_eq!(bench.objects().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_fail_are_1_and_are_told_while_the_others_go_on() {
+    let bench = Bench::new().await;
+    bench.write("bad", "bad");
+    bench.write("good", "good");
+    bench.server.faults().add(Rule::new(Kind::InternalError).operation("PutObject").key("/bad"));
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(counts(&ran.summary(), &["uploaded", "failed", "exit"]), [1, 1, 1]);
+    let failed = ran.events("action").into_iter().find(|a| a["outcome"] == "failed").unwrap();
+    assert_eq!((&failed["op"], &failed["path"]), (&"put".into(), &"bad".into()));
+    assert!(
+        failed["error"].as_str().unwrap().contains("500")
+            || failed["error"].as_str().unwrap().contains("Internal"),
+        "{failed}"
+    );
+    assert!(ran.stderr.contains("bad"), "{ran:?}");
+    bench.server.faults().clear();
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c54_a_store_that_lets_nobody_in_is_3() {
+    let bench = Bench::new().await;
+    bench.write("a", "a");
+    bench.server.faults().add(Rule::new(Kind::AccessDenied));
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!((ran.code, &ran.summary()["exit"]), (3, &3.into()), "{ran:?}");
+    assert!(ran.summary()["error"].is_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use crate::support::bench::{Bench, PATIENCE, QUICK, Ran};
 use rustix::process::{Pid, Signal, kill_process};
+use s3mirrord::embedded::{Kind, Rule};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -76,6 +77,64 @@ async fn a_hangup_looks_at_the_bucket_again() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(end(daemon, Signal::TERM).await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c67_a_stop_under_load_finishes_what_is_in_flight() {
+    let bench = Bench::new().await;
+    for n in 0..100 {
+        bench.write(&format!("f{n}"), "x");
+    }
+    let slow = Rule::new(Kind::Latency(Duration::from_millis(500))).operation("PutObject");
+    let slow = bench.server.faults().add(slow.key("9"));
+    let daemon = bench.start(&["run"]);
+    bench.await_status("under load", |told| told["mirrors"][0]["in_flight"].as_u64() > Some(0)).await;
+    let code = end(daemon, Signal::TERM).await;
+    assert_eq!(code, Some(0));
+    bench.server.faults().remove(slow);
+    let done = bench.objects().await.len() as u64;
+    bench.server.reset_requests();
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let sent = bench.server.requests().get("PutObject").copied().unwrap_or_default();
+    assert!(sent <= 100 - done + 1, "what was finished was recorded: {done} done, then {sent} sent");
+    assert_eq!(bench.objects().await.len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_manager_hears_ready_when_it_is_so_and_stopping() {
+    let bench = Bench::new().await;
+    let late = bench.dir.path().join("late");
+    let mirrors =
+        bench.mirror("www", &bench.root, "www/", QUICK) + &bench.mirror("late", &late, "late/", QUICK);
+    bench.configure(&mirrors);
+    let path = bench.dir.path().join("notify");
+    let manager = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let held =
+        bench.server.faults().add(Rule::new(Kind::Latency(Duration::from_secs(2))).operation("GetObject"));
+    let mut command = bench.command(&["run"]);
+    let daemon = command.env("NOTIFY_SOCKET", &path).kill_on_drop(true).spawn().unwrap();
+    let mut heard = vec![];
+    let mut hear = async |what: &str| {
+        let mut bytes = [0; 1024];
+        loop {
+            let n = tokio::time::timeout(PATIENCE, manager.recv(&mut bytes)).await.expect(what).unwrap();
+            let told = String::from_utf8_lossy(&bytes[..n]).into_owned();
+            heard.push(told.clone());
+            if told.contains(what) {
+                return heard.clone();
+            }
+        }
+    };
+    let before = hear("READY=1").await;
+    assert!(before.iter().any(|told| told.contains("EXTEND_TIMEOUT_USEC")), "not ready at once: {before:?}");
+    assert!(before.iter().any(|told| told.contains("STATUS=") && told.contains("late: ")), "{before:?}");
+    bench.server.faults().remove(held);
+    send(&daemon, Signal::HUP);
+    hear("RELOADING=1").await;
+    hear("READY=1").await;
+    send(&daemon, Signal::TERM);
+    hear("STOPPING=1").await;
+    drop(daemon);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 //! things are both held to, so that they cannot drift, and what tests share.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+#[cfg(feature = "demo")]
 pub mod bench;
 pub mod book;
 pub mod bucket;

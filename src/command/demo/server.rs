@@ -1,0 +1,41 @@
+//! The bucket alone, for tests and for trying other tools.
+
+use super::Args;
+use crate::{
+    command::{Exit, Failure, lines::print},
+    embedded::{Bodies, Options, Server},
+};
+use anyhow::Context;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+/// Serves until the stop, then tells how many requests there were.
+pub(super) async fn serve(args: &Args, stop: &CancellationToken) -> Result<Exit, Failure> {
+    let bodies = tempfile::Builder::new().prefix("s3mirrord-demo-").tempdir()?;
+    let mut options = Options {
+        listen: args.listen,
+        buckets: vec![args.bucket.clone()],
+        bodies: Bodies::Directory(bodies.path().to_owned()),
+        ..Options::default()
+    };
+    if let (Some(access_key), Some(secret_key)) = (&args.access_key, &args.secret_key) {
+        (options.access_key, options.secret_key) = (access_key.clone(), secret_key.clone());
+    }
+    let server = Server::start(options).await;
+    let server = server
+        .with_context(|| format!("cannot serve the bucket {:?} at {}", args.bucket, args.listen))
+        .map_err(|error| Failure::new(Exit::Fatal, error))?;
+    let listening = json!({
+        "event": "listening",
+        "endpoint": server.endpoint(),
+        "access_key": server.access_key(),
+        "secret_key": server.secret_key(),
+        "bucket": args.bucket,
+    });
+    print(&listening.to_string());
+    stop.cancelled().await;
+    let requests = server.requests();
+    server.stop().await;
+    print(&json!({"event": "requests", "requests": requests}).to_string());
+    Ok(Exit::InSync)
+}
