@@ -33,7 +33,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if !self.relisted || self.pace.paused(now) {
             return;
         }
-        let (grace, oldest) = (self.grace(), self.oldest());
+        let grace = self.grace();
+        if self.docket.next(grace).is_none_or(|at| at > now) {
+            return;
+        }
+        let oldest = self.oldest();
         if let Some(sweep) = self.docket.sweep(now, grace, oldest) {
             self.page(sweep);
         }

@@ -119,9 +119,10 @@ pub struct Head {
     pub meta: RemoteMeta,
     /// `s3mirrord-own` in its metadata: who wrote it, for which key.
     pub own: Option<String>,
-    /// The digest its metadata gives, if we wrote it in one part.
+    /// The digest its metadata gives: of the whole or, with a part size, of the parts. What went up in parts has
+    /// none, since its metadata is written before its bytes are read.
     pub sha256: Option<[u8; 32]>,
-    /// The part size its metadata gives, if we wrote it in parts.
+    /// The part size its metadata gives, if its content went up in parts.
     pub part_size: Option<u64>,
     /// `mtime` of its metadata.
     pub mtime: Option<Stamp>,

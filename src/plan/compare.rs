@@ -126,7 +126,7 @@ pub fn evidence(
         return Evidence::Digest(digest);
     }
     if let Some(sha256) = head.and_then(|h| h.sha256) {
-        return Evidence::Digest(Digest { sha256, part_size: None });
+        return Evidence::Digest(Digest { sha256, part_size: head.and_then(|h| h.part_size) });
     }
     if !etag_tried {
         if remote.etag.looks_like_md5() {

@@ -1,6 +1,7 @@
 //! The real ledger: the contract, and what only a file can suffer.
 
 use crate::support::ledger_contract::{self as contract, Model, key, record, tag};
+use crate::support::world::Fake;
 use proptest::prelude::*;
 use redb::ReadableDatabase;
 use s3mirrord::ledger::{Database, LEDGER_FILE, Ledger, OpenError, Opened, Options, Reason, Window};
@@ -74,6 +75,11 @@ proptest! {
             }
         });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fake_keeps_it_too() {
+    contract::check(async || Fake::new(7)).await;
 }
 
 #[tokio::test]

@@ -11,12 +11,14 @@ mod contract;
 mod credentials;
 #[cfg(feature = "demo")]
 mod demo;
+mod documents;
 mod floors;
 mod ledger;
 #[cfg(feature = "demo")]
 mod once;
 #[cfg(feature = "demo")]
 mod run;
+#[cfg(feature = "demo")]
 mod scenarios;
 mod stores;
 mod tls;

@@ -2,9 +2,10 @@
 
 use crate::{
     contract::{self, Expect},
-    support::{moto::Moto, skip},
+    support::{moto::Moto, skip, world::Fake},
 };
 use s3mirrord::{
+    embedded::{self, Server},
     model::Capabilities,
     store::{Options, S3, Secret, Store},
 };
@@ -35,6 +36,38 @@ async fn the_contract_holds_on_moto() {
         let store = S3::connect(options(moto.endpoint(), "bucket", prefix, "key", "secret")).await.unwrap();
         contract::run(store, expect).await;
     }
+}
+
+const ALL: Expect = Expect {
+    capabilities: Capabilities {
+        conditional_put: true,
+        conditional_delete: true,
+        verifies_sha256: true,
+        etag_is_md5: true,
+    },
+    uploads: true,
+    parts: true,
+    completes: true,
+    newlines: true,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_contract_holds_on_the_embedded_server() {
+    let server = Server::start(embedded::Options { buckets: vec!["bucket".into()], ..Default::default() });
+    let server = server.await.unwrap();
+    for prefix in ["", "web 1/ä+/"] {
+        let (key, secret) = (server.access_key(), server.secret_key());
+        let store = S3::connect(options(server.endpoint(), "bucket", prefix, key, secret)).await.unwrap();
+        contract::run(store, ALL).await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_contract_holds_on_the_fake() {
+    let fake = Fake::new(7);
+    fake.with(|w| (w.shelf.single, w.shelf.part) = (8 << 20, 8 << 20));
+    contract::run(fake, ALL).await;
 }
 
 /// On any store: `S3MIRRORD_TEST_ENDPOINT`, `_KEY`, `_SECRET` and `_BUCKET` name it. It may honour what it

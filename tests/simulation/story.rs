@@ -25,6 +25,7 @@ pub const FAULTS: &[&str] = &[
     "event lost",
     "event doubled",
     "event late",
+    "event folded",
     "crash",
     "ledger lost",
     "ledger rolled back",
@@ -418,6 +419,11 @@ async fn tell(world: &Fake, notices: &mpsc::Sender<Notice>, scope: Scope, sabota
     if sabotage.events_are_deletes {
         world.with(|w| w.disk.believed_absent.insert(scope.path().clone()));
     }
+    // as when many files of one directory change at once
+    let scope = match scope {
+        Scope::File(p) if world.strikes("event folded", 6) => Scope::Children(p.parent().unwrap()),
+        scope => scope,
+    };
     if world.strikes("event lost", 6) {
         return;
     }

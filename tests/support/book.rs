@@ -17,7 +17,8 @@ pub struct Book {
     pub foreign: BTreeMap<Key, ETag>,
     pub intents: BTreeMap<Key, Intent>,
     pub moved: BTreeMap<Key, ETag>,
-    pub deleted: Vec<Stamp>,
+    /// By minute: deletes that cost, and the records before the first of them.
+    pub deleted: BTreeMap<i64, (u64, u64)>,
     pub binding: Option<Binding>,
     pub held: bool,
     pub rows: u64,
@@ -52,8 +53,11 @@ impl Book {
                 }
                 Change::Gone(key) => self.gone(&key),
                 Change::Deleted { key, at, costs } => {
+                    let records = self.records.len() as u64;
                     self.gone(&key);
-                    self.deleted.extend(costs.then_some(at));
+                    if costs {
+                        self.deleted.entry(at.sec.div_euclid(60)).or_insert((0, records)).0 += 1;
+                    }
                 }
                 Change::Condemn(key, etag) => {
                     match self.row(&key).and_then(|row| self.condemned.get_mut(&row)) {
@@ -73,7 +77,9 @@ impl Book {
                     if let Some(row) = self.row(&key).and_then(|row| self.condemned.get_mut(&row)) {
                         row.moved |= row.etag == etag;
                     }
-                    self.moved.insert(key, etag);
+                    if self.records.get(&key).is_some_and(|record| record.etag == etag) {
+                        self.moved.insert(key, etag);
+                    }
                 }
                 Change::Approve(upto) => {
                     self.condemned.range_mut(..=upto).for_each(|(_, row)| row.approved = true)
@@ -158,8 +164,9 @@ impl Ledger for Fake {
 
     async fn window(&self, since: Stamp) -> Result<Window, Fault> {
         Ok(self.with(|w| {
-            let deleted = w.book.deleted.iter().filter(|at| **at >= since).count() as u64;
-            Window { deleted, records: w.book.records.len() as u64 + deleted }
+            let mut rows = w.book.deleted.range(since.sec.div_euclid(60)..).map(|(_, row)| *row).peekable();
+            let records = rows.peek().map_or(w.book.records.len() as u64, |row| row.1);
+            Window { deleted: rows.map(|row| row.0).sum(), records }
         }))
     }
 

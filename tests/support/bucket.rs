@@ -5,8 +5,8 @@ use bytes::Bytes;
 use md5::Md5;
 use s3mirrord::{
     model::{
-        Attributes, Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, Only, RemoteMeta, Source,
-        Spec, Stamp,
+        Attributes, Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, Only,
+        RemoteMeta, Source, Spec, Stamp,
     },
     store::{Depth, Page, Store, Upload},
 };
@@ -17,9 +17,6 @@ use std::{
     time::Duration,
 };
 
-/// Larger files go up in parts of this size.
-pub const PART: u64 = 16;
-pub const SINGLE: u64 = 32;
 /// Objects of a page.
 const PAGE: usize = 7;
 
@@ -32,6 +29,13 @@ pub struct Object {
     pub part_size: Option<u64>,
     pub mtime: Option<Stamp>,
     pub attributes: Option<Attributes>,
+}
+
+impl Object {
+    fn listed(&self) -> RemoteMeta {
+        let modified = Some(Stamp { sec: 1_700_000_000, nsec: 0 });
+        RemoteMeta { size: self.body.len() as u64, etag: self.etag.clone(), modified }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +57,12 @@ pub struct Shelf {
     /// Sabotage: `commit` answers before anything is stored, and stores nothing.
     pub lies: bool,
     pub grace: Duration,
+    /// Keys that a write or a delete is on its way for.
+    pub in_flight: BTreeSet<Key>,
+    /// Larger files go up in parts,
+    pub single: u64,
+    /// of this size.
+    pub part: u64,
 }
 
 impl Default for Shelf {
@@ -76,6 +86,9 @@ impl Default for Shelf {
             foreign: BTreeMap::new(),
             lies: false,
             grace: Duration::ZERO,
+            in_flight: BTreeSet::new(),
+            single: 32,
+            part: 16,
         }
     }
 }
@@ -102,8 +115,9 @@ impl World {
             return ETag::new(&format!("{:032x}", u128::from(self.shelf.serial) << 64 | 0xabc));
         }
         if parts {
-            let all: Vec<u8> = body.chunks(PART as usize).flat_map(md5).collect();
-            return ETag::new(&format!("{}-{}", hex::encode(md5(&all)), body.len().div_ceil(PART as usize)));
+            let chunks = body.chunks(self.shelf.part as usize);
+            let (n, all) = (chunks.len(), chunks.flat_map(md5).collect::<Vec<u8>>());
+            return ETag::new(&format!("{}-{n}", hex::encode(md5(&all))));
         }
         ETag::new(&hex::encode(md5(body)))
     }
@@ -138,8 +152,8 @@ impl World {
         let object = Object {
             etag: etag.clone(),
             own: spec.map(|s| s.own.clone()),
-            sha256: spec.and_then(|s| s.sha256).or((!parts).then(|| sha256(&body))),
-            part_size: spec.and_then(|s| s.part_size).or(parts.then_some(PART)),
+            sha256: spec.and_then(|s| s.sha256).or((!parts && spec.is_some()).then(|| sha256(&body))),
+            part_size: spec.and_then(|s| s.part_size).or(parts.then_some(self.shelf.part)),
             mtime: spec.map(|s| s.mtime),
             attributes: spec.map(|s| s.attributes),
             body,
@@ -186,7 +200,28 @@ impl World {
     }
 }
 
+/// One operation on one key, until it is dropped: I7 is checked here.
+struct Flight {
+    world: Fake,
+    key: Key,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.world.with(|w| w.shelf.in_flight.remove(&self.key));
+    }
+}
+
 impl Fake {
+    fn takes_off(&self, key: &Key) -> Flight {
+        self.with(|w| {
+            if !w.shelf.in_flight.insert(key.clone()) {
+                w.broke(format!("I7: two operations on {key} at once"));
+            }
+        });
+        Flight { world: self.clone(), key: key.clone() }
+    }
+
     async fn request(&self, name: &'static str, one_in: u64) -> Result<(), Fault> {
         self.with(|w| *w.shelf.requests.entry(name).or_default() += 1);
         self.lag(20).await;
@@ -217,7 +252,7 @@ impl Store for Fake {
     fn know(&self, _: Capabilities) {}
 
     fn part_size(&self, size: u64) -> Option<u64> {
-        (size > SINGLE).then_some(PART)
+        self.with(|w| (size > w.shelf.single).then_some(w.shelf.part))
     }
 
     async fn list(&self, prefix: &Key, depth: Depth, token: Option<String>) -> Result<Page, Fault> {
@@ -248,8 +283,7 @@ impl Store for Fake {
                     Some(sub) => page.directories.push(sub),
                     None => {
                         let o = &w.shelf.objects[key];
-                        let meta =
-                            RemoteMeta { size: o.body.len() as u64, etag: o.etag.clone(), modified: None };
+                        let meta = o.listed();
                         page.objects.push((key.clone(), meta));
                     }
                 }
@@ -273,7 +307,7 @@ impl Store for Fake {
         self.request("HeadObject", 20).await?;
         Ok(self.with(|w| {
             w.shelf.objects.get(key).map(|o| Head {
-                meta: RemoteMeta { size: o.body.len() as u64, etag: o.etag.clone(), modified: None },
+                meta: o.listed(),
                 own: o.own.clone(),
                 sha256: o.sha256,
                 part_size: o.part_size,
@@ -289,7 +323,11 @@ impl Store for Fake {
         file: &Arc<F>,
         spec: &Spec,
     ) -> Result<(Staged, Digest), Fault> {
-        let parts = self.part_size(spec.size).is_some();
+        if key.as_str().len() > MAX_KEY_BYTES {
+            return Err(Fault::new(Class::Permanent, format!("put {key}"), "its key is too long"));
+        }
+        let part = self.part_size(spec.size);
+        let parts = part.is_some();
         let id = match parts {
             false => String::new(),
             true => {
@@ -305,20 +343,26 @@ impl Store for Fake {
                 id
             }
         };
-        let body = file.read_at(0, spec.size as usize).await?;
+        let mut body = vec![];
+        while (body.len() as u64) < spec.size {
+            let bytes = file.read_at(body.len() as u64, spec.size as usize - body.len()).await?;
+            if bytes.is_empty() {
+                break;
+            }
+            body.extend_from_slice(&bytes);
+        }
         if (body.len() as u64) < spec.size {
             self.with(|w| w.shelf.uploads.remove(&id));
             return Err(Fault::new(Class::Changed, "read", "it is shorter now"));
         }
-        let body = body.to_vec();
         let (key, spec) = (key.clone(), spec.clone());
         if !parts {
             let digest = Digest { sha256: sha256(&body), part_size: None };
             return Ok((Staged::Small { key, body, spec }, digest));
         }
         self.request("UploadPart", 20).await?;
-        let all: Vec<u8> = body.chunks(PART as usize).flat_map(sha256).collect();
-        let digest = Digest { sha256: sha256(&all), part_size: Some(PART) };
+        let all: Vec<u8> = body.chunks(part.unwrap() as usize).flat_map(sha256).collect();
+        let digest = Digest { sha256: sha256(&all), part_size: part };
         Ok((Staged::Parts { key, id, body, spec }, digest))
     }
 
@@ -331,6 +375,8 @@ impl Store for Fake {
             let _ = key;
             return Ok(RemoteMeta { size: body.len() as u64, etag, modified: None });
         }
+        let (Staged::Small { key, .. } | Staged::Parts { key, .. }) = &staged;
+        let _flight = self.takes_off(key);
         let able = self.with(|w| w.shelf.can.conditional_put);
         let remote = match staged {
             Staged::Small { key, body, spec } => {
@@ -347,8 +393,8 @@ impl Store for Fake {
                     if !w.shelf.uploads.contains_key(&id) {
                         return Err(Fault::new(Class::Changed, "complete", "NoSuchUpload"));
                     }
-                    w.holds(&key, &only, able)?;
                     w.shelf.uploads.remove(&id);
+                    w.holds(&key, &only, able)?;
                     Ok(w.shelve(&key, body, true, Some(&spec)))
                 })?
             }
@@ -372,6 +418,7 @@ impl Store for Fake {
         spec: &Spec,
         only: Only,
     ) -> Result<RemoteMeta, Fault> {
+        let _flight = self.takes_off(to);
         self.request("CopyObject", 20).await?;
         let remote = self.with(|w| {
             let source = w.shelf.objects.get(from.0).filter(|o| o.etag == *from.1).cloned();
@@ -385,6 +432,7 @@ impl Store for Fake {
     }
 
     async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {
+        let _flight = self.takes_off(key);
         self.request("DeleteObject", 12).await?;
         self.with(|w| {
             match w.shelf.objects.get(key) {
@@ -399,12 +447,7 @@ impl Store for Fake {
 
     async fn read(&self, key: &Key) -> Result<Option<(Bytes, RemoteMeta)>, Fault> {
         self.request("GetObject", 20).await?;
-        Ok(self.with(|w| {
-            w.shelf.objects.get(key).map(|o| {
-                let meta = RemoteMeta { size: o.body.len() as u64, etag: o.etag.clone(), modified: None };
-                (Bytes::from(o.body.clone()), meta)
-            })
-        }))
+        Ok(self.with(|w| w.shelf.objects.get(key).map(|o| (Bytes::from(o.body.clone()), o.listed()))))
     }
 
     async fn write(&self, key: &Key, body: Bytes, only: Only) -> Result<RemoteMeta, Fault> {

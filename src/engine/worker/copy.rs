@@ -72,7 +72,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
 
     fn copied(&self, held: &Held<T::File>, digest: Digest) -> Spec {
         Spec {
-            sha256: digest.part_size.is_none().then_some(digest.sha256),
+            sha256: Some(digest.sha256),
             part_size: digest.part_size,
             ..self.ctx.spec(&self.job.key, &held.meta)
         }

@@ -119,7 +119,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             metadata_due: false,
             size: head.meta.size,
             etag: head.meta.etag,
-            digest: head.sha256.map(|sha256| Digest { sha256, part_size: None }),
+            digest: head.sha256.map(|sha256| Digest { sha256, part_size: head.part_size }),
             seq: 0,
         };
         let did = if ours { Did::Learnt } else { Did::Adopted };

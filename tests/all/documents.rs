@@ -1,0 +1,96 @@
+//! The documents stay true: what they name exists.
+
+use assert::{command, help, read, sources};
+use std::collections::BTreeSet;
+
+mod assert {
+    use std::{fs, path::Path, process::Command};
+
+    pub(super) fn read(path: &str) -> String {
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+            .unwrap_or_else(|e| panic!("{path}: {e}"))
+    }
+
+    /// Every source below `src` and `tests`, as one text.
+    pub(super) fn sources() -> String {
+        let mut all = String::new();
+        let mut dirs = vec![
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"),
+        ];
+        while let Some(dir) = dirs.pop() {
+            for entry in fs::read_dir(dir).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    dirs.push(path);
+                } else if path.extension().is_some_and(|e| e == "rs") {
+                    all.push_str(&fs::read_to_string(path).expect("a source"));
+                }
+            }
+        }
+        all
+    }
+
+    pub(super) fn command(args: &[&str]) -> (i32, String) {
+        let out = Command::new(env!("CARGO_BIN_EXE_s3mirrord")).args(args).output().expect("it runs");
+        (out.status.code().unwrap_or(-1), String::from_utf8_lossy(&out.stdout).into_owned())
+    }
+
+    pub(super) fn help(verb: &str) -> (i32, String) {
+        command(&[verb, "--help"])
+    }
+}
+
+fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_test_that_semantics_names_exists() {
+    let (text, sources) = (read("docs/SEMANTICS.md"), sources());
+    let lines = text.split("\n- Tests:").skip(1).map(|rest| rest.split("\n\n").next().unwrap_or(rest));
+    let names: BTreeSet<&str> = lines.flat_map(in_backticks).filter(|name| *name != "simulation").collect();
+    assert!(names.len() > 30, "the tests are named");
+    let missing: Vec<_> = names
+        .iter()
+        .filter(|name| !["(", "<"].iter().any(|end| sources.contains(&format!("fn {name}{end}"))))
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn every_verb_and_flag_that_readme_shows_exists() {
+    let text = read("README.md");
+    let shown: Vec<&str> = in_backticks(&text)
+        .chain(text.lines())
+        .filter_map(|code| {
+            code.trim().strip_prefix("s3mirrord ").or(code.trim().strip_prefix("cargo run --release -- "))
+        })
+        .collect();
+    assert!(shown.len() > 6, "{shown:?}");
+    for code in shown {
+        let verb = code.split_whitespace().next().unwrap_or_default();
+        if verb == "restore" {
+            continue; // named as what is not built yet
+        }
+        let (status, help) = help(verb);
+        assert_eq!(status, 0, "`{verb}` is a verb");
+        for flag in code.split_whitespace().filter(|word| word.starts_with("--")) {
+            assert!(help.contains(flag), "`{verb}` has {flag}");
+        }
+    }
+    assert_eq!(command(&["restore"]).0, 2);
+}
+
+#[test]
+fn the_house_that_architecture_draws_stands() {
+    let text = read("docs/ARCHITECTURE.md");
+    let plan =
+        text.split("## The floors").nth(1).and_then(|rest| rest.split("```").nth(1)).expect("the floor plan");
+    for line in plan.lines().filter(|line| line.contains('/')) {
+        let Some(room) = line.split_whitespace().take(2).find(|word| word.ends_with('/')) else { continue };
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let room = room.trim_end_matches('/');
+        assert!(root.join("src").join(room).is_dir() || root.join(room).is_dir(), "{room} is a room");
+    }
+}
