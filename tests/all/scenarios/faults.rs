@@ -20,7 +20,7 @@ async fn claimed() -> Option<Scene> {
 async fn c28_what_is_cut_or_removed_in_mid_upload_is_never_visible_torn() {
     let Some(mut scene) = claimed().await else { return };
     scene.outsider.keep_versions().await;
-    let slow = Rule::new(Kind::Latency(Duration::from_millis(300))).operation("UploadPart");
+    let slow = Rule::new(Kind::Latency(Duration::from_millis(800))).operation("UploadPart");
     scene.bench.server.faults().add(slow);
     let bytes = |of: u8| (0..20usize << 20).map(|n| (n / 1000) as u8 ^ of).collect::<Vec<_>>();
     for (name, of) in [("cut", 1), ("gone", 2), ("rewritten", 3), ("replaced", 4)] {
