@@ -27,7 +27,7 @@ use crate::{
     store::Store,
 };
 use futures::{Stream, StreamExt, stream::Fuse};
-use session::Life;
+use session::{Failed, Life};
 use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -91,6 +91,8 @@ pub struct Options {
     pub wall: Arc<dyn Fn() -> Stamp + Send + Sync>,
 }
 
+/// A session that lasted this long is not a link in a chain of failures.
+const LONG: Duration = Duration::from_secs(600);
 /// Attempts that a pass of `once` gives a file or a listing.
 const ROUNDS: u32 = 3;
 
@@ -118,11 +120,11 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
     let (mut failures, mut armed) = (0, false);
     loop {
         let life = Life { stop: &stop, report: &report, start, jitter: &mut jitter, armed: &mut armed };
-        let (fault, worked) = match session::run(&sides, &options, &prune, input.as_mut(), life).await {
-            Ok(()) => return End::Done,
-            Err(failed) => (failed.fault, failed.worked),
-        };
-        failures = if worked { 1 } else { failures + 1 };
+        let begun = Instant::now();
+        let session = session::run(&sides, &options, &prune, input.as_mut(), life).await;
+        let Err(Failed { fault, worked, progressed }) = session else { return End::Done };
+        // one that only finds again what cannot be done must not be followed by the next at once
+        failures = if progressed || begun.elapsed() >= LONG { 1 } else { failures + 1 };
         report.tell(start.elapsed(), &Event::Trouble(fault.clone()));
         let passing = matches!(fault.class, Class::Transient | Class::Throttled) && failures < ROUNDS;
         if stop.is_cancelled() {

@@ -36,10 +36,13 @@ const NOTES: usize = 8192;
 /// The claim is renewed this often.
 const RENEW: Mono = Mono::from_secs(3600);
 
-/// Why a session ended, and whether it had begun to work.
+/// Why a session ended.
 pub(super) struct Failed {
     pub fault: Fault,
+    /// The root and the prefix were open.
     pub worked: bool,
+    /// It did something that the next one need not do again.
+    pub progressed: bool,
 }
 
 /// What outlives a session.
@@ -70,10 +73,8 @@ pub(super) async fn run<T: Tree, S: Store, L: Ledger>(
     };
     match life.stop.run_until_cancelled(open).await {
         None => Ok(()),
-        Some(Err(fault)) => Err(Failed { fault, worked: false }),
-        Some(Ok(ctx)) => {
-            Session::new(ctx, life).run(input).await.map_err(|fault| Failed { fault, worked: true })
-        }
+        Some(Err(fault)) => Err(Failed { fault, worked: false, progressed: false }),
+        Some(Ok(ctx)) => Session::new(ctx, life).run(input).await,
     }
 }
 
@@ -117,6 +118,7 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) relisted: bool,
     pub(super) purge: bool,
     settled: bool,
+    pub(super) progressed: bool,
     fatal: Option<Fault>,
 }
 
@@ -149,13 +151,14 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             relisted: false,
             purge: false,
             settled: false,
+            progressed: false,
             fatal: None,
             ctx,
             life,
         }
     }
 
-    async fn run(mut self, mut input: Pin<&mut (impl Stream<Item = Input> + Send)>) -> Result<(), Fault> {
+    async fn run(mut self, mut input: Pin<&mut (impl Stream<Item = Input> + Send)>) -> Result<(), Failed> {
         self.tell(&Event::Opened);
         if self.ctx.root == Sameness::Changed {
             self.tell(&Event::Trouble(another_root()));
@@ -203,7 +206,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             }
             if let Some(fault) = self.fatal.take() {
                 self.drain().await;
-                return Err(fault);
+                return Err(Failed { fault, worked: true, progressed: self.progressed });
             }
         }
     }
@@ -362,8 +365,10 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         if self.relisted { Against::Ledger } else { Against::Bucket }
     }
 
-    /// Lets what is in flight end, and its proofs reach the ledger, within the deadline.
+    /// Lets what is in flight end, and its proofs reach the ledger, within the deadline. Jobs that still wait
+    /// for their turn do not get one.
     async fn drain(&mut self) {
+        self.ctx.permits.close();
         let deadline = Instant::now() + self.ctx.options.drain;
         loop {
             self.begin_commit(self.now());

@@ -49,6 +49,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 match changes.is_empty() {
                     true => self.then(after),
                     false => {
+                        self.progressed = true;
                         self.batch.extend(changes);
                         self.after.push(after);
                     }

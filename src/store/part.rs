@@ -10,7 +10,10 @@ use super::{
     upload::{abort, read},
 };
 use crate::model::{Class, Digest, Fault, Only, RemoteMeta, Source, Spec};
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::{
+    config::{Builder, retry::RetryConfig},
+    types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
+};
 use sha2::Digest as _;
 use std::sync::Arc;
 use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
@@ -56,6 +59,9 @@ pub(super) async fn send<F: Source>(
         .content_type(metadata::content_type(&full))
         .set_metadata(Some(metadata::outgoing(spec, None, Some(part_size))))
         .checksum_algorithm(ChecksumAlgorithm::Sha256)
+        .customize()
+        // if its reply is lost, another attempt begins another upload, and nobody knows of the first
+        .config_override(Builder::new().retry_config(RetryConfig::disabled()))
         .send()
         .await
         .map_err(|e| fault(CREATE, &full, &e))?;

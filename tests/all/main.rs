@@ -20,6 +20,7 @@ mod once;
 #[cfg(feature = "demo")]
 mod run;
 #[cfg(feature = "demo")]
+mod scenarios;
 mod stores;
 mod tls;
 mod units;

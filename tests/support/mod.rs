@@ -10,6 +10,10 @@ pub mod disk;
 pub mod ledger_contract;
 pub mod memory;
 pub mod moto;
+#[cfg(feature = "demo")]
+pub mod outsider;
+#[cfg(feature = "demo")]
+pub mod scene;
 pub mod server;
 pub mod world;
 

@@ -1,0 +1,124 @@
+"""A client that is not ours: boto3, asked over stdin and answering on stdout, one JSON value a line.
+
+Names are told as the bytes that a key of rclone's S3 encoding stands for, one character (U+0000..U+00FF) a
+byte, by a decoder that shares nothing with ours.
+"""
+
+import hashlib
+import json
+import sys
+
+import boto3
+from botocore.config import Config
+
+QUOTE = "\u201b"
+
+
+def decode(key):
+    """The bytes of the path that `key` stands for (rclone's lib/encoder: InvalidUtf8, Slash, Dot)."""
+    return b"/".join(component(part) for part in key.split("/"))
+
+
+def component(part):
+    if part in ("\uff0e", "\uff0e\uff0e"):
+        return b"." * len(part)
+    out, at = b"", 0
+    while at < len(part):
+        char = part[at]
+        at += 1
+        if char == QUOTE and len(part) > at:
+            pair = part[at : at + 2]
+            if len(pair) == 2 and all(digit in "0123456789ABCDEF" for digit in pair):
+                out += bytes([int(pair, 16)])
+                at += 2
+                continue
+            char = part[at]
+            at += 1
+        elif char == "\u2400":
+            char = "\0"
+        elif char == "\uff0f":
+            char = "/"
+        out += char.encode()
+    return out
+
+
+class Outsider:
+    def __init__(self, endpoint, access_key, secret_key, bucket):
+        self.bucket = bucket
+        self.seen = {}
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            region_name="us-east-1",
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 8}),
+        )
+
+    def pages(self, operation, field, **words):
+        for page in self.client.get_paginator(operation).paginate(Bucket=self.bucket, **words):
+            yield from page.get(field, [])
+
+    def listed(self, prefix):
+        for entry in self.pages("list_objects_v2", "Contents", Prefix=prefix):
+            name = entry["Key"][len(prefix) :]
+            if not name.startswith(".s3mirrord/"):
+                yield name, entry
+
+    def list(self, prefix):
+        """Name → size."""
+        return {decode(name).decode("latin-1"): entry["Size"] for name, entry in self.listed(prefix)}
+
+    def read(self, prefix):
+        """Name → MD5, size and metadata, each object downloaded once a version."""
+        told = {}
+        for name, entry in self.listed(prefix):
+            version = (entry["Key"], entry["ETag"], entry["LastModified"], entry["Size"])
+            if version not in self.seen:
+                try:
+                    got = self.client.get_object(Bucket=self.bucket, Key=entry["Key"])
+                except self.client.exceptions.NoSuchKey:
+                    continue
+                body = got["Body"].read()
+                self.seen[version] = (hashlib.md5(body).hexdigest(), len(body), got["Metadata"])
+            path = decode(name).decode("latin-1")
+            if path in told:
+                raise ValueError(f"two keys stand for {path!r}")
+            told[path] = self.seen[version]
+        return told
+
+    def head(self, key):
+        """The metadata of one object, now."""
+        return self.client.head_object(Bucket=self.bucket, Key=key)["Metadata"]
+
+    def uploads(self, prefix):
+        """Keys with an upload that is neither completed nor aborted."""
+        return [upload["Key"] for upload in self.pages("list_multipart_uploads", "Uploads", Prefix=prefix)]
+
+    def keep_versions(self):
+        """From now on, all that was ever visible stays to be seen."""
+        self.client.put_bucket_versioning(
+            Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"}
+        )
+
+    def versions(self, prefix):
+        """[name, MD5] of every content that was ever visible."""
+        told = []
+        for entry in self.pages("list_object_versions", "Versions", Prefix=prefix):
+            name = entry["Key"][len(prefix) :]
+            if not name.startswith(".s3mirrord/"):
+                got = self.client.get_object(
+                    Bucket=self.bucket, Key=entry["Key"], VersionId=entry["VersionId"]
+                )
+                told.append([decode(name).decode("latin-1"), hashlib.md5(got["Body"].read()).hexdigest()])
+        return told
+
+
+def main():
+    outsider = Outsider(*sys.argv[1:])
+    for line in sys.stdin:
+        word, *rest = json.loads(line)
+        print(json.dumps(getattr(outsider, word)(*rest)), flush=True)
+
+
+main()
