@@ -120,7 +120,8 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
             Ok(()) => return End::Done,
             Err(failed) => (failed.fault, failed.worked),
         };
-        failures = if worked { 1 } else { failures + 1 };
+        // a pass gives up after some, however far each came
+        failures = if worked && !options.once { 1 } else { failures + 1 };
         report.tell(start.elapsed(), &Event::Trouble(fault.clone()));
         let passing = matches!(fault.class, Class::Transient | Class::Throttled) && failures < ROUNDS;
         if stop.is_cancelled() {
@@ -130,7 +131,7 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
             return End::Failed(fault);
         }
         let pause: Mono = delay(failures, jitter.f64());
-        let rest = rest(pause, input.as_mut(), &mut armed);
+        let rest = rest(pause, input.as_mut(), &mut armed, |event| report.tell(start.elapsed(), &event));
         if stop.run_until_cancelled(rest).await.is_none() {
             return End::Done;
         }
@@ -140,7 +141,12 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
 /// The pause between two sessions. Ends early, but not within a second, when the watcher tells that the root
 /// changed as a whole (it may be back), or an operator asks. What else is told meanwhile is forgotten: a
 /// session begins with a look at everything.
-async fn rest(pause: Mono, mut input: Pin<&mut Fuse<impl Stream<Item = Input> + Send>>, armed: &mut bool) {
+async fn rest(
+    pause: Mono,
+    mut input: Pin<&mut Fuse<impl Stream<Item = Input> + Send>>,
+    armed: &mut bool,
+    tell: impl Fn(Event),
+) {
     let begun = Instant::now();
     let over = tokio::time::sleep_until(begun + pause);
     tokio::pin!(over);
@@ -151,7 +157,14 @@ async fn rest(pause: Mono, mut input: Pin<&mut Fuse<impl Stream<Item = Input> + 
                 Some(Input::Notice(Notice::Lost(_)) | Input::Relist | Input::Reopen) => {
                     return tokio::time::sleep_until(begun + pause.min(delay(1, 1.0))).await;
                 }
-                Some(Input::Notice(Notice::Armed | Notice::Degraded(_))) | None => *armed = true,
+                Some(Input::Notice(Notice::Degraded(fault))) => {
+                    *armed = true;
+                    // a root that does not open is told by the next session
+                    if fault.class != Class::Fatal {
+                        tell(Event::Degraded(fault));
+                    }
+                }
+                Some(Input::Notice(Notice::Armed)) | None => *armed = true,
                 Some(Input::Notice(Notice::Look(_)) | Input::Approved) => {}
             },
         }
