@@ -222,7 +222,10 @@ pub(super) async fn docketed<T: Tree, S: Store, L: Ledger>(
 async fn reason_to_hold<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
 ) -> Result<Option<String>, Fault> {
-    let tally = ctx.ledger.tally().await?;
+    let window = ctx.options.limits.map_or(Duration::ZERO, |limits| limits.window);
+    let mut since = (ctx.options.wall)();
+    since.sec = since.sec.saturating_sub(i64::try_from(window.as_secs()).unwrap_or(i64::MAX));
+    let (tally, spent) = ctx.ledger.spent(since).await?;
     if ctx.root != Sameness::Same {
         return Ok(Some("the root cannot be proven to be the same directory as before".into()));
     }
@@ -230,10 +233,7 @@ async fn reason_to_hold<T: Tree, S: Store, L: Ledger>(
         return Ok(Some("the root is empty, and it was not".into()));
     }
     let Some(limits) = ctx.options.limits else { return Ok(None) };
-    let mut since = (ctx.options.wall)();
-    since.sec -= i64::try_from(limits.window.as_secs()).unwrap_or(i64::MAX);
-    let window = ctx.ledger.window(since).await?;
-    Ok(match limits.judge(window.deleted, window.records, tally) {
+    Ok(match limits.judge(spent.deleted, spent.records, tally) {
         Judgement::Free => None,
         Judgement::Held(why) => Some(why),
     })

@@ -123,8 +123,10 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
         let begun = Instant::now();
         let session = session::run(&sides, &options, &prune, input.as_mut(), life).await;
         let Err(Failed { fault, worked, progressed }) = session else { return End::Done };
-        // one that only finds again what cannot be done must not be followed by the next at once
-        failures = if progressed || begun.elapsed() >= LONG { 1 } else { failures + 1 };
+        // one that only finds again what cannot be done must not be followed by the next at once; and a pass
+        // gives up after some, however far each came
+        let anew = !options.once && (progressed || begun.elapsed() >= LONG);
+        failures = if anew { 1 } else { failures + 1 };
         report.tell(start.elapsed(), &Event::Trouble(fault.clone()));
         let passing = matches!(fault.class, Class::Transient | Class::Throttled) && failures < ROUNDS;
         if stop.is_cancelled() {
@@ -134,7 +136,7 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
             return End::Failed(fault);
         }
         let pause: Mono = delay(failures, jitter.f64());
-        let rest = rest(pause, input.as_mut(), &mut armed);
+        let rest = rest(pause, input.as_mut(), &mut armed, |event| report.tell(start.elapsed(), &event));
         if stop.run_until_cancelled(rest).await.is_none() {
             return End::Done;
         }
@@ -144,7 +146,12 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
 /// The pause between two sessions. Ends early, but not within a second, when the watcher tells that the root
 /// changed as a whole (it may be back), or an operator asks. What else is told meanwhile is forgotten: a
 /// session begins with a look at everything.
-async fn rest(pause: Mono, mut input: Pin<&mut Fuse<impl Stream<Item = Input> + Send>>, armed: &mut bool) {
+async fn rest(
+    pause: Mono,
+    mut input: Pin<&mut Fuse<impl Stream<Item = Input> + Send>>,
+    armed: &mut bool,
+    tell: impl Fn(Event),
+) {
     let begun = Instant::now();
     let over = tokio::time::sleep_until(begun + pause);
     tokio::pin!(over);
@@ -155,7 +162,14 @@ async fn rest(pause: Mono, mut input: Pin<&mut Fuse<impl Stream<Item = Input> + 
                 Some(Input::Notice(Notice::Lost(_)) | Input::Relist | Input::Reopen) => {
                     return tokio::time::sleep_until(begun + pause.min(delay(1, 1.0))).await;
                 }
-                Some(Input::Notice(Notice::Armed | Notice::Degraded(_))) | None => *armed = true,
+                Some(Input::Notice(Notice::Degraded(fault))) => {
+                    *armed = true;
+                    // a root that does not open is told by the next session
+                    if fault.class != Class::Fatal {
+                        tell(Event::Degraded(fault));
+                    }
+                }
+                Some(Input::Notice(Notice::Armed)) | None => *armed = true,
                 Some(Input::Notice(Notice::Look(_)) | Input::Approved) => {}
             },
         }

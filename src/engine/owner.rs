@@ -128,6 +128,16 @@ pub(super) async fn claim<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) 
     Ok(Claim(Mutex::new(etag)))
 }
 
+/// Claims at once what another host holds, if that is asked for: a pass that changes nothing else leaves the
+/// prefix ours, too.
+pub(super) async fn take_over<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(), Fault> {
+    let other = ctx.found.as_ref().is_some_and(|(record, _)| record.host != ctx.options.host);
+    if other && ctx.options.take_over && !ctx.options.dry_run {
+        ctx.claim().await?;
+    }
+    Ok(())
+}
+
 /// Renews a claim that was made.
 pub(super) async fn renew<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(), Fault> {
     let Some(claim) = ctx.claimed() else { return Ok(()) };

@@ -1,6 +1,6 @@
 //! What is told: every action as it ends, and the sums.
 
-use crate::model::{Did, Fault, Key, Why};
+use crate::model::{Class, Did, Fault, Key, Why};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -160,6 +160,7 @@ impl Report {
 
     /// A job ended well.
     pub(super) fn did(&self, now: Duration, key: &Key, did: &Did, why: Why, dry_run: bool) {
+        self.with(|status| status.failing.remove(key));
         let (deed, from, bytes) = match did {
             Did::Put { bytes } => (Deed::Put, None, *bytes),
             Did::Copied(from) => (Deed::Copy, Some(from.clone()), 0),
@@ -191,7 +192,13 @@ fn note(status: &mut Status, event: &Event) {
                 }
             }
             Ending::Held => sums.held += 1,
-            Ending::Busy => sums.busy += 1,
+            Ending::Busy => {
+                sums.busy += 1;
+                if status.failing.len() < NAMED {
+                    let fault = Fault::new(Class::Changed, "read it", "it changed each time it was read");
+                    status.failing.insert(key.clone(), fault);
+                }
+            }
             Ending::Failed(fault) => {
                 sums.failed += 1;
                 if status.failing.len() < NAMED {

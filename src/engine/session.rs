@@ -2,7 +2,7 @@
 //! holds no lock.
 
 use super::{
-    Event, Input, Options, Report,
+    Event, Input, Options, ROUNDS, Report,
     context::Context,
     delete::{self, Docket},
     owner,
@@ -68,6 +68,7 @@ pub(super) async fn run<T: Tree, S: Store, L: Ledger>(
         let opened = owner::open(tree, store, ledger, options).await?;
         let (sides, report) = (sides.clone(), life.report.clone());
         let ctx = Arc::new(Context::new(sides, options.clone(), prune.clone(), opened, report));
+        owner::take_over(&ctx).await?;
         recover(&ctx).await?;
         Ok(ctx)
     };
@@ -108,6 +109,8 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) workers: JoinSet<Worked>,
     commit: JoinSet<Committed>,
     pub(super) commit_at: Mono,
+    /// Commits that failed, in a row.
+    pub(super) unwritten: u32,
     relist_at: Mono,
     rescan_at: Mono,
     renew_at: Mono,
@@ -144,6 +147,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             workers: JoinSet::new(),
             commit: JoinSet::new(),
             commit_at: now,
+            unwritten: 0,
             relist_at: now + options.relist,
             rescan_at: now + options.rescan,
             renew_at: now + RENEW,
@@ -234,7 +238,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             self.tasks.spawn(async move { Task::Purged(delete::purge(ctx, begin).await) });
         }
         self.begin_sweep(now);
-        let settled = self.relisted && self.is_idle() && (self.docket.is_empty() || self.is_held());
+        let mine = self.ctx.root != Sameness::Changed;
+        let settled = mine && self.relisted && self.is_idle() && (self.docket.is_empty() || self.is_held());
         if settled && !self.settled {
             self.tell(&Event::Settled);
         }
@@ -342,7 +347,11 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             }
             Input::Notice(Notice::Degraded(fault)) => {
                 *self.life.armed = true;
-                self.tell(&Event::Degraded(fault));
+                match fault.class {
+                    // the root is gone, or is another one: begin anew, and nothing is in sync until then
+                    Class::Fatal => self.fail(fault),
+                    _ => self.tell(&Event::Degraded(fault)),
+                }
             }
             Input::Relist => self.pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0),
             Input::Approved => {
@@ -372,10 +381,12 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let deadline = Instant::now() + self.ctx.options.drain;
         loop {
             self.begin_commit(self.now());
+            // a ledger that could not be written for a while is not waited for: what it lacks is proven anew
+            let hopeless = self.unwritten >= ROUNDS;
             if self.workers.is_empty()
                 && self.tasks.is_empty()
                 && self.commit.is_empty()
-                && self.batch.is_empty()
+                && (self.batch.is_empty() || hopeless)
             {
                 return;
             }

@@ -5,10 +5,13 @@ use super::{Deed, Ending, Event, ROUNDS, session::Session, sweep::Pass};
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Against, Change, Class, Did, Fault, Job, Key, Op, Outcome, Scope, Seq},
+    model::{Against, Change, Class, Did, Fault, Job, Key, Op, Outcome, Sameness, Scope, Seq},
     queue::{Mono, delay},
     store::Store,
 };
+
+/// The longest pause before a ledger that could not be written is tried again.
+const UNWRITTEN: Mono = Mono::from_secs(30);
 
 pub(super) type Worked = (Vec<Key>, Job, u32, Outcome);
 pub(super) type Committed = (Vec<Change>, Vec<After>, Result<Seq, Fault>);
@@ -112,6 +115,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let now = self.now();
         match result {
             Ok(seq) => {
+                if std::mem::take(&mut self.unwritten) > 0 && self.ctx.root != Sameness::Changed {
+                    tracing::info!("the ledger can be written again");
+                    self.life.report.with(|status| status.trouble = None);
+                }
                 for after in after {
                     match after {
                         After::Condemned => {
@@ -125,10 +132,17 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             Err(fault) if fault.class == Class::Fatal => self.fail(fault),
             Err(fault) => {
                 // slots stay taken, so nothing new begins until the ledger can be written again
-                tracing::error!(%fault, "the ledger cannot be written; trying again");
-                self.commit_at = now + delay(1, 1.0);
+                if self.unwritten == 0 {
+                    tracing::error!(%fault, "the ledger cannot be written; trying again until it can");
+                }
+                self.unwritten += 1;
                 self.batch.splice(0..0, batch);
                 self.after.splice(0..0, after);
+                if self.ctx.options.once && self.unwritten >= ROUNDS {
+                    // beginning anew would read it all again, for nothing
+                    return self.fail(Fault { class: Class::Fatal, ..fault });
+                }
+                self.commit_at = now + delay(self.unwritten, 1.0).min(UNWRITTEN);
                 self.tell(&Event::Trouble(fault));
             }
         }

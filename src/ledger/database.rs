@@ -378,6 +378,16 @@ impl Ledger for Database {
         .await
     }
 
+    async fn spent(&self, since: Stamp) -> Result<(Tally, Window), Fault> {
+        self.read(move |txn| {
+            let last = condemned::last(&txn.open_table(condemned::CONDEMNED)?)?;
+            let tally = meta::sums(&txn.open_table(meta::META)?)?.tally(last);
+            let window = window::since(&txn.open_table(window::WINDOW)?, since, tally.records)?;
+            Ok((tally, window))
+        })
+        .await
+    }
+
     async fn binding(&self) -> Result<Option<Binding>, Fault> {
         self.read(|txn| meta::binding(&txn.open_table(meta::META)?)).await
     }

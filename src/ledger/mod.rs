@@ -100,6 +100,13 @@ pub trait Ledger: Clone + Send + Sync + 'static {
     /// As above.
     fn window(&self, since: Stamp) -> impl Future<Output = Result<Window, Fault>> + Send;
 
+    /// [`Ledger::tally`] and [`Ledger::window`] as of one commit: asked one after the other, a delete in between
+    /// would count as pending and as done.
+    ///
+    /// # Errors
+    /// As above.
+    fn spent(&self, since: Stamp) -> impl Future<Output = Result<(Tally, Window), Fault>> + Send;
+
     /// What it is bound to.
     ///
     /// # Errors

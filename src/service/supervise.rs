@@ -195,8 +195,7 @@ fn fault(error: OpenError) -> Fault {
 }
 
 fn held_elsewhere(held: &Held) -> Fault {
-    Fault::new(Class::Owned, "open the mirror", held)
-        .remedy("stop the other one; it is tried again until then")
+    Fault::new(Class::Owned, "open the mirror", held).remedy("stop the other one")
 }
 
 /// Events as log lines.

@@ -97,9 +97,8 @@ pub(super) fn classify(
         }
         ("NoSuchKey" | "NotFound", _) | (_, 404 | 410) => plain(Missing),
         ("NotImplemented", _) | (_, 501) if copying => plain(Permanent),
-        ("NotImplemented", _) | (_, 501) => {
-            with(Fatal, "the store lacks what this request needs (`s3mirrord doctor` tells what it lacks)")
-        }
+        ("NotImplemented", _) | (_, 501) => with(Fatal, "the store lacks what this request needs"),
+        ("", 0) => with(Transient, "no answer: check `endpoint_url`, DNS, TLS and the network"),
         (_, 0 | 200..=299 | 408 | 409 | 425 | 500..=599) => plain(Transient),
         // also how HEAD answers for one object under a key of its own (SSE-C): not a reason to stop all
         ("", 400) if operation == "HeadObject" => with(
@@ -321,7 +320,7 @@ mod tests {
             ("DeleteObject", 404, "NoSuchKey", "", Missing, ""),
             ("GetObject", 404, "NoSuchKey", "", Missing, ""),
             ("HeadObject", 404, "", "", Missing, ""),
-            ("PutObject", 0, "", "", Transient, ""),
+            ("PutObject", 0, "", "", Transient, "endpoint_url"),
         ];
         for (operation, status, code, message, class, word) in table {
             let code = Some(*code).filter(|c| !c.is_empty());

@@ -260,3 +260,52 @@ async fn without_a_configuration_a_directory_and_a_target_are_enough() {
     assert_eq!(direct(&["--delete", "mirror"]).await.code, 0);
     assert_eq!(bench.objects_below("direct/").await.into_keys().collect::<Vec<_>>(), ["b"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c64_a_pass_ends_when_the_disk_of_the_ledger_is_full() {
+    let bench = Bench::new().await;
+    let state = bench.state();
+    std::fs::create_dir(&state).unwrap();
+    let mount = |options: &str| {
+        let command = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(&state)
+            .output();
+        command.is_ok_and(|ran| ran.status.success())
+    };
+    if !mount("size=2m,mode=700") {
+        assert!(std::env::var_os("S3MIRRORD_REQUIRE_ALL").is_none(), "this needs to mount");
+        eprintln!("skipped: cannot mount");
+        return;
+    }
+    bench.write("a", "a");
+    let first = bench.run(&["once"]).await;
+    let filled = std::fs::write(state.join("ballast"), vec![1; 4 << 20]);
+    for n in 0..2000 {
+        bench.write(&format!("{n}-{}", "x".repeat(200)), "new");
+    }
+    let full = bench.run(&["once"]).await;
+    std::fs::remove_file(state.join("ballast")).unwrap();
+    let grown = mount("remount,size=64m");
+    let free = bench.run(&["once"]).await;
+    rustix::mount::unmount(&state, rustix::mount::UnmountFlags::DETACH).unwrap();
+    assert!(first.code == 0 && filled.is_err() && grown, "{first:?}");
+    assert_eq!(full.code, 3, "{full:?}");
+    assert!(full.stderr.contains("free some space"), "{full:?}");
+    assert_eq!(free.code, 0, "{free:?}");
+    assert_eq!(bench.objects().await.len(), 2001);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c63_a_take_over_claims_even_if_there_is_nothing_else_to_do() {
+    let bench = Bench::new().await;
+    bench.write("a", "a");
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    bench.claim_by_another_host().await;
+    assert_eq!(bench.run(&["once"]).await.code, 5);
+    assert_eq!(bench.run(&["once", "--dry-run", "--take-over"]).await.code, 0);
+    assert_eq!(bench.run(&["once"]).await.code, 5, "a dry run claims nothing");
+    assert_eq!(bench.run(&["once", "--take-over"]).await.code, 0);
+    let after = bench.run(&["once"]).await;
+    assert_eq!(after.code, 0, "it is ours now: {after:?}");
+}

@@ -180,6 +180,37 @@ async fn c07_another_root_is_told_and_accepted_over_the_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn c07_c09_a_root_that_goes_away_under_the_daemon_is_told_and_costs_nothing() {
+    let bench = Bench::new().await;
+    bench.write("a", "a");
+    let daemon = bench.start(&["run"]);
+    bench.await_status("settled", settled).await;
+    let away = bench.dir.path().join("away");
+    let trouble = |told: &serde_json::Value| {
+        told["mirrors"][0]["trouble"].is_string() && told["mirrors"][0]["settled"] == false
+    };
+    fs::rename(&bench.root, &away).unwrap();
+    bench.await_status("in trouble: the root is missing", trouble).await;
+    fs::rename(&away, &bench.root).unwrap();
+    bench.await_status("settled", settled).await;
+
+    fs::rename(&bench.root, &away).unwrap();
+    bench.write("a", "of another root");
+    let another = |told: &serde_json::Value| {
+        trouble(told) && told["mirrors"][0]["trouble"].as_str().is_some_and(|t| t.contains("another"))
+    };
+    bench.await_status("in trouble: it is another one", another).await;
+    assert_eq!(bench.objects().await["a"], "a");
+    fs::remove_dir_all(&bench.root).unwrap();
+    fs::rename(&away, &bench.root).unwrap();
+    bench.write("b", "b");
+    bench.await_objects(&[("a", "a"), ("b", "b")]).await;
+    let told = bench.await_status("settled", settled).await;
+    assert!(told["mirrors"][0]["degraded"].is_null() && told["mirrors"][0]["deleted"] == 0, "{told}");
+    assert_eq!(end(daemon, Signal::TERM).await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn c09_a_missing_root_is_waited_for_while_the_others_are_served() {
     let bench = Bench::new().await;
     let late = bench.dir.path().join("late");

@@ -120,6 +120,17 @@ impl Bench {
         command.spawn().unwrap()
     }
 
+    /// Rewrites the owner record of `www` as if another host had just claimed it.
+    pub async fn claim_by_another_host(&self) {
+        let key = "www/.s3mirrord/owner.json";
+        let found = self.store.get_object().bucket("backups").key(key).send().await.unwrap();
+        let body = found.body.collect().await.unwrap().into_bytes();
+        let mut record: Value = serde_json::from_slice(&body).unwrap();
+        record["host"] = "another".into();
+        let body = serde_json::to_vec(&record).unwrap();
+        self.store.put_object().bucket("backups").key(key).body(body.into()).send().await.unwrap();
+    }
+
     /// Keys below the prefix of `www`, but for our own, and their content.
     pub async fn objects(&self) -> BTreeMap<String, String> {
         self.objects_below("www/").await

@@ -170,6 +170,10 @@ impl Ledger for Fake {
         }))
     }
 
+    async fn spent(&self, since: Stamp) -> Result<(Tally, Window), Fault> {
+        Ok((self.tally().await?, self.window(since).await?))
+    }
+
     async fn binding(&self) -> Result<Option<Binding>, Fault> {
         Ok(self.with(|w| w.book.binding.clone()))
     }

@@ -239,6 +239,8 @@ async fn the_window_counts_what_costs<L: Ledger>(l: &L) {
     assert_eq!(since(6059).await, Window { deleted: 3, records: 4 }, "by the minute");
     assert_eq!(since(6060).await, Window { deleted: 1, records: 2 }, "the clock jumped back");
     assert_eq!(since(6120).await, Window { deleted: 0, records: 1 });
+    let both = (tally(l).await, since(6060).await);
+    assert_eq!(l.spent(Stamp { sec: 6060, nsec: 0 }).await, Ok(both));
 }
 
 async fn binding_and_hold_are_kept<L: Ledger>(l: &L) {
