@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cases;
 mod story;
 
 use std::collections::{BTreeMap, BTreeSet};

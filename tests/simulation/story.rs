@@ -71,8 +71,8 @@ pub struct Outcome {
 
 const S: Duration = Duration::from_secs(1);
 
-struct Story {
-    world: Fake,
+pub struct Story {
+    pub world: Fake,
     seed: u64,
     limits: Option<Limits>,
     sabotage: Sabotage,
@@ -114,6 +114,39 @@ fn names() -> Vec<RelPath> {
 }
 
 impl Story {
+    /// A fair day: nothing on the disk, nothing in the bucket, no faults.
+    pub fn calm() -> Self {
+        let world = Fake::new(1);
+        world.with(|w| w.shelf.grace = S);
+        Self { world, seed: 1, limits: None, sabotage: Sabotage::default(), lives: 0 }
+    }
+
+    /// A pass.
+    pub async fn once(&self, options: Options) -> Report {
+        let sides = (self.world.clone(), self.world.clone(), self.world.clone());
+        let (input, stop, report) = (futures::stream::pending(), CancellationToken::new(), self.report());
+        let end = engine::run(sides, options, Arc::new(|_, _| false), input, stop, report.clone()).await;
+        assert_eq!(end, engine::End::Done);
+        report
+    }
+
+    /// The daemon, while `script` plays, which is given what tells the watcher.
+    pub async fn daemon(&self, script: impl AsyncFnOnce(mpsc::Sender<Notice>)) {
+        let (notices, watch) = mpsc::channel(64);
+        self.world.with(|w| w.disk.watch = Some(watch));
+        let input = self.world.watch(Arc::new(|_, _| false)).map(Input::Notice);
+        let (stop, report) = (CancellationToken::new(), self.report());
+        let sides = (self.world.clone(), self.world.clone(), self.world.clone());
+        let options = self.options(false);
+        let engine = engine::run(sides, options, Arc::new(|_, _| false), input, stop.clone(), report);
+        let script = async {
+            script(notices).await;
+            stop.cancel();
+        };
+        let (end, ()) = tokio::join!(engine, script);
+        assert_eq!(end, engine::End::Done);
+    }
+
     fn set_the_scene(&mut self) {
         let sabotage = self.sabotage;
         self.world.with(|w| {
@@ -156,7 +189,7 @@ impl Story {
         });
     }
 
-    fn options(&self, once: bool) -> Options {
+    pub fn options(&self, once: bool) -> Options {
         let world = self.world.clone();
         Options {
             prefix: "p/".into(),
@@ -182,7 +215,7 @@ impl Story {
         }
     }
 
-    fn report(&self) -> Report {
+    pub fn report(&self) -> Report {
         let (world, life) = (self.world.clone(), self.lives);
         Report::new(Arc::new(move |_, event: &Event| {
             world.with(|w| w.log(format_args!("life {life}: {event:?}")))

@@ -48,6 +48,8 @@ pub struct Shelf {
     pub unsorted: bool,
     pub down: bool,
     pub refuses: bool,
+    /// How long a listing takes to come back, in milliseconds.
+    pub list_takes: u64,
     pub requests: BTreeMap<&'static str, u64>,
     pub serial: u64,
     /// Every tag that each key ever had: what a proof may say.
@@ -80,6 +82,7 @@ impl Default for Shelf {
             unsorted: false,
             down: false,
             refuses: false,
+            list_takes: 0,
             requests: BTreeMap::new(),
             serial: 0,
             tags: BTreeSet::new(),
@@ -299,6 +302,7 @@ impl Store for Fake {
             page
         });
         self.request("ListObjectsV2", 20).await?;
+        tokio::time::sleep(Duration::from_millis(self.with(|w| w.shelf.list_takes))).await;
         self.fault("listing truncated without a token", 60, Class::Transient)?;
         Ok(seen)
     }

@@ -1,0 +1,131 @@
+//! Cases that need the whole engine and exact times, each played once on a fair day.
+
+use crate::{story::Story, support::disk::path};
+use s3mirrord::{
+    engine::Options,
+    local::Notice,
+    model::{Key, Scope},
+};
+use std::time::Duration;
+use tokio::time::sleep;
+
+const YEAR: i64 = 31_536_000;
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn look(at: &str) -> Notice {
+    Notice::Look(Scope::File(path(at)))
+}
+
+fn writes(story: &Story) -> u64 {
+    let writing = ["PutObject", "CopyObject", "DeleteObject", "CreateMultipartUpload"];
+    story.world.with(|w| writing.iter().filter_map(|op| w.shelf.requests.get(op)).sum())
+}
+
+fn unbroken(story: &Story) {
+    story.world.with(|w| assert!(w.broken.is_empty(), "{:#?}\n{}", w.broken, w.trace.join("\n")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c24_a_clock_that_jumps_a_year_moves_nothing() {
+    let story = Story::calm();
+    story.world.with(|w| (0..20).for_each(|n| w.write(&path(&format!("f{n}")), 0, n)));
+    story.once(story.options(true)).await;
+    let before = writes(&story);
+    for jump in [YEAR, -2 * YEAR] {
+        story.world.with(|w| w.wall += jump);
+        let report = story.once(story.options(true)).await;
+        assert_eq!(report.status().sums.unchanged, 20);
+    }
+    story
+        .daemon(async |_| {
+            for jump in [YEAR, -YEAR] {
+                sleep(ms(20_000)).await;
+                story.world.with(|w| w.wall += jump);
+            }
+            sleep(ms(100_000)).await;
+        })
+        .await;
+    assert_eq!(writes(&story), before, "nothing was written");
+    unbroken(&story);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c66_a_late_delete_never_removes_what_came_back() {
+    for away in [100, 800, 1_150, 1_400] {
+        let story = Story::calm();
+        story.world.with(|w| w.write(&path("a"), 0, 1));
+        story.world.with(|w| w.write(&path("b"), 0, 1));
+        story
+            .daemon(async |notices| {
+                sleep(ms(3_000)).await;
+                story.world.with(|w| w.remove(&path("a")));
+                notices.send(look("a")).await.unwrap();
+                sleep(ms(away)).await;
+                story.world.with(|w| w.write(&path("a"), 0, 2));
+                notices.send(look("a")).await.unwrap();
+                sleep(ms(20_000)).await;
+            })
+            .await;
+        let body = story.world.with(|w| w.shelf.objects[&Key::raw("a")].body.clone());
+        assert_eq!(body, 2u64.to_le_bytes(), "away for {away} ms");
+        unbroken(&story);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c72_copies_of_ours_and_objects_of_another_prefix_are_not_ours() {
+    let story = Story::calm();
+    story.world.with(|w| ["a", "b"].iter().for_each(|name| w.write(&path(name), 0, 1)));
+    story.once(story.options(true)).await;
+    // a colleague copies our object, metadata and all
+    story.world.with(|w| {
+        let ours = w.shelf.objects[&Key::raw("a")].clone();
+        w.shelf.objects.insert(Key::raw("kept/a"), ours);
+    });
+    let report = story.once(story.options(true)).await;
+    assert_eq!((report.status().sums.foreign, report.status().sums.deleted), (1, 0));
+    // the ledger is lost, the prefix edited, a file gone: nothing there says that the object is ours
+    story.world.with(|w| {
+        w.book = Default::default();
+        w.remove(&path("a"));
+    });
+    let edited = Options { prefix: "other/".into(), ..story.options(true) };
+    let report = story.once(edited).await;
+    assert_eq!((report.status().sums.foreign, report.status().sums.deleted), (2, 0));
+    story.world.with(|w| assert!(w.shelf.objects.contains_key(&Key::raw("a"))));
+    // under its own prefix it is known by its metadata, ledger or not
+    story.world.with(|w| w.book = Default::default());
+    let report = story.once(story.options(true)).await;
+    assert_eq!((report.status().sums.foreign, report.status().sums.deleted), (1, 1));
+    unbroken(&story);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c75_a_page_from_before_a_put_makes_no_second_put() {
+    let story = Story::calm();
+    // conditions would hide a second put
+    story.world.with(|w| w.shelf.can.conditional_put = false);
+    story.world.with(|w| w.write(&path("a"), 0, 1));
+    story.once(story.options(true)).await;
+    story
+        .daemon(async |notices| {
+            // the listing of the first comparison is on its way for five seconds
+            story.world.with(|w| w.shelf.list_takes = 5_000);
+            sleep(ms(1_000)).await;
+            story.world.with(|w| w.write(&path("b"), 0, 1));
+            notices.send(look("b")).await.unwrap();
+            sleep(ms(2_000)).await;
+            assert!(
+                story.world.with(|w| w.shelf.objects.contains_key(&Key::raw("b"))),
+                "it did not wait for the page"
+            );
+            sleep(ms(20_000)).await;
+        })
+        .await;
+    let puts = story.world.with(|w| w.trace.iter().filter(|line| line.contains("bucket: b is")).count());
+    assert_eq!(puts, 1);
+    unbroken(&story);
+}
