@@ -311,7 +311,7 @@ mod tests {
             ("PutObject", 400, "InvalidArgument", "", Permanent, ""),
             ("ListObjectsV2", 400, "InvalidArgument", "", Fatal, ""),
             ("CopyObject", 501, "NotImplemented", "", Permanent, ""),
-            ("PutObject", 501, "NotImplemented", "", Fatal, "doctor"),
+            ("PutObject", 501, "NotImplemented", "", Fatal, "lacks"),
             ("PutObject", 400, "KMS.DisabledException", "", Fatal, "KMS"),
             ("PutObject", 507, "", "", Fatal, "full"),
             ("CopyObject", 404, "NoSuchKey", "", Changed, ""),
