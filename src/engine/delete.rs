@@ -269,16 +269,19 @@ pub(super) async fn execute<T: Tree, S: Store, L: Ledger>(
     held: bool,
     absent_for: Duration,
 ) -> Executed {
+    let (rows, void) = match still_condemned(&ctx, rows).await {
+        Ok(sorted) => sorted,
+        Err((rows, fault)) => return left(rows, &fault),
+    };
+    let void = void.into_iter().map(|row| (row, Fate::Acquitted(None, Against::Ledger), vec![]));
     let paths = rows.iter().filter_map(|row| row.key.path()).collect();
     let looks = match claimed_look(&ctx, paths).await {
         Ok(looks) if looks.len() == rows.len() => looks,
         Ok(_) => vec![Local::Unknown; rows.len()],
-        Err(fault) => {
-            return rows.into_iter().map(|row| (row, Fate::Left(Some(fault.clone())), vec![])).collect();
-        }
+        Err(fault) => return left(rows, &fault),
     };
     let ctx = &ctx;
-    stream::iter(rows.into_iter().zip(looks))
+    let dealt: Executed = stream::iter(rows.into_iter().zip(looks))
         .map(|(row, now)| async move {
             let granted = License::grant(&row, ctx.root, Some(absent_for), ctx.options.grace, &now, held);
             let (fate, changes) = match granted {
@@ -295,7 +298,27 @@ pub(super) async fn execute<T: Tree, S: Store, L: Ledger>(
         })
         .buffer_unordered(ABREAST)
         .collect()
-        .await
+        .await;
+    dealt.into_iter().chain(void).collect()
+}
+
+fn left(rows: Vec<Condemned>, fault: &Fault) -> Executed {
+    rows.into_iter().map(|row| (row, Fate::Left(Some(fault.clone())), vec![])).collect()
+}
+
+/// Rows that are still as they were, and those that are not: the page was read before the slots of its
+/// keys were taken, and what was in flight then may have dealt with them.
+async fn still_condemned<T: Tree, S: Store, L: Ledger>(
+    ctx: &Context<T, S, L>,
+    rows: Vec<Condemned>,
+) -> Result<(Vec<Condemned>, Vec<Condemned>), (Vec<Condemned>, Fault)> {
+    let first = rows.first().map_or(0, |row| row.row.saturating_sub(1));
+    match ctx.ledger.condemned(first, BATCH).await {
+        Ok(now) => {
+            Ok(rows.into_iter().partition(|row| now.iter().any(|n| (n.row, &n.etag) == (row.row, &row.etag))))
+        }
+        Err(fault) => Err((rows, fault)),
+    }
 }
 
 async fn claimed_look<T: Tree, S: Store, L: Ledger>(

@@ -145,8 +145,11 @@ impl Ledger for Fake {
     }
 
     async fn condemned(&self, after: u64, most: usize) -> Result<Vec<Condemned>, Fault> {
-        self.lag(1).await;
-        Ok(self.with(|w| w.book.condemned.range(after + 1..).take(most).map(|(_, c)| c.clone()).collect()))
+        let rows =
+            self.with(|w| w.book.condemned.range(after + 1..).take(most).map(|(_, c)| c.clone()).collect());
+        // what was read may be old when it is looked at
+        self.lag(30).await;
+        Ok(rows)
     }
 
     async fn intents(&self) -> Result<Vec<Intent>, Fault> {
@@ -192,6 +195,13 @@ impl Ledger for Fake {
                     && !w.shelf.tags.contains(&(key.clone(), record.etag.clone()))
                 {
                     w.broke(format!("I5: {key} is recorded as {:?}, which it never was", record.etag));
+                }
+            }
+            for change in &batch {
+                if let Change::Deleted { key, .. } = change
+                    && w.book.row(key).is_none()
+                {
+                    w.broke(format!("I2: {key} is recorded as deleted, and was not condemned"));
                 }
             }
             batch.iter().for_each(|change| w.log(format_args!("ledger: {change:?}")));
