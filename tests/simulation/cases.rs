@@ -4,9 +4,9 @@ use crate::{story::Story, support::disk::path};
 use s3mirrord::{
     engine::Options,
     local::Notice,
-    model::{Key, Scope},
+    model::{Key, RelPath, Scope},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 const YEAR: i64 = 31_536_000;
@@ -49,6 +49,25 @@ async fn c24_a_clock_that_jumps_a_year_moves_nothing() {
         })
         .await;
     assert_eq!(writes(&story), before, "nothing was written");
+    unbroken(&story);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c62_objects_of_what_is_excluded_now_stay() {
+    let story = Story::calm();
+    story.world.with(|w| ["a", "tmp/b", "tmp/c"].iter().for_each(|name| w.write(&path(name), 0, 1)));
+    story.once(story.options(true)).await;
+    // excluded from now on, and one of them is gone as well
+    story.world.with(|w| w.remove(&path("tmp/c")));
+    let prune = Arc::new(|p: &RelPath, _: bool| p.is_within(&path("tmp")));
+    let report = story.once_without(story.options(true), prune).await;
+    assert_eq!((report.status().sums.unchanged, report.status().sums.deleted), (1, 0));
+    story.world.with(|w| {
+        assert!(["a", "tmp/b", "tmp/c"].iter().all(|key| w.shelf.objects.contains_key(&Key::raw(*key))));
+    });
+    // no longer excluded: what is gone goes
+    let report = story.once(story.options(true)).await;
+    assert_eq!((report.status().sums.unchanged, report.status().sums.deleted), (2, 1));
     unbroken(&story);
 }
 

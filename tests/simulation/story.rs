@@ -9,7 +9,7 @@ use futures::StreamExt;
 use s3mirrord::{
     engine::{self, Event, Input, Options, Report},
     ledger::Ledger,
-    local::{Notice, Tree},
+    local::{Notice, Prune, Tree},
     model::{Capabilities, Change, ETag, Key, MirrorId, RelPath, RootId, Scope, Stamp},
     plan::Limits,
 };
@@ -123,9 +123,14 @@ impl Story {
 
     /// A pass.
     pub async fn once(&self, options: Options) -> Report {
+        self.once_without(options, Arc::new(|_, _| false)).await
+    }
+
+    /// A pass that leaves out what `prune` names.
+    pub async fn once_without(&self, options: Options, prune: Prune) -> Report {
         let sides = (self.world.clone(), self.world.clone(), self.world.clone());
         let (input, stop, report) = (futures::stream::pending(), CancellationToken::new(), self.report());
-        let end = engine::run(sides, options, Arc::new(|_, _| false), input, stop, report.clone()).await;
+        let end = engine::run(sides, options, prune, input, stop, report.clone()).await;
         assert_eq!(end, engine::End::Done);
         report
     }
