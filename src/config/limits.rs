@@ -43,6 +43,7 @@ pub(super) struct Limits {
     pub(super) longest: Duration,
     pub(super) rescan: Duration,
     pub(super) relist: Duration,
+    pub(super) listers: usize,
 }
 
 impl Default for Limits {
@@ -55,6 +56,7 @@ impl Default for Limits {
             longest: Duration::from_secs(60),
             rescan: HOUR,
             relist: DAY,
+            listers: 16,
         }
     }
 }
@@ -73,8 +75,13 @@ impl Limits {
             longest,
             rescan: span(table, "rescan", SECOND..=366 * DAY, reader).unwrap_or(usual.rescan),
             relist: span(table, "relist", SECOND..=366 * DAY, reader).unwrap_or(usual.relist),
+            listers: listers(table, reader).unwrap_or(usual.listers),
         }
     }
+}
+
+fn listers(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<usize> {
+    table.number("listers", 1..=64, reader).and_then(|listers| usize::try_from(listers).ok())
 }
 
 fn delete(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<DeletePolicy> {

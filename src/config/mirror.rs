@@ -41,6 +41,8 @@ pub struct Mirror {
     pub rescan: Duration,
     /// Time between scans of disk, ledger and bucket, a second to a year.
     pub relist: Duration,
+    /// Pages of a listing that are asked for at the same time, 1 to 64.
+    pub listers: usize,
     /// How the store is reached.
     pub s3: S3,
     /// Our own state, if it lies below `root`: never a part of the mirror.
@@ -131,6 +133,7 @@ impl Mirror {
             longest: limits.longest,
             rescan: limits.rescan,
             relist: limits.relist,
+            listers: limits.listers,
             s3,
             leave_out: None,
         }

@@ -59,6 +59,7 @@ pub(super) static MIRROR: Shape = Shape {
         key("debounce", "debounce = { quiet = \"2s\", longest = \"60s\" }"),
         key("rescan", "rescan = \"1h\""),
         key("relist", "relist = \"24h\""),
+        key("listers", "listers = 16"),
         key("s3", "[mirror.s3] and its keys below it"),
     ],
 };

@@ -5,12 +5,16 @@ use crate::{
     ledger::Ledger,
     local::{Prune, Tree},
     model::{Binding, Fault, Key, LocalMeta, Sameness, Spec},
+    plan::View,
     store::Store,
 };
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::BTreeSet,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -33,6 +37,8 @@ pub(super) struct Context<T, S, L> {
     pub clock_step: Duration,
     /// Jobs that run at the same time.
     pub permits: Semaphore,
+    /// Requests for a page of a listing at the same time.
+    pub listers: Semaphore,
     /// Counts the bytes read.
     pub report: Report,
     /// The owner record found when the mirror was opened, to be replaced by the claim.
@@ -40,6 +46,7 @@ pub(super) struct Context<T, S, L> {
     claimed: OnceCell<owner::Claim>,
     /// Keys whose multipart upload may be left open.
     unsettled: Mutex<BTreeSet<Key>>,
+    unsorted: AtomicBool,
 }
 
 impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
@@ -53,12 +60,14 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
         let (tree, store, ledger) = sides;
         Self {
             permits: Semaphore::new(options.workers),
+            listers: Semaphore::new(options.listers),
             binding: opened.binding,
             root: opened.sameness,
             clock_step: opened.clock_step,
             found: opened.found,
             claimed: OnceCell::new(),
             unsettled: Mutex::default(),
+            unsorted: AtomicBool::new(false),
             tree,
             store,
             ledger,
@@ -83,6 +92,21 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
     pub(super) fn own(&self, key: &Key) -> String {
         let hash = Sha256::new().chain_update(&self.options.prefix).chain_update(key.as_str()).finalize();
         format!("{}:{}", self.binding.mirror, hex::encode(&hash[..16]))
+    }
+
+    /// What verdicts are given in the light of.
+    pub(super) fn view(&self) -> View {
+        View { root: self.root, deletes: self.options.deletes }
+    }
+
+    /// True if the store was found to list out of key order.
+    pub(super) fn unsorted(&self) -> bool {
+        self.unsorted.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that the store lists out of key order.
+    pub(super) fn lists_unsorted(&self) {
+        self.unsorted.store(true, Ordering::Relaxed);
     }
 
     /// What an upload of this file carries.

@@ -5,7 +5,7 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{Against, Class, Fault, Job, Key, Local, Only, Op, Scope, Skip, Triple},
-    plan::{Verdict, View, decide},
+    plan::{Verdict, decide},
     queue::{Mono, Note, delay},
     store::Store,
 };
@@ -20,6 +20,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 let (born, failures) = (note.born, note.failures);
                 self.judge(*triple, born, failures);
             }
+            Seen::InSync(keys) => self.life.report.with(|status| status.sums.unchanged += keys),
             Seen::Also(scope, against) => self.pending.retry(scope, against, now, Mono::ZERO, 0),
             Seen::End(result) => {
                 let Some((note, begun)) = self.surveying.remove(&id) else { return };
@@ -75,8 +76,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if self.jobs.busy(&triple.key) {
             return;
         }
-        let view = View { root: self.ctx.root, deletes: self.ctx.options.deletes };
-        let verdict = decide(&triple, view);
+        let verdict = decide(&triple, self.ctx.view());
         let Triple { key, local, remote, asked, .. } = triple;
         let expect = match local {
             Local::Present(meta) => Some(meta),
@@ -84,8 +84,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         };
         let job = |op, why| Job { key: key.clone(), op, expect, why, asked };
         match verdict {
-            Verdict::InSync => self.life.report.with(|status| status.sums.unchanged += 1),
-            Verdict::Leave => {}
+            // those in sync were only counted
+            Verdict::InSync | Verdict::Leave => {}
             Verdict::Condemn(etag) => self.docket.absent(key, etag),
             Verdict::Put(only, why) => self.start(&[], job(Op::Put(only), why), born, failures),
             Verdict::Metadata(why) => self.start(&[], job(Op::Metadata, why), born, failures),

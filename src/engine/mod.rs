@@ -77,6 +77,10 @@ pub struct Options {
     pub room: usize,
     /// Jobs that run at the same time.
     pub workers: usize,
+    /// Pages of a listing that are asked for at the same time, 1 at least.
+    pub listers: usize,
+    /// Rows of the ledger that are read together, and keys of a page of a listing.
+    pub page: usize,
     /// This host, for the owner record,
     pub host: String,
     /// and this process.

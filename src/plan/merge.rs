@@ -3,7 +3,7 @@
 //! Sans-io: the caller pushes pages and pulls triples, so memory is that of three pages whatever the
 //! number of files. Input that is not sorted is an error, never a wrong answer.
 
-use crate::model::{Key, Local, Record, RemoteMeta, Seq};
+use crate::model::{Key, Local, Record, RemoteMeta};
 use std::collections::VecDeque;
 
 /// Which stream.
@@ -43,8 +43,6 @@ pub struct Merged {
     pub record: Option<Option<Record>>,
     /// `local` is that of a directory around it, which is skipped or unknown as a whole.
     pub covered: bool,
-    /// The ledger's counter from before the listing's page that covers this key was asked for.
-    pub asked: Seq,
 }
 
 /// What comes next.
@@ -102,7 +100,6 @@ pub struct Merge {
     ledger: Lane<Option<Record>>,
     /// The directories around the present key that are skipped or unknown as a whole, outermost first.
     covers: Vec<(Key, Local)>,
-    asked: Seq,
 }
 
 impl Default for Merge {
@@ -112,7 +109,6 @@ impl Default for Merge {
             remote: Lane::new(Side::Remote),
             ledger: Lane::new(Side::Ledger),
             covers: vec![],
-            asked: 0,
         }
     }
 }
@@ -126,12 +122,11 @@ impl Merge {
         self.local.push(items)
     }
 
-    /// The next page of the listing, and the ledger's counter from before it was asked for.
+    /// The next page of the listing.
     ///
     /// # Errors
     /// [`Unsorted`].
-    pub fn push_remote(&mut self, items: Vec<(Key, Option<RemoteMeta>)>, asked: Seq) -> Result<(), Unsorted> {
-        self.asked = asked;
+    pub fn push_remote(&mut self, items: Vec<(Key, Option<RemoteMeta>)>) -> Result<(), Unsorted> {
         self.remote.push(items)
     }
 
@@ -150,11 +145,6 @@ impl Merge {
             Side::Remote => self.remote.ended = true,
             Side::Ledger => self.ledger.ended = true,
         }
-    }
-
-    /// For surveys that ask nothing of the store: the counter from before the ledger was read.
-    pub fn asked(&mut self, asked: Seq) {
-        self.asked = asked;
     }
 
     /// What comes next. Answers `Need` until each side has an item or has ended.
@@ -184,7 +174,6 @@ impl Merge {
         Step::Next(Box::new(Merged {
             remote: self.remote.take(&key),
             record: self.ledger.take(&key),
-            asked: self.asked,
             covered,
             local,
             key,
@@ -224,7 +213,7 @@ mod tests {
         m.push_local(vec![(key("a/"), Local::Unknown), (key("a/c"), Local::Skipped(Skip::Link))])
             .expect("sorted");
         let keys = ["a", "a-", "a/", "a/b", "a/c", "a/d/e", "a0", "b"];
-        m.push_remote(keys.iter().map(|k| (key(k), remote())).collect(), 0).expect("sorted");
+        m.push_remote(keys.iter().map(|k| (key(k), remote())).collect()).expect("sorted");
         let got: BTreeMap<_, _> = run(m).into_iter().map(|m| (m.key.as_str().to_owned(), m.local)).collect();
         for (k, want) in [
             ("a", None),
@@ -242,39 +231,13 @@ mod tests {
     #[test]
     fn c41_unsorted_input_is_an_error() {
         let mut m = Merge::default();
-        m.push_remote(vec![(key("b"), remote())], 0).expect("sorted");
+        m.push_remote(vec![(key("b"), remote())]).expect("sorted");
         for late in ["a", "b"] {
-            let error = m.push_remote(vec![(key(late), remote())], 0).expect_err("not ascending");
+            let error = m.push_remote(vec![(key(late), remote())]).expect_err("not ascending");
             assert_eq!((error.side, error.key, error.before.as_str()), (Side::Remote, key(late), "b"));
             m = Merge::default();
-            m.push_remote(vec![(key("b"), remote())], 0).expect("sorted");
+            m.push_remote(vec![(key("b"), remote())]).expect("sorted");
         }
-    }
-
-    #[test]
-    fn a_key_carries_the_counter_of_the_page_that_covers_it() {
-        let mut m = Merge::default();
-        m.push_local(["a", "c", "e"].map(|k| (key(k), Local::Unknown)).into()).expect("sorted");
-        m.end(Side::Local);
-        m.end(Side::Ledger);
-        m.push_remote(vec![(key("b"), remote())], 5).expect("sorted");
-        let mut got = vec![];
-        let mut pages = vec![9, 7];
-        loop {
-            match m.step() {
-                Step::Need(_) => match pages.pop() {
-                    Some(7) => m.push_remote(vec![(key("d"), remote())], 7).expect("sorted"),
-                    Some(asked) => {
-                        m.asked(asked);
-                        m.end(Side::Remote);
-                    }
-                    None => unreachable!("the listing has ended"),
-                },
-                Step::Next(n) => got.push((n.key.as_str().to_owned(), n.asked)),
-                Step::End => break,
-            }
-        }
-        assert_eq!(got, [("a", 5), ("b", 5), ("c", 7), ("d", 7), ("e", 9)].map(|(k, s)| (k.to_owned(), s)));
     }
 
     proptest! {
@@ -294,7 +257,7 @@ mod tests {
                         None => merge.end(Side::Local),
                     },
                     Step::Need(Side::Remote) => match rp.pop() {
-                        Some(p) => merge.push_remote(p.into_iter().map(|k| (k, remote())).collect(), 0).expect("sorted"),
+                        Some(p) => merge.push_remote(p.into_iter().map(|k| (k, remote())).collect()).expect("sorted"),
                         None => merge.end(Side::Remote),
                     },
                     Step::Need(Side::Ledger) => match gp.pop() {

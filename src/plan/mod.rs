@@ -5,9 +5,11 @@ mod compare;
 mod filter;
 mod license;
 mod merge;
+mod split;
 
 pub use budget::{Judgement, Limits};
 pub use compare::{Evidence, Verdict, View, decide, evidence};
 pub use filter::Filter;
 pub use license::{License, Refusal};
 pub use merge::{Merge, Merged, Side, Step, Unsorted};
+pub use split::Split;

@@ -23,6 +23,8 @@ use std::{
 const ROOM: usize = 256;
 /// Jobs of one mirror that run at the same time.
 const WORKERS: usize = 16;
+/// The most keys that a page of a listing holds (S3 API, *ListObjectsV2*).
+const PAGE: usize = 1000;
 /// How long uploads in flight may take to end after a stop. Less than what the supervisor gives them.
 pub const DRAIN: Duration = Duration::from_secs(25);
 /// The pause before a watcher that ended is started again.
@@ -156,6 +158,8 @@ pub fn options(mirror: &Mirror, manner: Manner) -> Result<engine::Options, Fault
         take_over: manner.take_over,
         room: ROOM,
         workers: WORKERS,
+        listers: mirror.listers,
+        page: PAGE,
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         pid: std::process::id(),
         fresh_id: MirrorId(id),

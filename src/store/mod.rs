@@ -48,6 +48,17 @@ pub enum Depth {
     Children,
 }
 
+/// Where a page of a listing begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At the first key.
+    First,
+    /// At the first key after this one.
+    After(Key),
+    /// Where the page before ended: its [`Page::next`].
+    Token(String),
+}
+
 /// An unfinished multipart upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upload {
@@ -74,7 +85,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// The part size for a file of `size` bytes; `None` if it goes up in one request.
     fn part_size(&self, size: u64) -> Option<u64>;
 
-    /// One page of the objects under `prefix` (`Key::directory`), from `token` of the page before.
+    /// One page of the objects under `prefix` (`Key::directory`), at most 1,000.
     ///
     /// # Errors
     /// Also when the answer is truncated without a token, or repeats one (CASES 42).
@@ -82,7 +93,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         &self,
         prefix: &Key,
         depth: Depth,
-        token: Option<String>,
+        start: Start,
     ) -> impl Future<Output = Result<Page, Fault>> + Send;
 
     /// What the object is; `None` only for a 404. A 403 is a fault, never 'absent'.

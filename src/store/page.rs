@@ -2,7 +2,7 @@
 //! what a listing omits looks deleted.
 
 use super::{
-    Depth, Page, S3, Upload,
+    Depth, Page, S3, Start, Upload,
     error::{fault, no_s3, what},
 };
 use crate::model::{Class, ETag, Fault, Key, KeyRange, RemoteMeta, Stamp};
@@ -99,13 +99,13 @@ pub(super) fn stamp(time: &DateTime) -> Stamp {
     Stamp { sec: time.secs(), nsec: time.subsec_nanos() }
 }
 
-pub(super) async fn list(
-    store: &S3,
-    prefix: &Key,
-    depth: Depth,
-    token: Option<String>,
-) -> Result<Page, Fault> {
+pub(super) async fn list(store: &S3, prefix: &Key, depth: Depth, start: Start) -> Result<Page, Fault> {
     let full = store.below(prefix);
+    let (after, token) = match start {
+        Start::First => (None, None),
+        Start::After(key) => (Some(store.below(&key)), None),
+        Start::Token(token) => (None, Some(token)),
+    };
     let mut request = store
         .client()
         .list_objects_v2()
@@ -113,6 +113,7 @@ pub(super) async fn list(
         .encoding_type(EncodingType::Url)
         .max_keys(1000)
         .set_prefix(Some(full.clone()).filter(|p| !p.is_empty()))
+        .set_start_after(after)
         .set_continuation_token(token.clone());
     if depth == Depth::Children {
         request = request.delimiter("/");

@@ -1,7 +1,7 @@
 //! [`S3`] and its small operations; the larger ones have rooms of their own.
 
 use super::{
-    Depth, Options, Page, Staged, Store, Upload, connect, copy,
+    Depth, Options, Page, Staged, Start, Store, Upload, connect, copy,
     error::{chain, fault, no_s3, what},
     metadata, page,
     payload::Payload,
@@ -239,8 +239,8 @@ impl Store for S3 {
         upload::part_size(self.options(), size)
     }
 
-    async fn list(&self, prefix: &Key, depth: Depth, token: Option<String>) -> Result<Page, Fault> {
-        page::list(self, prefix, depth, token).await
+    async fn list(&self, prefix: &Key, depth: Depth, start: Start) -> Result<Page, Fault> {
+        page::list(self, prefix, depth, start).await
     }
 
     async fn head(&self, key: &Key) -> Result<Option<Head>, Fault> {

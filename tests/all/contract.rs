@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt};
 use md5::Md5;
 use s3mirrord::{
     model::{Capabilities, Class, Digest, ETag, Key, KeyRange, MAX_KEY_BYTES, Only, RemoteMeta, Stamp},
-    store::{Depth, Store},
+    store::{Depth, Start, Store},
 };
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
@@ -77,15 +77,24 @@ async fn put<S: Store>(
 }
 
 async fn every<S: Store>(store: &S, below: &str, depth: Depth) -> (Vec<(Key, RemoteMeta)>, Vec<Key>) {
-    let (mut objects, mut directories, mut token) = (Vec::new(), Vec::new(), None);
+    from(store, below, depth, Start::First).await
+}
+
+async fn from<S: Store>(
+    store: &S,
+    below: &str,
+    depth: Depth,
+    mut start: Start,
+) -> (Vec<(Key, RemoteMeta)>, Vec<Key>) {
+    let (mut objects, mut directories) = (Vec::new(), Vec::new());
     loop {
-        let page = store.list(&key(below), depth, token).await.unwrap();
+        let page = store.list(&key(below), depth, start).await.unwrap();
         objects.extend(page.objects);
         directories.extend(page.directories);
-        token = page.next;
-        if token.is_none() {
-            return (objects, directories);
-        }
+        start = match page.next {
+            Some(token) => Start::Token(token),
+            None => return (objects, directories),
+        };
     }
 }
 
@@ -323,6 +332,7 @@ async fn lists_pages<S: Store>(store: &S) {
     assert!(every_key(store, "list/").await.is_empty());
     let mut want: Vec<String> = (0..1_010).map(|n| format!("list/{n:04}")).collect();
     want.extend(["list/d/a", "list/d/b/c", "list/d-x", "list/d.y", "list/e/"].map(str::to_owned));
+    want.extend(["list/f+ %&=?#", "list/f\u{201B}FF", "list/f\n", "list/g/\u{1F600}/x"].map(str::to_owned));
     futures::stream::iter(want.clone())
         .map(|at| async move { store.write(&key(&at), Bytes::from_static(b"x"), Only::Always).await })
         .buffer_unordered(16)
@@ -335,10 +345,19 @@ async fn lists_pages<S: Store>(store: &S) {
     assert_eq!(every_key(store, "list/d/").await, ["list/d/a", "list/d/b/c"]);
     assert_eq!(every_key(store, "").await.len(), want.len() + 1);
 
+    let mut cuts: Vec<&str> = want[..3].iter().chain(&want[998..]).map(String::as_str).collect();
+    cuts.extend(["list/", "list/d/", "list/d", "list/05", "list/f+", "list/g", "list/\u{10FFFF}"]);
+    for cut in cuts {
+        let beyond = from(store, "list/", Depth::All, Start::After(key(cut))).await.0;
+        let beyond: Vec<_> = beyond.iter().map(|(key, _)| key.as_str()).collect();
+        let right: Vec<_> = want.iter().map(String::as_str).filter(|key| *key > cut).collect();
+        assert_eq!(beyond, right, "after {cut:?}");
+    }
+
     let (objects, directories) = every(store, "list/", Depth::Children).await;
-    assert_eq!(objects.len(), 1_010 + 2);
+    assert_eq!(objects.len(), 1_010 + 2 + 3);
     assert!(objects.iter().all(|(_, meta)| (meta.size, meta.modified.is_some()) == (1, true)));
-    assert_eq!(directories, [key("list/d/"), key("list/e/")]);
+    assert_eq!(directories, [key("list/d/"), key("list/e/"), key("list/g/")]);
     let (_, top) = every(store, "", Depth::Children).await;
     assert_eq!(top, [key("list/")]);
 

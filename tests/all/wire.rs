@@ -8,7 +8,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use s3mirrord::{
     model::{Capabilities, Class, ETag, Fault, Key, KeyRange, LocalMeta, Only, RemoteMeta, Source},
-    store::{Depth, Options, S3, Secret, Store, Upload},
+    store::{Depth, Options, S3, Secret, Start, Store, Upload},
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -142,7 +142,7 @@ async fn c45_a_200_that_is_no_s3_answer_is_a_failure() {
         store.write(&key("a"), Bytes::new(), Only::Always).await.unwrap_err(),
         store.head(&key("a")).await.unwrap_err(),
         store.read(&key("a")).await.unwrap_err(),
-        store.list(&key(""), Depth::All, None).await.unwrap_err(),
+        store.list(&key(""), Depth::All, Start::First).await.unwrap_err(),
         store.uploads(&KeyRange::Under(key(""))).await.unwrap_err(),
         store.delete(&key("a"), &ETag::new("e")).await.unwrap_err(),
         store.probe(&key("a")).await.unwrap_err(),
@@ -217,7 +217,8 @@ async fn c42_a_listing_is_never_cut_short() {
         "",
     ] {
         let server = Server::start(move |_, _| page(inner)).await;
-        let fault = store(&server).await.list(&key(""), Depth::All, Some("sent".into())).await.unwrap_err();
+        let fault =
+            store(&server).await.list(&key(""), Depth::All, Start::Token("sent".into())).await.unwrap_err();
         assert_eq!(fault.class, Class::Transient, "{inner}: {fault}");
     }
     let server = Server::start(move |n, _| match n {
@@ -226,9 +227,12 @@ async fn c42_a_listing_is_never_cut_short() {
     })
     .await;
     let store = store(&server).await;
-    let first = store.list(&key(""), Depth::All, None).await.unwrap();
+    let first = store.list(&key(""), Depth::All, Start::First).await.unwrap();
     assert_eq!((first.objects[0].0.as_str(), first.next.as_deref()), ("a\n", Some("t2")));
-    assert_eq!(store.list(&key(""), Depth::All, first.next).await.unwrap().next, None);
+    assert_eq!(
+        store.list(&key(""), Depth::All, Start::Token(first.next.expect("more"))).await.unwrap().next,
+        None
+    );
     let seen = server.seen();
     assert!(seen[0].target.contains("encoding-type=url") && seen[0].target.contains("prefix=web%2F"));
     assert!(seen[1].target.contains("continuation-token=t2"));
@@ -535,7 +539,7 @@ async fn a_silent_server_is_given_up() {
     let begun = Instant::now();
     for fault in [
         store.head(&key("a")).await.unwrap_err(),
-        store.list(&key(""), Depth::All, None).await.unwrap_err(),
+        store.list(&key(""), Depth::All, Start::First).await.unwrap_err(),
         put(&store, Memory::new("x"), Only::Always).await.unwrap_err(),
     ] {
         assert_eq!(fault.class, Class::Transient, "{fault}");

@@ -210,6 +210,8 @@ impl Story {
             adopt: false,
             take_over: false,
             room: 8,
+            listers: 1 + (self.seed % 4) as usize,
+            page: 1 + ((self.seed + self.lives) % 9) as usize,
             workers: 4,
             host: "host".into(),
             pid: 1,
@@ -227,9 +229,15 @@ impl Story {
         }))
     }
 
+    /// Absences do not outlive a restart.
+    fn begin_life(&mut self) {
+        self.lives += 1;
+        self.world.with(|w| w.disk.found_absent.clear());
+    }
+
     /// One life of the engine under storm, ended by a crash at any await; returns how many steps the users took.
     async fn life(&mut self, steps: u64) -> u64 {
-        self.lives += 1;
+        self.begin_life();
         self.world.with(|w| w.stormy = true);
         let (notices, watch) = mpsc::channel(64);
         self.world.with(|w| w.disk.watch = Some(watch));
@@ -270,7 +278,7 @@ impl Story {
 
     /// Faults end. The engine runs until nothing has been left to do for a while.
     async fn quiet(&mut self) {
-        self.lives += 1;
+        self.begin_life();
         let lies = self.sabotage.lies;
         self.world.with(|w| {
             (w.stormy, w.shelf.down, w.shelf.refuses, w.disk.missing, w.shelf.lies) =
@@ -366,7 +374,7 @@ impl Story {
 
     /// I6: a pass over what is in sync writes nothing, reads nothing, and only lists.
     async fn second_pass(&mut self) {
-        self.lives += 1;
+        self.begin_life();
         let before = self.world.with(|w| {
             w.shelf.requests.clear();
             (w.shelf.objects.clone(), w.book.clone())

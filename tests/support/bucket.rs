@@ -8,7 +8,7 @@ use s3mirrord::{
         Attributes, Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, Only,
         RemoteMeta, Source, Spec, Stamp,
     },
-    store::{Depth, Page, Store, Upload},
+    store::{Depth, Page, Start, Store, Upload},
 };
 use sha2::Sha256;
 use std::{
@@ -189,12 +189,9 @@ impl World {
         if there && self.disk.appeared.get(&path).is_some_and(|at| now - *at > just) {
             self.broke(format!("I2: {key} was deleted, but its file is there"));
         }
-        let vanished = self.disk.vanished.get(&path).copied().unwrap_or_default();
-        if !there
-            && now - vanished < grace
-            && self.disk.appeared.get(&path).is_some_and(|at| vanished - *at > grace)
-        {
-            self.broke(format!("I2: {key} was deleted {:?} after its file vanished", now - vanished));
+        match self.disk.found_absent.get(&path).map(|at| now - *at) {
+            Some(ago) if ago >= grace => {}
+            ago => self.broke(format!("I2: {key} was deleted, first found absent {ago:?} ago")),
         }
         let another = self.disk.missing || self.disk.bound.as_ref() != Some(&self.disk.root);
         if another && now - self.disk.root_changed > just {
@@ -258,12 +255,18 @@ impl Store for Fake {
         self.with(|w| (size > w.shelf.single).then_some(w.shelf.part))
     }
 
-    async fn list(&self, prefix: &Key, depth: Depth, token: Option<String>) -> Result<Page, Fault> {
+    async fn list(&self, prefix: &Key, depth: Depth, start: Start) -> Result<Page, Fault> {
+        let (after, token) = match start {
+            Start::First => (None, None),
+            Start::After(key) => (Some(key), None),
+            Start::Token(token) => (None, Some(token)),
+        };
         // what is listed is what was there when the request came in, though the answer takes its time
         let seen = self.with(|w| {
             let under = |k: &&Key| {
                 k.as_str().starts_with(prefix.as_str())
                     && token.as_ref().is_none_or(|t| k.as_str() > t.as_str())
+                    && after.as_ref().is_none_or(|after| *k > after)
             };
             let mut page = Page::default();
             let mut last: Option<Key> = None;

@@ -36,9 +36,10 @@ pub struct Disk {
     pub closed: BTreeSet<RelPath>,
     /// Every content that each path ever had.
     pub past: BTreeMap<RelPath, BTreeSet<Vec<u8>>>,
-    /// When each path last appeared and last vanished.
+    /// When each path last appeared.
     pub appeared: BTreeMap<RelPath, Duration>,
-    pub vanished: BTreeMap<RelPath, Duration>,
+    /// When a look first found a path absent, in this life.
+    pub found_absent: BTreeMap<RelPath, Duration>,
     pub root: RootId,
     pub bound: Option<RootId>,
     pub missing: bool,
@@ -61,7 +62,7 @@ impl Default for Disk {
             closed: BTreeSet::new(),
             past: BTreeMap::new(),
             appeared: BTreeMap::new(),
-            vanished: BTreeMap::new(),
+            found_absent: BTreeMap::new(),
             root: RootId { inode: 2, filesystem: Some("fs".into()) },
             bound: None,
             missing: false,
@@ -224,8 +225,6 @@ impl World {
     pub fn remove(&mut self, p: &RelPath) {
         self.disk.links.remove(p);
         if self.disk.files.remove(p).is_some() {
-            let now = self.now();
-            self.disk.vanished.insert(p.clone(), now);
             self.log(format_args!("disk: {p} removed"));
         }
     }
@@ -385,6 +384,8 @@ impl Tree for Fake {
                 .map(|p| {
                     let local = w.disk.local(p);
                     if matches!(local, Local::Absent(_)) {
+                        let now = w.now();
+                        w.disk.found_absent.entry(p.clone()).or_insert(now);
                         w.disk.believed_absent.insert(p.clone());
                     } else if w.disk.absent_for_good && w.disk.believed_absent.contains(p) {
                         return Local::Absent(Absence { ancestor: RelPath::root(), directory: false });

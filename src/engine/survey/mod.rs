@@ -1,0 +1,319 @@
+//! A scope becomes a stream of triples: walk ⋈ listing ⋈ ledger, a few pages of each in memory. Keys that are
+//! in sync are only counted.
+//!
+//! | room | |
+//! |---|---|
+//! | `ahead` | ledger and listing, read ahead, cut into ranges |
+//! | `listing` | one range of the listing |
+
+mod ahead;
+mod listing;
+
+use super::context::Context;
+use crate::{
+    ledger::Ledger,
+    local::{Entry, Tree},
+    model::{
+        Absence, Against, Class, Fault, Fingerprint, Key, KeyRange, Local, Record, RelPath, RemoteMeta,
+        Scope, Seq, Skip, Triple,
+    },
+    plan::{Merge, Merged, Side, Step, Unsorted, Verdict, decide},
+    queue::Note,
+    store::{Depth, Store},
+};
+use ahead::{Ahead, Way};
+use futures::{Stream, StreamExt, stream, stream::BoxStream};
+use listing::Trouble;
+use std::{collections::VecDeque, sync::Arc};
+
+/// Keys in sync that are told together: so long is a survey polled before others get their turn.
+const TOGETHER: u64 = 512;
+
+/// What a survey yields.
+pub(super) enum Seen {
+    /// What is known of one key that is not in sync. Boxed: most of a survey's items wait in a queue.
+    Triple(Box<Triple>),
+    /// So many keys are in sync.
+    InSync(u64),
+    /// This is to be looked at as well.
+    Also(Scope, Against),
+    /// It ended: whole, or with a fault.
+    End(Result<(), Fault>),
+}
+
+/// The stream of `note`. Its last item is [`Seen::End`].
+pub(super) fn survey<T: Tree, S: Store, L: Ledger>(
+    ctx: Arc<Context<T, S, L>>,
+    note: &Note,
+) -> impl Stream<Item = Seen> + Send + use<T, S, L> {
+    let survey = Survey {
+        asked: ctx.ledger.now(),
+        against: note.against,
+        scope: note.scope.clone(),
+        out: VecDeque::new(),
+        in_sync: 0,
+        state: State::Begin,
+        below: vec![],
+        ctx,
+    };
+    stream::unfold(Some(survey), |survey| async move {
+        let mut survey = survey?;
+        let ended = loop {
+            if survey.in_sync >= TOGETHER || (survey.in_sync > 0 && !survey.out.is_empty()) {
+                return Some((Seen::InSync(std::mem::take(&mut survey.in_sync)), Some(survey)));
+            }
+            if let Some(seen) = survey.out.pop_front() {
+                return Some((seen, Some(survey)));
+            }
+            match survey.advance().await {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(fault) => break Err(fault),
+            }
+        };
+        if survey.in_sync > 0 {
+            let in_sync = std::mem::take(&mut survey.in_sync);
+            survey.state = State::Ended(ended);
+            return Some((Seen::InSync(in_sync), Some(survey)));
+        }
+        Some((Seen::End(ended), None))
+    })
+}
+
+struct Survey<T, S, L> {
+    ctx: Arc<Context<T, S, L>>,
+    scope: Scope,
+    against: Against,
+    /// The ledger's counter from before anything was asked: what was proven since then, this survey does not know.
+    asked: Seq,
+    out: VecDeque<Seen>,
+    in_sync: u64,
+    state: State,
+    /// Directories that are still to be looked at, one by one: of a store that lists out of order.
+    below: Vec<RelPath>,
+}
+
+enum State {
+    Begin,
+    Range(Box<Range>),
+    Ended(Result<(), Fault>),
+}
+
+/// A range of keys on its way through the merge.
+struct Range {
+    directory: RelPath,
+    prefix: Key,
+    way: Way,
+    merge: Merge,
+    walk: BoxStream<'static, Result<Vec<Entry>, Fault>>,
+    ahead: Ahead,
+}
+
+impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
+    /// One step; false at the end.
+    async fn advance(&mut self) -> Result<bool, Fault> {
+        match &mut self.state {
+            State::Begin => self.begin().await?,
+            State::Range(_) => match self.step().await {
+                Ok(()) => {}
+                Err(Trouble::Fault(fault)) => return Err(fault),
+                Err(Trouble::Unsorted(unsorted)) => self.unsorted(unsorted)?,
+            },
+            State::Ended(result) => return std::mem::replace(result, Ok(())).map(|()| false),
+        }
+        Ok(true)
+    }
+
+    async fn begin(&mut self) -> Result<(), Fault> {
+        self.state = match self.scope.clone() {
+            Scope::File(path) => {
+                if self.single(&path, true).await? {
+                    self.out.push_back(Seen::Also(Scope::Tree(path), self.against));
+                }
+                State::Ended(Ok(()))
+            }
+            Scope::Children(dir) => self.open(dir, Depth::Children),
+            Scope::Tree(dir) => {
+                if !dir.is_root() {
+                    self.single(&dir, false).await?;
+                }
+                self.open(dir, Depth::All)
+            }
+        };
+        Ok(())
+    }
+
+    /// Begins to look at the entries of a directory. Those of a store that lists out of order are looked at
+    /// directory by directory.
+    fn open(&self, directory: RelPath, depth: Depth) -> State {
+        let gather = self.against == Against::Bucket && self.ctx.unsorted();
+        let depth = if gather { Depth::Children } else { depth };
+        let scope = match depth {
+            Depth::All => Scope::Tree(directory.clone()),
+            Depth::Children => Scope::Children(directory.clone()),
+        };
+        let way = Way { depth, against: self.against, gather };
+        let walk = self.ctx.tree.walk(&scope, self.ctx.prune.clone()).boxed();
+        let prefix = Key::directory(&directory);
+        let ahead = Ahead::begin(&self.ctx, prefix.clone(), way);
+        State::Range(Box::new(Range { directory, prefix, way, merge: Merge::default(), walk, ahead }))
+    }
+
+    /// The key of `path` itself; true if there is, or was, a directory of that name.
+    async fn single(&mut self, path: &RelPath, alone: bool) -> Result<bool, Fault> {
+        let key = Key::of(path);
+        let record = self.ctx.ledger.get(&key).await?;
+        let below = KeyRange::Under(Key::directory(path));
+        let had = alone && !self.ctx.ledger.page(&below, None, 1).await?.is_empty();
+        let local = match (self.ctx.prune)(path, false) {
+            true => Local::Skipped(Skip::Excluded),
+            false => self.ctx.tree.look(vec![path.clone()]).await?.pop().unwrap_or(Local::Unknown),
+        };
+        let is_directory = matches!(&local, Local::Absent(Absence { directory: true, .. }));
+        let remote = match self.against {
+            Against::Ledger => record.as_ref().map(listed),
+            // a directory that never was a file has no object of its own name to ask for
+            Against::Bucket if is_directory && record.is_none() => None,
+            Against::Bucket => self.ctx.store.head(&key).await?.map(|head| head.meta),
+        };
+        if remote.is_some() || record.is_some() || !matches!(local, Local::Absent(_)) {
+            self.triple(key, local, remote, record).await?;
+        }
+        Ok(is_directory || had)
+    }
+
+    /// Runs the merge until it yields something.
+    async fn step(&mut self) -> Result<(), Trouble> {
+        while self.out.is_empty() && self.in_sync < TOGETHER {
+            let State::Range(range) = &mut self.state else { return Ok(()) };
+            match range.merge.step() {
+                Step::Need(side) => range.feed(side).await?,
+                Step::Next(merged) => self.merged(*merged).await?,
+                Step::End => {
+                    self.state = match self.below.pop() {
+                        Some(directory) => self.open(directory, Depth::Children),
+                        None => State::Ended(Ok(())),
+                    };
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn merged(&mut self, merged: Merged) -> Result<(), Fault> {
+        let State::Range(range) = &self.state else { return Ok(()) };
+        let Merged { key, local, remote, record, covered } = merged;
+        if covered {
+            return Ok(()); // whatever the other sides show, nothing may be done
+        }
+        // the directory's own marker, if there is one, is an object like any other
+        if range.way.depth == Depth::Children && key.as_str().ends_with('/') && key != range.prefix {
+            return Ok(self.subdirectory(&key, local.as_ref(), record.is_some() || remote == Some(None)));
+        }
+        let record = record.flatten();
+        let remote = match self.against {
+            Against::Bucket => remote.flatten(),
+            Against::Ledger => record.as_ref().map(listed),
+        };
+        let absent = || Local::Absent(Absence { ancestor: range.directory.clone(), directory: false });
+        let local = local.unwrap_or_else(absent);
+        self.triple(key, local, remote, record).await
+    }
+
+    /// `key` is a subdirectory; `elsewhere` says whether bucket or ledger have one.
+    fn subdirectory(&mut self, key: &Key, local: Option<&Local>, elsewhere: bool) {
+        if local.is_some_and(|local| !matches!(local, Local::Absent(_))) {
+            return;
+        }
+        // what lies below `a//` is nobody's file
+        let name = key.as_str().strip_suffix('/').unwrap_or_default();
+        let Some(path) = Key::raw(name).path() else { return };
+        let here = local.is_some();
+        let State::Range(range) = &self.state else { return };
+        match (&self.scope, range.way.gather) {
+            // one that only one side has is a tree to be looked at
+            (Scope::Children(_), _) if here != elsewhere => {
+                self.out.push_back(Seen::Also(Scope::Tree(path), self.against));
+            }
+            (Scope::Tree(_), true) => self.below.push(path),
+            _ => {}
+        }
+    }
+
+    async fn triple(
+        &mut self,
+        key: Key,
+        local: Local,
+        remote: Option<RemoteMeta>,
+        record: Option<Record>,
+    ) -> Result<(), Fault> {
+        let twin = match (&local, &remote, &record) {
+            (Local::Present(meta), None, None) => twin(&self.ctx.ledger, &key, meta.print).await?,
+            _ => None,
+        };
+        let triple = Triple { key, local, remote, record, asked: self.asked, twin };
+        match decide(&triple, self.ctx.view()) {
+            Verdict::InSync => self.in_sync += 1,
+            _ => self.out.push_back(Seen::Triple(Box::new(triple))),
+        }
+        Ok(())
+    }
+
+    /// The store lists out of order: from now on it is compared directory by directory, each with all that the
+    /// store shows of it in memory. What was told so far is told again.
+    fn unsorted(&mut self, unsorted: Unsorted) -> Result<(), Fault> {
+        let State::Range(range) = &self.state else { return Ok(()) };
+        if unsorted.side != Side::Remote || range.way.gather {
+            return Err(Fault::new(Class::Transient, format!("compare {}", range.directory), unsorted));
+        }
+        tracing::warn!(%unsorted, "the store does not list in key order; comparing directory by directory");
+        let (directory, depth) = (range.directory.clone(), range.way.depth);
+        self.ctx.lists_unsorted();
+        self.state = self.open(directory, depth);
+        Ok(())
+    }
+}
+
+impl Range {
+    async fn feed(&mut self, side: Side) -> Result<(), Trouble> {
+        match side {
+            Side::Local => match self.walk.next().await.transpose()? {
+                Some(mut entries) => {
+                    // the scope's own key was looked at by itself
+                    if !self.directory.is_root() {
+                        entries.retain(|(key, _)| key.as_str().starts_with(self.prefix.as_str()));
+                    }
+                    self.merge.push_local(entries)
+                }
+                None => Ok(self.merge.end(Side::Local)),
+            },
+            Side::Remote if self.way.against == Against::Ledger => Ok(self.merge.end(Side::Remote)),
+            Side::Remote => match self.ahead.items().await? {
+                Some(items) => self.merge.push_remote(items),
+                None => Ok(self.merge.end(Side::Remote)),
+            },
+            Side::Ledger => match self.ahead.rows().await? {
+                Some(rows) => self.merge.push_ledger(rows),
+                None => Ok(self.merge.end(Side::Ledger)),
+            },
+        }
+        .map_err(Trouble::Unsorted)
+    }
+}
+
+/// A key whose proof was taken of the same inode, size and mtime.
+async fn twin<L: Ledger>(ledger: &L, key: &Key, print: Fingerprint) -> Result<Option<Key>, Fault> {
+    for other in ledger.by_inode(print.inode).await? {
+        let record = if other == *key { None } else { ledger.get(&other).await? };
+        let known = record.filter(|r| r.digest.is_some()).and_then(|r| r.print);
+        if known.is_some_and(|p| (p.inode, p.size, p.mtime) == (print.inode, print.size, print.mtime)) {
+            return Ok(Some(other));
+        }
+    }
+    Ok(None)
+}
+
+/// A proof, as the listing would show it.
+fn listed(record: &Record) -> RemoteMeta {
+    RemoteMeta { size: record.size, etag: record.etag.clone(), modified: None }
+}
