@@ -16,6 +16,7 @@ mod payload;
 mod probe;
 mod requests;
 mod s3;
+mod sieve;
 mod upload;
 
 pub use options::{Options, Secret};

@@ -4,6 +4,7 @@
 use super::{
     Depth, Page, S3, Start, Upload,
     error::{fault, no_s3, what},
+    sieve::{Plain, Sieve},
 };
 use crate::model::{Class, ETag, Fault, Key, KeyRange, RemoteMeta, Stamp};
 use aws_sdk_s3::{
@@ -48,6 +49,15 @@ impl<'a> Keys<'a> {
             Some(key) => Ok(Key::raw(key)),
             None => Err(self.unbelievable(format!("it shows {:?}, which was not asked for", full))),
         }
+    }
+
+    fn plain(&self, object: &Plain<'_>) -> Result<(Key, RemoteMeta), Fault> {
+        let lacks = |lacks| no_s3(self.operation, self.prefix, lacks);
+        let key = Some(object.key).filter(|key| !key.is_empty());
+        let size = object.size.parse().map_err(|_| lacks("Size"))?;
+        let etag = Some(object.etag).filter(|tag| !tag.is_empty()).ok_or_else(|| lacks("ETag"))?;
+        let modified = object.modified().as_ref().map(stamp);
+        Ok((self.below(key)?, RemoteMeta { size, etag: ETag::new(etag), modified }))
     }
 
     fn object(&self, object: &Object) -> Result<(Key, RemoteMeta), Fault> {
@@ -118,12 +128,19 @@ pub(super) async fn list(store: &S3, prefix: &Key, depth: Depth, start: Start) -
     if depth == Depth::Children {
         request = request.delimiter("/");
     }
-    let answer = request.send().await.map_err(|e| fault(LIST, &full, &e))?;
+    let sieve = Sieve::default();
+    let answer = request.customize().interceptor(sieve.clone()).send().await;
+    let answer = answer.map_err(|e| fault(LIST, &full, &e))?;
     let keys = Keys::new(LIST, store.prefix(), answer.encoding_type());
+    let (plain, others) = (sieve.take(), answer.contents());
     let found = answer.next_continuation_token().filter(|t| !t.is_empty()).map(str::to_owned);
     Ok(Page {
         next: following(LIST, &full, answer.is_truncated(), token.as_ref(), found)?,
-        objects: answer.contents().iter().map(|o| keys.object(o)).collect::<Result<_, _>>()?,
+        objects: plain
+            .iter()
+            .map(|object| keys.plain(&object))
+            .chain(others.iter().map(|object| keys.object(object)))
+            .collect::<Result<_, _>>()?,
         directories: answer
             .common_prefixes()
             .iter()

@@ -208,7 +208,8 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         }
         // the directory's own marker, if there is one, is an object like any other
         if range.way.depth == Depth::Children && key.as_str().ends_with('/') && key != range.prefix {
-            return Ok(self.subdirectory(&key, local.as_ref(), record.is_some() || remote == Some(None)));
+            self.subdirectory(&key, local.as_ref(), record.is_some() || remote == Some(None));
+            return Ok(());
         }
         let record = record.flatten();
         let remote = match self.against {
@@ -275,29 +276,31 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
 }
 
 impl Range {
+    /// More of one side, or its end.
     async fn feed(&mut self, side: Side) -> Result<(), Trouble> {
-        match side {
+        let merge = &mut self.merge;
+        let pushed = match side {
             Side::Local => match self.walk.next().await.transpose()? {
                 Some(mut entries) => {
                     // the scope's own key was looked at by itself
                     if !self.directory.is_root() {
                         entries.retain(|(key, _)| key.as_str().starts_with(self.prefix.as_str()));
                     }
-                    self.merge.push_local(entries)
+                    Some(merge.push_local(entries))
                 }
-                None => Ok(self.merge.end(Side::Local)),
+                None => None,
             },
-            Side::Remote if self.way.against == Against::Ledger => Ok(self.merge.end(Side::Remote)),
-            Side::Remote => match self.ahead.items().await? {
-                Some(items) => self.merge.push_remote(items),
-                None => Ok(self.merge.end(Side::Remote)),
-            },
-            Side::Ledger => match self.ahead.rows().await? {
-                Some(rows) => self.merge.push_ledger(rows),
-                None => Ok(self.merge.end(Side::Ledger)),
-            },
+            Side::Remote if self.way.against == Against::Ledger => None,
+            Side::Remote => self.ahead.items().await?.map(|items| merge.push_remote(items)),
+            Side::Ledger => self.ahead.rows().await?.map(|rows| merge.push_ledger(rows)),
+        };
+        match pushed {
+            Some(pushed) => pushed.map_err(Trouble::Unsorted),
+            None => {
+                merge.end(side);
+                Ok(())
+            }
         }
-        .map_err(Trouble::Unsorted)
     }
 }
 
