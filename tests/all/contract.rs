@@ -332,7 +332,7 @@ async fn lists_pages<S: Store>(store: &S) {
     assert!(every_key(store, "list/").await.is_empty());
     let mut want: Vec<String> = (0..1_010).map(|n| format!("list/{n:04}")).collect();
     want.extend(["list/d/a", "list/d/b/c", "list/d-x", "list/d.y", "list/e/"].map(str::to_owned));
-    want.extend(["list/f+ %&=?#", "list/f\u{201B}FF", "list/f\n", "list/g/\u{1F600}/x"].map(str::to_owned));
+    want.extend(["list/f+ %&=?#", "list/f\u{201B}FF", "list/g/\u{1F600}/x"].map(str::to_owned));
     futures::stream::iter(want.clone())
         .map(|at| async move { store.write(&key(&at), Bytes::from_static(b"x"), Only::Always).await })
         .buffer_unordered(16)
@@ -355,7 +355,7 @@ async fn lists_pages<S: Store>(store: &S) {
     }
 
     let (objects, directories) = every(store, "list/", Depth::Children).await;
-    assert_eq!(objects.len(), 1_010 + 2 + 3);
+    assert_eq!(objects.len(), 1_010 + 2 + 2);
     assert!(objects.iter().all(|(_, meta)| (meta.size, meta.modified.is_some()) == (1, true)));
     assert_eq!(directories, [key("list/d/"), key("list/e/"), key("list/g/")]);
     let (_, top) = every(store, "", Depth::Children).await;
