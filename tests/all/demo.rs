@@ -79,9 +79,20 @@ async fn the_server_alone_tells_where_it_is_and_what_was_asked() {
         once.env("AWS_ACCESS_KEY_ID", "me").env("AWS_SECRET_ACCESS_KEY", "hush");
         Ran::of(once)
     };
-    assert_eq!(once().await.code, 0);
-    assert_eq!(once().await.code, 0);
-    kill_process(Pid::from_raw(child.id().unwrap() as i32).unwrap(), Signal::TERM).unwrap();
+    let pid = Pid::from_raw(child.id().unwrap() as i32).unwrap();
+    for pass in 1..=2 {
+        assert_eq!(once().await.code, 0);
+        kill_process(pid, Signal::USR1).unwrap();
+        let mut line = String::new();
+        timeout(PATIENCE, lines.read_line(&mut line)).await.expect("in time").unwrap();
+        let told: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (&told["event"], &told["requests"]["ListObjectsV2"]),
+            (&"so_far".into(), &pass.into()),
+            "{told}"
+        );
+    }
+    kill_process(pid, Signal::TERM).unwrap();
     assert_eq!(timeout(PATIENCE, child.wait()).await.expect("in time").unwrap().code(), Some(0));
     let mut rest = String::new();
     lines.read_to_string(&mut rest).await.unwrap();
@@ -91,6 +102,34 @@ async fn the_server_alone_tells_where_it_is_and_what_was_asked() {
         (&"requests".into(), &2.into()),
         "{told}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_far_away_server_holds_requests_back_all_at_once() {
+    let words = ["demo", "--server-only", "--listen", "127.0.0.1:0", "--latency", "400ms"];
+    let mut command = binary(&words);
+    let mut child = command.kill_on_drop(true).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = timeout(PATIENCE, lines.next_line()).await.expect("in time").unwrap().unwrap();
+    let told: Value = serde_json::from_str(&first).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for name in 0..40 {
+        fs::write(dir.path().join(name.to_string()), "a").unwrap();
+    }
+    let state = tempfile::tempdir().unwrap();
+    let mut once = binary(&["once", dir.path().to_str().unwrap(), "s3://demo/x/", "--json"]);
+    once.args(["--endpoint-url", told["endpoint"].as_str().unwrap()]);
+    once.args(["--state-dir", state.path().to_str().unwrap()]);
+    once.env("AWS_ACCESS_KEY_ID", told["access_key"].as_str().unwrap());
+    once.env("AWS_SECRET_ACCESS_KEY", told["secret_key"].as_str().unwrap());
+    let ran = Ran::of(once).await;
+    let summary: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+    let requests: u64 =
+        summary["requests"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+    let seconds = summary["seconds"].as_f64().unwrap();
+    assert!(requests >= 42, "{ran:?}");
+    // the listing, the owner and the puts each wait, one after the other; 40 puts wait together
+    assert!(seconds > 1.2 && seconds < 0.4 * requests as f64 - 4.0, "{requests} requests: {ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

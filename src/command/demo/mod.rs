@@ -29,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
   s3mirrord demo ~/notes                  a directory of yours, which is only read
   s3mirrord demo --exit-when-synced       for scripts: mirror the sample, verify it, exit 0
   s3mirrord demo --server-only --bucket backups --access-key me --secret-key secret
+                                          SIGUSR1 has it print the requests so far, by operation
 
 The bucket is on this machine and goes when the demo ends. No AWS account, variable or file is used.")]
 pub(super) struct Args {
@@ -52,6 +53,9 @@ pub(super) struct Args {
     /// The bucket's name
     #[arg(long, value_name = "NAME", default_value = "demo", requires = "server_only")]
     bucket: String,
+    /// Hold every request back for this long, as a far-away store would, as in 50ms
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration, requires = "server_only")]
+    latency: Duration,
 }
 
 /// Shows it, until it is told to stop or there is nothing more to show.

@@ -3,13 +3,15 @@
 use super::Args;
 use crate::{
     command::{Exit, Failure, lines::print},
-    embedded::{Bodies, Options, Server},
+    embedded::{Bodies, Kind, Options, Rule, Server},
 };
 use anyhow::Context;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Serves until the stop, then tells how many requests there were.
+/// Serves until the stop, then tells how many requests there were; at SIGUSR1, how many there are so far. A
+/// signal, because only this machine can send one and it cannot be mistaken for a request.
 pub(super) async fn serve(args: &Args, stop: &CancellationToken) -> Result<Exit, Failure> {
     let bodies = tempfile::Builder::new().prefix("s3mirrord-demo-").tempdir()?;
     let mut options = Options {
@@ -21,6 +23,8 @@ pub(super) async fn serve(args: &Args, stop: &CancellationToken) -> Result<Exit,
     if let (Some(access_key), Some(secret_key)) = (&args.access_key, &args.secret_key) {
         (options.access_key, options.secret_key) = (access_key.clone(), secret_key.clone());
     }
+    // before anyone knows of the server: unheard, the signal would end it
+    let mut asked = signal(SignalKind::user_defined1())?;
     let server = Server::start(options).await;
     let server = server
         .with_context(|| format!("cannot serve the bucket {:?} at {}", args.bucket, args.listen))
@@ -32,8 +36,13 @@ pub(super) async fn serve(args: &Args, stop: &CancellationToken) -> Result<Exit,
         "secret_key": server.secret_key(),
         "bucket": args.bucket,
     });
+    if !args.latency.is_zero() {
+        server.faults().add(Rule::new(Kind::Latency(args.latency)));
+    }
     print(&listening.to_string());
-    stop.cancelled().await;
+    while stop.run_until_cancelled(asked.recv()).await.is_some() {
+        print(&json!({"event": "so_far", "requests": server.requests()}).to_string());
+    }
     let requests = server.requests();
     server.stop().await;
     print(&json!({"event": "requests", "requests": requests}).to_string());
