@@ -116,20 +116,28 @@ async fn a_far_away_server_holds_requests_back_all_at_once() {
     for name in 0..40 {
         fs::write(dir.path().join(name.to_string()), "a").unwrap();
     }
-    let state = tempfile::tempdir().unwrap();
-    let mut once = binary(&["once", dir.path().to_str().unwrap(), "s3://demo/x/", "--json"]);
-    once.args(["--endpoint-url", told["endpoint"].as_str().unwrap()]);
-    once.args(["--state-dir", state.path().to_str().unwrap()]);
-    once.env("AWS_ACCESS_KEY_ID", told["access_key"].as_str().unwrap());
-    once.env("AWS_SECRET_ACCESS_KEY", told["secret_key"].as_str().unwrap());
-    let ran = Ran::of(once).await;
-    let summary: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
-    let requests: u64 =
-        summary["requests"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
-    let seconds = summary["seconds"].as_f64().unwrap();
-    assert!(requests >= 42, "{ran:?}");
-    // the listing, the owner and the puts each wait, one after the other; 40 puts wait together
-    assert!(seconds > 1.2 && seconds < 0.4 * requests as f64 - 4.0, "{requests} requests: {ran:?}");
+    // a pass to an empty prefix: its requests and its seconds
+    let pass = async |prefix: &str| {
+        let (state, target) = (tempfile::tempdir().unwrap(), format!("s3://demo/{prefix}/"));
+        let mut once = binary(&["once", dir.path().to_str().unwrap(), &target, "--json"]);
+        once.args(["--endpoint-url", told["endpoint"].as_str().unwrap()]);
+        once.args(["--state-dir", state.path().to_str().unwrap()]);
+        once.env("AWS_ACCESS_KEY_ID", told["access_key"].as_str().unwrap());
+        once.env("AWS_SECRET_ACCESS_KEY", told["secret_key"].as_str().unwrap());
+        let ran = Ran::of(once).await;
+        let summary: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+        let requests = summary["requests"].as_object().unwrap().values().map(|n| n.as_f64().unwrap());
+        (requests.sum::<f64>(), summary["seconds"].as_f64().unwrap())
+    };
+    let (requests, seconds) = pass("far").await;
+    // the listing, the owner and the puts wait one after the other, the 40 puts together
+    assert!(requests >= 42.0 && seconds > 1.2, "{requests} requests in {seconds} s");
+    assert!(seconds < 0.4 * requests - 4.0, "{requests} requests in {seconds} s");
+    kill_process(Pid::from_raw(child.id().unwrap() as i32).unwrap(), Signal::USR2).unwrap();
+    let line = timeout(PATIENCE, lines.next_line()).await.expect("in time").unwrap().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["on"], false, "{line}");
+    let near = pass("near").await.1;
+    assert!(near < seconds - 0.8, "{near} s without the latency, {seconds} s with it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

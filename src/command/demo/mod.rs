@@ -29,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
   s3mirrord demo ~/notes                  a directory of yours, which is only read
   s3mirrord demo --exit-when-synced       for scripts: mirror the sample, verify it, exit 0
   s3mirrord demo --server-only --bucket backups --access-key me --secret-key secret
-                                          SIGUSR1 has it print the requests so far, by operation
+                                          SIGUSR1 has it print the requests so far, by operation;
+                                          SIGUSR2 turns --latency off and on again
 
 The bucket is on this machine and goes when the demo ends. No AWS account, variable or file is used.")]
 pub(super) struct Args {

@@ -10,8 +10,9 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Serves until the stop, then tells how many requests there were; at SIGUSR1, how many there are so far. A
-/// signal, because only this machine can send one and it cannot be mistaken for a request.
+/// Serves until the stop, then tells how many requests there were; at SIGUSR1, how many there are so far. SIGUSR2
+/// takes the latency away and brings it back. Signals, because only this machine can send one, and they cannot be
+/// mistaken for requests.
 pub(super) async fn serve(args: &Args, stop: &CancellationToken) -> Result<Exit, Failure> {
     let bodies = tempfile::Builder::new().prefix("s3mirrord-demo-").tempdir()?;
     let mut options = Options {
@@ -23,8 +24,9 @@ pub(super) async fn serve(args: &Args, stop: &CancellationToken) -> Result<Exit,
     if let (Some(access_key), Some(secret_key)) = (&args.access_key, &args.secret_key) {
         (options.access_key, options.secret_key) = (access_key.clone(), secret_key.clone());
     }
-    // before anyone knows of the server: unheard, the signal would end it
+    // before anyone knows of the server: unheard, a signal would end it
     let mut asked = signal(SignalKind::user_defined1())?;
+    let mut moved = signal(SignalKind::user_defined2())?;
     let server = Server::start(options).await;
     let server = server
         .with_context(|| format!("cannot serve the bucket {:?} at {}", args.bucket, args.listen))
@@ -36,13 +38,26 @@ pub(super) async fn serve(args: &Args, stop: &CancellationToken) -> Result<Exit,
         "secret_key": server.secret_key(),
         "bucket": args.bucket,
     });
-    if !args.latency.is_zero() {
-        server.faults().add(Rule::new(Kind::Latency(args.latency)));
-    }
+    let far = || server.faults().add(Rule::new(Kind::Latency(args.latency)));
+    let mut is_far = (!args.latency.is_zero()).then(far);
     print(&listening.to_string());
-    while stop.run_until_cancelled(asked.recv()).await.is_some() {
-        print(&json!({"event": "so_far", "requests": server.requests()}).to_string());
-    }
+    let heard = async {
+        loop {
+            tokio::select! {
+                _ = asked.recv() => {
+                    print(&json!({"event": "so_far", "requests": server.requests()}).to_string());
+                }
+                _ = moved.recv() => {
+                    match is_far.take() {
+                        Some(rule) => drop(server.faults().remove(rule)),
+                        None => is_far = Some(far()),
+                    }
+                    print(&json!({"event": "latency", "on": is_far.is_some()}).to_string());
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(heard).await;
     let requests = server.requests();
     server.stop().await;
     print(&json!({"event": "requests", "requests": requests}).to_string());
