@@ -24,6 +24,14 @@ lint:
     cargo clippy --locked --all-targets -- -D warnings
     cargo clippy --locked --all-targets --no-default-features -- -D warnings
 
+# What the pure floors cost by the item, or those rooms whose path holds FILTER.
+bench *FILTER:
+    cargo bench --locked -- {{FILTER}}
+
+# s3mirrord and its peers side by side (benches/peers.py --help tells the scenarios): docs/PERFORMANCE.md.
+bench-peers *ARGS: release
+    python3 benches/peers.py {{ARGS}}
+
 # Licences, advisories, sources (cargo install --locked cargo-deny).
 deny:
     cargo deny --locked check

@@ -1,0 +1,244 @@
+"""What is measured. Every scenario yields its results as Markdown."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sidebyside import tables
+from sidebyside.clients import Client, Ours
+from sidebyside.measure import Failed, Run, measure, opened_files
+from sidebyside.store import Embedded, Store, since
+from sidebyside.tables import Series
+from sidebyside.trees import Tree, occupied, warm
+
+OWNER = 4
+"""How many requests ours may send beside LIST when nothing changed: to see who owns the prefix."""
+WRITES = ("Put", "Copy", "Delete", "CreateMultipart", "Upload", "Complete")
+
+
+@dataclass
+class Bench:
+    """What was asked for on the command line, and what the scenarios share."""
+
+    server: Path
+    work: Path
+    clients: dict[str, Client]
+    runs: int
+    files: int | None = None
+    directories: int | None = None
+    size: int | None = None
+    latency: str = "50ms"
+    sizes: list[int] = field(default_factory=list)
+    given: Store | None = None
+    """The reader's own store, if not the embedded one."""
+    prefixes: int = 0
+
+    def tree(self, files: int, directories: int, size: int) -> Tree:
+        """The tree of a scenario, with what the command line says otherwise."""
+        return Tree(self.files or files, self.directories or directories, self.size or size)
+
+    @contextmanager
+    def store(self, latency: str = "0s") -> Iterator[Store]:
+        """A store with nothing of ours in it."""
+        if self.given:
+            yield self.given
+            return
+        scratch = self.work / "server"
+        scratch.mkdir(parents=True, exist_ok=True)
+        store = Embedded(self.server, scratch, latency)
+        try:
+            yield store
+        finally:
+            store.stop()
+
+    @contextmanager
+    def target(self, store: Store) -> Iterator[tuple[str, Path]]:
+        """An empty prefix and a state directory, both gone afterwards."""
+        self.prefixes += 1
+        prefix, state = f"bench-peers/{self.prefixes:04}", self.work / "state" / f"{self.prefixes:04}"
+        shutil.rmtree(state, ignore_errors=True)
+        state.mkdir(parents=True)
+        yield prefix, state
+        shutil.rmtree(state)
+        if self.given:
+            self.purge(store, prefix)
+
+    def purge(self, store: Store, prefix: str) -> None:
+        """Deletes what a scenario left in the reader's bucket."""
+        sweeper = self.clients.get("rclone-tuned") or self.clients.get("rclone")
+        if not sweeper:
+            print(f"s3://{store.bucket}/{prefix}/ stays: only rclone deletes here", file=sys.stderr)
+            return
+        words = [str(sweeper.program), "purge", f"peer:{store.bucket}/{prefix}"]
+        measure(words, sweeper.environment(store), self.output())
+
+    def output(self) -> Path:
+        """Where what commands say is kept while they run."""
+        output = self.work / "output"
+        output.mkdir(exist_ok=True)
+        return output
+
+    def run(self, client: Client, root: Path, store: Store, prefix: str, state: Path) -> Run:
+        """One run of one client, with its requests."""
+        before = store.requests()
+        words, environment = client.command(root, store, prefix, state), client.environment(store)
+        run = measure(words, environment, self.output())
+        run.requests = since(before, store.requests())
+        print(f"  {client.name:24} {tables.brief(run)}", file=sys.stderr)
+        return run
+
+    def each(self, names: list[str] | None = None) -> Iterator[tuple[int, str, Client]]:
+        """Every client in every round, each round beginning with another, so that what disturbs meets all."""
+        chosen = [name for name in self.clients if names is None or name in names]
+        for turn in range(self.runs):
+            for place in range(len(chosen)):
+                name = chosen[(turn + place) % len(chosen)]
+                yield turn, name, self.clients[name]
+
+    def ours(self) -> Ours:
+        """Our client, with its defaults."""
+        ours = self.clients.get("ours")
+        if not isinstance(ours, Ours):
+            raise Failed("this scenario needs the client `ours`")
+        return ours
+
+
+def upload(bench: Bench, root: Path, tree: Tree, store: Store, prefix: str, state: Path) -> Run:
+    """Fills a prefix with ours: its objects carry the metadata that the peers look for."""
+    print(f"  uploading {tree}", file=sys.stderr)
+    run = bench.run(bench.ours(), root, store, prefix, state)
+    uploaded = Ours.summary(run.output)["uploaded"]
+    if uploaded != tree.files:
+        raise Failed(f"{uploaded} of {tree.files} files were uploaded")
+    return run
+
+
+def check_idle(client: Client, run: Run, tree: Tree) -> None:
+    """Nothing was to be done, and nothing was done; ours asked for listings only and read no content."""
+    asked = run.requests or {}
+    written = [name for name in asked if name.startswith(WRITES)]
+    if written:
+        raise Failed(f"{client.name} wrote although nothing had changed: {asked}")
+    if not isinstance(client, Ours):
+        return
+    summary = Ours.summary(run.output)
+    if (summary["unchanged"], summary["bytes_read"], summary["uploaded"]) != (tree.files, 0, 0):
+        raise Failed(f"{client.name} did not find all unchanged: {summary}")
+    if sum(asked.values()) - asked.get("ListObjectsV2", 0) > OWNER:
+        raise Failed(f"{client.name} asked for more than listings and the owner: {asked}")
+
+
+def unchanged(bench: Bench, tree: Tree, names: list[str] | None = None, latency: str = "0s") -> str:
+    """One prefix, uploaded once by ours; then every client finds nothing to do."""
+    root = tree.make(bench.work)
+    series: dict[str, Series] = {}
+    with bench.store(latency) as store, bench.target(store) as (prefix, state):
+        far = latency != "0s"
+        if far:
+            store.far(False)
+        upload(bench, root, tree, store, prefix, state)
+        if far:
+            store.far(True)
+        warm(root)
+        for _, name, client in bench.each(names):
+            run = bench.run(client, root, store, prefix, state)
+            check_idle(client, run, tree)
+            series.setdefault(name, Series(client.name)).runs.append(run)
+        proof = content_read(bench, root, store, prefix, state)
+    title = f"{tree}; nothing changed" + (f"; {latency} per request" if far else "")
+    told = f"{proof}\n" if proof else ""
+    return f"{tables.comparison(title, series)}\n{told}"
+
+
+def content_read(bench: Bench, root: Path, store: Store, prefix: str, state: Path) -> str:
+    """What strace says of the files that ours opened in one more, untimed pass."""
+    ours = bench.ours()
+    words = ours.command(root, store, prefix, state)
+    opened = opened_files(words, ours.environment(store), root, bench.output())
+    if opened is None:
+        return "s3mirrord told of 0 bytes read in every pass; there is no strace here to prove it."
+    if opened:
+        raise Failed(f"s3mirrord opened {opened} files although nothing had changed")
+    return (
+        "s3mirrord told of 0 bytes read in every pass, and in one more pass under strace it opened no file."
+    )
+
+
+def unchanged_100k(bench: Bench) -> str:
+    return unchanged(bench, bench.tree(100_000, 100, 64))
+
+
+def unchanged_1m(bench: Bench) -> str:
+    return unchanged(bench, bench.tree(1_000_000, 1_000, 64))
+
+
+def unchanged_flat(bench: Bench) -> str:
+    return unchanged(bench, bench.tree(1_000_000, 1, 64))
+
+
+def latency(bench: Bench) -> str:
+    """Without those that ask for every object by itself: they would take an hour."""
+    names = ["ours", "ours-serial", "rclone-tuned", "s5cmd", "s3sync"]
+    return unchanged(bench, bench.tree(100_000, 200, 64), names, bench.latency)
+
+
+def uploads(bench: Bench, tree: Tree, again: bool) -> str:
+    """Every client uploads to a prefix of its own, on a server of its own; then, if `again`, finds nothing to do."""
+    root = tree.make(bench.work)
+    warm(root)
+    first: dict[str, Series] = {}
+    second: dict[str, Series] = {}
+    names = [name for name in bench.clients if name != "ours-serial"]
+    for _, name, client in bench.each(names):
+        with bench.store() as store, bench.target(store) as (prefix, state):
+            run = bench.run(client, root, store, prefix, state)
+            first.setdefault(name, Series(client.name)).runs.append(run)
+            if again:
+                run = bench.run(client, root, store, prefix, state)
+                check_idle(client, run, tree)
+                second.setdefault(name, Series(client.name)).runs.append(run)
+    text = tables.comparison(f"{tree}; to an empty prefix", first)
+    return text + ("\n" + tables.comparison("the same again; nothing changed", second) if again else "")
+
+
+def small(bench: Bench) -> str:
+    return uploads(bench, bench.tree(10_000, 10, 4096), again=True)
+
+
+def large(bench: Bench) -> str:
+    return uploads(bench, bench.tree(1, 1, 1 << 30), again=False)
+
+
+def growth(bench: Bench) -> str:
+    """Ours alone, at ten times the size each time."""
+    rows = []
+    for files in bench.sizes:
+        tree = Tree(files, -(-files // 1_000), bench.size or 64)
+        root = tree.make(bench.work)
+        with bench.store() as store, bench.target(store) as (prefix, state):
+            first = upload(bench, root, tree, store, prefix, state)
+            warm(root)
+            idle = Series(bench.ours().name)
+            for _ in range(bench.runs):
+                run = bench.run(bench.ours(), root, store, prefix, state)
+                check_idle(bench.ours(), run, tree)
+                idle.runs.append(run)
+            rows.append(tables.Grown(files, first, idle, occupied(state)))
+    return f"{tables.grown(rows)}\n{tables.on_paper(rows[-1])}"
+
+
+SCENARIOS: dict[str, Callable[[Bench], str]] = {
+    "unchanged-100k": unchanged_100k,
+    "unchanged-1m": unchanged_1m,
+    "unchanged-flat": unchanged_flat,
+    "latency": latency,
+    "small": small,
+    "large": large,
+    "growth": growth,
+}
+"""By the name that the command line and the markers of docs/PERFORMANCE.md use."""
