@@ -104,7 +104,6 @@ def clear(work: Path, keep: bool) -> None:
 def main() -> int:
     words = arguments()
     names = words.scenarios or [name for name in SCENARIOS if not (words.store and name == "latency")]
-    began = os.getloadavg()[0]
     words.work.mkdir(parents=True, exist_ok=True)
     work = words.work.resolve()
     chosen = clients(words.binary, words.serial, REPOSITORY / "target/peers", words.clients.split(","))
@@ -123,11 +122,12 @@ def main() -> int:
     try:
         for name in names:
             print(f"{name}:", file=sys.stderr)
-            text = SCENARIOS[name](bench)
+            before = machine.load()
+            text = f"{SCENARIOS[name](bench)}\n{machine.when(before)}"
             print(f"\n## {name}\n\n{text}", flush=True)
             if words.write:
                 replace(words.write, name, text)
-        where = machine.describe(chosen, work, began)
+        where = machine.describe(chosen, work)
         print(f"\n{where}")
         if words.write:
             replace(words.write, "machine", where)

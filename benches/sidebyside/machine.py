@@ -10,16 +10,22 @@ from pathlib import Path
 from sidebyside.clients import Client
 
 
-def describe(clients: dict[str, Client], work: Path, began: float) -> str:
-    """The machine, its load before and after, and the versions, as Markdown."""
+def describe(clients: dict[str, Client], work: Path) -> str:
+    """The machine and the versions, as Markdown."""
     programs = {client.program: client for client in clients.values()}
     versions = [client.version() for client in programs.values()]
-    load = f"{began:.1f} before, {os.getloadavg()[0]:.1f} after"
-    size = f"{os.cpu_count()} cores, {memory():.0f} GiB"
     where = f"Linux {platform.release()}; trees and bodies on {file_system(work)}"
-    return (
-        f"- {time.strftime('%Y-%m-%d')}: {model()}, {size}; {where}; load {load}\n- {'; '.join(versions)}\n"
-    )
+    return f"- {model()}, {os.cpu_count()} cores, {memory():.0f} GiB; {where}\n- {'; '.join(versions)}\n"
+
+
+def load() -> float:
+    """How many processes wanted a core in the last minute."""
+    return os.getloadavg()[0]
+
+
+def when(before: float) -> str:
+    """The day, and how calm the machine was."""
+    return f"{time.strftime('%Y-%m-%d')}; load average {before:.1f} before, {load():.1f} after.\n"
 
 
 def model() -> str:
