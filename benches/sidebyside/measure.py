@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,15 +43,27 @@ def measure(command: list[str], environment: Environment, scratch: Path) -> Run:
     with open(scratch / "stdout", "w+b") as stdout, open(scratch / "stderr", "w+b") as stderr:
         begun = time.monotonic()
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
         )
+        confine(process.pid)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - begun
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
-            what = f"{' '.join(command)}\nended with {process.returncode}:\n{tail(stdout)}{tail(stderr)}"
-            raise Failed(what)
+            what = f"`{Path(command[0]).name}` ended with {process.returncode}"
+            raise Failed(f"{what}\n{' '.join(command)}\n{tail(stdout)}{tail(stderr)}")
         return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output=tail(stdout))
+
+
+def confine(process: int) -> None:
+    """Half of the machine's memory, so that a client that takes more ends itself and not the server."""
+    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    with suppress(ProcessLookupError):
+        resource.prlimit(process, resource.RLIMIT_AS, (half, half))
 
 
 def tail(file, size: int = 4096) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -60,13 +61,15 @@ class Bench:
     def target(self, store: Store) -> Iterator[tuple[str, Path]]:
         """An empty prefix and a state directory, both gone afterwards."""
         self.prefixes += 1
-        prefix, state = f"bench-peers/{self.prefixes:04}", self.work / "state" / f"{self.prefixes:04}"
-        shutil.rmtree(state, ignore_errors=True)
+        name = f"{os.getpid()}-{self.prefixes:04}"
+        prefix, state = f"bench-peers/{name}", self.work / "state" / name
         state.mkdir(parents=True)
-        yield prefix, state
-        shutil.rmtree(state)
-        if self.given:
-            self.purge(store, prefix)
+        try:
+            yield prefix, state
+        finally:
+            shutil.rmtree(state)
+            if self.given:
+                self.purge(store, prefix)
 
     def purge(self, store: Store, prefix: str) -> None:
         """Deletes what a scenario left in the reader's bucket."""
@@ -92,13 +95,24 @@ class Bench:
         print(f"  {client.name:24} {tables.brief(run)}", file=sys.stderr)
         return run
 
-    def each(self, names: list[str] | None = None) -> Iterator[tuple[int, str, Client]]:
+    @contextmanager
+    def forgive(self, client: Client, series: Series) -> Iterator[None]:
+        """A peer that fails is told of and left out from then on; ours may not fail."""
+        try:
+            yield
+        except Failed as failure:
+            if isinstance(client, Ours):
+                raise
+            print(f"  {client.name}: {failure}", file=sys.stderr)
+            series.failed = str(failure).splitlines()[0]
+
+    def each(self, names: list[str] | None = None) -> Iterator[tuple[str, Client]]:
         """Every client in every round, each round beginning with another, so that what disturbs meets all."""
         chosen = [name for name in self.clients if names is None or name in names]
         for turn in range(self.runs):
             for place in range(len(chosen)):
                 name = chosen[(turn + place) % len(chosen)]
-                yield turn, name, self.clients[name]
+                yield name, self.clients[name]
 
     def ours(self) -> Ours:
         """Our client, with its defaults."""
@@ -145,10 +159,13 @@ def unchanged(bench: Bench, tree: Tree, names: list[str] | None = None, latency:
         if far:
             store.far(True)
         warm(root)
-        for _, name, client in bench.each(names):
-            run = bench.run(client, root, store, prefix, state)
-            check_idle(client, run, tree)
-            series.setdefault(name, Series(client.name)).runs.append(run)
+        for name, client in bench.each(names):
+            one = series.setdefault(name, Series(client.name))
+            if not one.failed:
+                with bench.forgive(client, one):
+                    run = bench.run(client, root, store, prefix, state)
+                    check_idle(client, run, tree)
+                    one.runs.append(run)
         proof = content_read(bench, root, store, prefix, state)
     title = f"{tree}; nothing changed" + (f"; {latency} per request" if far else "")
     told = f"{proof}\n" if proof else ""
@@ -194,14 +211,19 @@ def uploads(bench: Bench, tree: Tree, again: bool) -> str:
     first: dict[str, Series] = {}
     second: dict[str, Series] = {}
     names = [name for name in bench.clients if name != "ours-serial"]
-    for _, name, client in bench.each(names):
+    for name, client in bench.each(names):
+        one = first.setdefault(name, Series(client.name))
+        two = second.setdefault(name, Series(client.name))
+        if one.failed or two.failed:
+            continue
         with bench.store() as store, bench.target(store) as (prefix, state):
-            run = bench.run(client, root, store, prefix, state)
-            first.setdefault(name, Series(client.name)).runs.append(run)
-            if again:
-                run = bench.run(client, root, store, prefix, state)
-                check_idle(client, run, tree)
-                second.setdefault(name, Series(client.name)).runs.append(run)
+            with bench.forgive(client, one):
+                one.runs.append(bench.run(client, root, store, prefix, state))
+            if again and not one.failed:
+                with bench.forgive(client, two):
+                    run = bench.run(client, root, store, prefix, state)
+                    check_idle(client, run, tree)
+                    two.runs.append(run)
     text = tables.comparison(f"{tree}; to an empty prefix", first)
     return text + ("\n" + tables.comparison("the same again; nothing changed", second) if again else "")
 

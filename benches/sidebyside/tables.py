@@ -25,6 +25,8 @@ class Series:
 
     name: str
     runs: list[Run] = field(default_factory=list)
+    failed: str = ""
+    """Why it did not do what it was to do."""
 
     def wall(self) -> list[float]:
         return [run.wall for run in self.runs]
@@ -96,22 +98,24 @@ def head(*cells: str) -> str:
 
 def comparison(title: str, series: dict[str, Series]) -> str:
     """A row a client, and how ours compares with the best of the others."""
-    count = max(len(one.runs) for one in series.values())
+    done = {name: one for name, one in series.items() if not one.failed}
+    count = max((len(one.runs) for one in done.values()), default=0)
     times = "one run" if count == 1 else f"median (least) of {count} runs"
     lines = [f"{title}. {times[0].upper()}{times[1:]}.", ""]
     lines.append(head("", "wall, s", "CPU, s", "peak RSS, MiB", "requests of a run"))
-    for one in series.values():
+    for one in done.values():
         cells = spread(one.wall()), spread(one.cpu()), peak(one.rss()), requests(one.runs[-1])
         lines.append(row(one.name, *cells))
-    ours = series.get("ours")
-    peers = [one for name, one in series.items() if not name.startswith("ours")]
+    lines += [row(one.name, "failed", "", "", one.failed) for one in series.values() if one.failed]
+    ours = done.get("ours")
+    peers = [one for name, one in done.items() if not name.startswith("ours")]
     if ours and peers:
         wall = min(peers, key=lambda one: median(one.wall()))
         cpu = min(peers, key=lambda one: median(one.cpu()))
         time = f"{ratio(ours.wall(), wall.wall())} of the wall time of the fastest peer ({wall.name})"
         work = f"{ratio(ours.cpu(), cpu.cpu())} of the CPU time of the thriftiest ({cpu.name})"
         lines += ["", f"s3mirrord takes {time} and {work}."]
-    serial = series.get("ours-serial")
+    serial = done.get("ours-serial")
     if ours and serial:
         factor = number(median(serial.wall()) / median(ours.wall()))
         lines += ["", f"s3mirrord by default is {factor} times as fast as {serial.name}."]
