@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """s3mirrord and its peers, side by side: wall, CPU, memory and requests, against one server, in one run.
 
-  just bench-peers                                     everything; about two hours on two cores
+  just bench-peers                                     everything, which takes hours
   just bench-peers unchanged-100k small                these scenarios
   just bench-peers unchanged-100k --files 10000 --runs 1 --clients ours,rclone-tuned
   just bench-peers --write docs/PERFORMANCE.md         and put the tables where the page marks their places
@@ -25,7 +25,7 @@ from sidebyside.scenarios import SCENARIOS, Bench
 from sidebyside.store import Store
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-CLIENTS = "ours,rclone-tuned,rclone,s5cmd,aws,s3sync"
+CLIENTS = "ours,ours-serial,rclone-tuned,rclone,s5cmd,aws,s3sync"
 
 
 def count(text: str) -> int:
@@ -41,7 +41,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)} [all]")
     parser.add_argument("--runs", type=int, default=3, help="how often each client runs [3]")
-    parser.add_argument("--clients", default=CLIENTS, help=f"also: ours-serial [{CLIENTS}]")
+    parser.add_argument("--clients", default=CLIENTS, help=f"[{CLIENTS}]")
     parser.add_argument(
         "--write", type=Path, metavar="FILE", help="put the tables between this page's markers"
     )
