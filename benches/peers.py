@@ -59,9 +59,7 @@ def arguments() -> argparse.Namespace:
     default = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "release/s3mirrord"
     binary.add_argument("--binary", type=Path, default=default, help="s3mirrord [target/release/s3mirrord]")
     binary.add_argument("--server", type=Path, metavar="BINARY", help="the one that serves [--binary]")
-    binary.add_argument(
-        "--serial", default="S3MIRRORD_LISTERS=1", help="what ours-serial sets [S3MIRRORD_LISTERS=1]"
-    )
+    binary.add_argument("--serial", default="listers = 1", help="what ours-serial sets [listers = 1]")
     store = parser.add_argument_group("another store than the embedded one; requests are then not counted")
     store.add_argument("--endpoint", metavar="URL")
     store.add_argument("--access-key", metavar="ID")

@@ -29,7 +29,7 @@ fn run(
                 None => merge.end(side),
             },
             Step::Need(side @ Side::Remote) => match remote.next() {
-                Some(page) => merge.push_remote(page, 1).expect("sorted"),
+                Some(page) => merge.push_remote(page).expect("sorted"),
                 None => merge.end(side),
             },
             Step::Need(side @ Side::Ledger) => match ledger.next() {

@@ -50,28 +50,28 @@ class Client:
 
 @dataclass
 class Ours(Client):
-    """`s3mirrord once`, without a config."""
+    """`s3mirrord once` with a configuration of one mirror."""
 
     setting: str = ""
-    """`NAME=VALUE` for its environment: an option that is being tried."""
+    """A line of the mirror's configuration: an option that is being tried."""
 
     def command(self, root: Path, store: Store, prefix: str, state: Path) -> list[str]:
-        target = f"s3://{store.bucket}/{prefix}/"
-        words = [
-            "once",
-            str(root),
-            target,
-            "--endpoint-url",
-            store.endpoint,
-            "--state-dir",
-            str(state),
-            "--json",
-        ]
-        return [str(self.program), *words]
-
-    def environment(self, store: Store) -> Environment:
-        name, _, value = self.setting.partition("=")
-        return super().environment(store) | ({name: value} if name else {})
+        text = {name: json.dumps(str(value)) for name, value in {"state": state, "root": root}.items()}
+        config = state.with_suffix(".toml")
+        config.write_text(f"""state_dir = {text["state"]}
+[s3]
+region = "us-east-1"
+endpoint_url = "{store.endpoint}"
+force_path_style = true
+[[mirror]]
+name = "bench"
+root = {text["root"]}
+bucket = "{store.bucket}"
+prefix = "{prefix}/"
+delete = "keep"
+{self.setting}
+""")
+        return [str(self.program), "once", "--config", str(config), "--json"]
 
     @staticmethod
     def summary(output: str) -> dict:
@@ -145,7 +145,7 @@ def clients(binary: Path, serial: str, tools: Path, names: list[str]) -> dict[st
         if name == "ours":
             found[name] = Ours("**s3mirrord**", binary)
         elif name == "ours-serial":
-            found[name] = Ours(f"s3mirrord, `{serial}`", binary, serial)
+            found[name] = Ours(f"s3mirrord, `{serial}`", binary, setting=serial)
         elif name not in peers:
             raise Failed(f"no client is called {name!r}; there are: ours, ours-serial, {', '.join(peers)}")
         else:

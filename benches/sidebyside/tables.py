@@ -118,8 +118,15 @@ def comparison(title: str, series: dict[str, Series]) -> str:
     serial = done.get("ours-serial")
     if ours and serial:
         factor = number(median(serial.wall()) / median(ours.wall()))
-        lines += ["", f"s3mirrord by default is {factor} times as fast as {serial.name}."]
+        pages = listings(ours), listings(serial)
+        more = f", with {pages[0] / pages[1]:.2f} times its listings" if all(pages) else ""
+        lines += ["", f"s3mirrord by default is {factor} times as fast as {serial.name}{more}."]
     return "\n".join(lines) + "\n"
+
+
+def listings(series: Series) -> int:
+    """Listing requests of a run; 0 if they were not counted."""
+    return (series.runs[-1].requests or {}).get("ListObjectsV2", 0)
 
 
 def ratio(ours: list[float], theirs: list[float]) -> str:
