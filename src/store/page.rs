@@ -4,7 +4,7 @@
 use super::{
     Depth, Page, S3, Start, Upload,
     error::{fault, no_s3, what},
-    sieve::{Plain, Sieve},
+    sieve::{Objects, Plain, Sieve},
 };
 use crate::model::{Class, ETag, Fault, Key, KeyRange, RemoteMeta, Stamp};
 use aws_sdk_s3::{
@@ -54,9 +54,9 @@ impl<'a> Keys<'a> {
     fn plain(&self, object: &Plain<'_>) -> Result<(Key, RemoteMeta), Fault> {
         let lacks = |lacks| no_s3(self.operation, self.prefix, lacks);
         let key = Some(object.key).filter(|key| !key.is_empty());
-        let size = object.size.parse().map_err(|_| lacks("Size"))?;
+        let size = object.size.ok_or_else(|| lacks("Size"))?;
         let etag = Some(object.etag).filter(|tag| !tag.is_empty()).ok_or_else(|| lacks("ETag"))?;
-        let modified = object.modified().as_ref().map(stamp);
+        let modified = object.modified.as_ref().map(stamp);
         Ok((self.below(key)?, RemoteMeta { size, etag: ETag::new(etag), modified }))
     }
 
@@ -116,30 +116,45 @@ pub(super) async fn list(store: &S3, prefix: &Key, depth: Depth, start: Start) -
         Start::After(key) => (Some(store.below(&key)), None),
         Start::Token(token) => (None, Some(token)),
     };
-    let mut request = store
-        .client()
-        .list_objects_v2()
-        .bucket(store.bucket())
-        .encoding_type(EncodingType::Url)
-        .max_keys(1000)
-        .set_prefix(Some(full.clone()).filter(|p| !p.is_empty()))
-        .set_start_after(after)
-        .set_continuation_token(token.clone());
-    if depth == Depth::Children {
-        request = request.delimiter("/");
+    let ask = || {
+        let delimiter = (depth == Depth::Children).then(|| "/".to_owned());
+        store
+            .client()
+            .list_objects_v2()
+            .bucket(store.bucket())
+            .encoding_type(EncodingType::Url)
+            .max_keys(1000)
+            .set_delimiter(delimiter)
+            .set_prefix(Some(full.clone()).filter(|p| !p.is_empty()))
+            .set_start_after(after.clone())
+            .set_continuation_token(token.clone())
+    };
+    let (mut answer, mut plain) = (None, Objects::default());
+    if store.lists_plainly() {
+        let sieve = Sieve::default();
+        let sent = ask().customize().interceptor(sieve.clone()).send().await;
+        plain = sieve.take();
+        match plain.odd {
+            false => answer = Some(sent),
+            true => {
+                plain = Objects::default();
+                store.lists_oddly();
+            }
+        }
     }
-    let sieve = Sieve::default();
-    let answer = request.customize().interceptor(sieve.clone()).send().await;
+    let answer = match answer {
+        Some(sent) => sent,
+        None => ask().send().await,
+    };
     let answer = answer.map_err(|e| fault(LIST, &full, &e))?;
     let keys = Keys::new(LIST, store.prefix(), answer.encoding_type());
-    let (plain, others) = (sieve.take(), answer.contents());
     let found = answer.next_continuation_token().filter(|t| !t.is_empty()).map(str::to_owned);
     Ok(Page {
         next: following(LIST, &full, answer.is_truncated(), token.as_ref(), found)?,
         objects: plain
             .iter()
             .map(|object| keys.plain(&object))
-            .chain(others.iter().map(|object| keys.object(object)))
+            .chain(answer.contents().iter().map(|object| keys.object(object)))
             .collect::<Result<_, _>>()?,
         directories: answer
             .common_prefixes()

@@ -45,6 +45,8 @@ struct Inner {
     memory: Arc<Semaphore>,
     conditional_put: AtomicBool,
     conditional_delete: AtomicBool,
+    /// Its listings are not of the plain form.
+    odd: AtomicBool,
 }
 
 impl fmt::Debug for S3 {
@@ -70,6 +72,7 @@ impl S3 {
             memory,
             conditional_put: AtomicBool::new(false),
             conditional_delete: AtomicBool::new(false),
+            odd: AtomicBool::new(false),
         })))
     }
 
@@ -92,6 +95,16 @@ impl S3 {
 
     pub(super) fn prefix(&self) -> &str {
         &self.0.options.prefix
+    }
+
+    /// True until a listing was not of the plain form.
+    pub(super) fn lists_plainly(&self) -> bool {
+        !self.0.odd.load(Relaxed)
+    }
+
+    /// Remembers that listings are not of the plain form.
+    pub(super) fn lists_oddly(&self) {
+        self.0.odd.store(true, Relaxed);
     }
 
     /// The full key, unchecked: for listings.

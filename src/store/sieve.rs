@@ -1,9 +1,9 @@
 //! Takes the objects out of a listing's answer before the SDK's XML decoder sees them.
 //!
 //! A pass over an unchanged tree does little else than read listings, and the SDK's decoder, which knows any
-//! XML, costs more than all the rest of it. Objects come one after another in one plain form, so they are cut
-//! out of the answer and read here; all else (what is truncated, tokens, common prefixes) and every answer
-//! that is not of the plain form is the decoder's, as before.
+//! XML and wants all of it at once, costs more than all the rest of it. Objects come one after another in one
+//! plain form, so they are read here as they arrive; the decoder gets all else (what is truncated, tokens,
+//! common prefixes). An answer of another form is *odd*: it has to be asked for again, for the decoder alone.
 
 use aws_sdk_s3::{
     config::{
@@ -12,12 +12,11 @@ use aws_sdk_s3::{
     error::BoxError,
     primitives::{DateTime, DateTimeFormat, SdkBody},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame};
 use memchr::{memchr, memmem};
 use std::{
     mem,
-    ops::Range,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
@@ -30,46 +29,99 @@ const CLOSE: &[u8] = b"</Contents>";
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sieve(Arc<Mutex<Objects>>);
 
-/// Objects as they stand in the answer.
+/// The objects of an answer, in its order.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
-    text: Bytes,
-    places: Vec<Place>,
+    /// Keys and tags, one after another.
+    text: String,
+    list: Vec<Place>,
+    /// The answer is not of the plain form: it says more than is here.
+    pub(super) odd: bool,
 }
 
 #[derive(Debug)]
 struct Place {
-    key: Range<usize>,
-    size: Range<usize>,
-    etag: Range<usize>,
-    modified: Range<usize>,
+    /// Where its key and then its tag end in the text.
+    key: usize,
+    etag: usize,
+    size: Option<u64>,
+    modified: Option<DateTime>,
 }
 
-/// One object; what the answer lacks is empty.
+/// One object. A text that the answer lacks is empty.
 pub(super) struct Plain<'a> {
     pub(super) key: &'a str,
-    pub(super) size: &'a str,
     pub(super) etag: &'a str,
-    modified: &'a str,
-}
-
-impl Plain<'_> {
-    /// Its Last-Modified, if that is a time.
-    pub(super) fn modified(&self) -> Option<DateTime> {
-        DateTime::from_str(self.modified, DateTimeFormat::DateTime).ok()
-    }
+    pub(super) size: Option<u64>,
+    pub(super) modified: Option<DateTime>,
 }
 
 impl Objects {
     pub(super) fn iter(&self) -> impl Iterator<Item = Plain<'_>> {
-        // the places were cut out of valid UTF-8, at ASCII
-        let text = |place: &Range<usize>| std::str::from_utf8(&self.text[place.clone()]).unwrap_or_default();
-        self.places.iter().map(move |place| Plain {
-            key: text(&place.key),
-            size: text(&place.size),
-            etag: text(&place.etag),
-            modified: text(&place.modified),
+        let mut begin = 0;
+        self.list.iter().map(move |place| {
+            let (key, etag) = (&self.text[begin..place.key], &self.text[place.key..place.etag]);
+            begin = place.etag;
+            Plain { key, etag, size: place.size, modified: place.modified }
         })
+    }
+
+    /// Takes one object, `<Contents>` to `</Contents>`; `None` if it is not of the plain form.
+    fn take(&mut self, object: &[u8]) -> Option<()> {
+        let (mut key, mut etag, mut size, mut modified) = (None, None, None, None);
+        let mut rest = object.strip_prefix(OPEN)?.strip_suffix(CLOSE)?.trim_ascii_start();
+        while !rest.is_empty() {
+            let tag = rest.strip_prefix(b"<")?;
+            let name = &tag[..memchr(b'>', tag)?];
+            if name.is_empty() || !name.iter().all(u8::is_ascii_alphabetic) {
+                return None;
+            }
+            let inside = &tag[name.len() + 1..];
+            let end = end_of(inside, name)?;
+            rest = inside[end + name.len() + 3..].trim_ascii_start();
+            let field = match name {
+                b"Key" => &mut key,
+                b"ETag" => &mut etag,
+                b"Size" => &mut size,
+                b"LastModified" => &mut modified,
+                _ => continue,
+            };
+            let text = std::str::from_utf8(&inside[..end]).ok()?;
+            if field.replace(text).is_some() {
+                return None;
+            }
+        }
+        let etag =
+            etag.map(|tag| tag.strip_prefix(QUOTE).and_then(|tag| tag.strip_suffix(QUOTE)).unwrap_or(tag));
+        for text in [key, etag].into_iter().flatten() {
+            if text.bytes().any(|byte| matches!(byte, b'&' | b'<')) {
+                return None; // it would have to be decoded
+            }
+        }
+        self.text.push_str(key.unwrap_or_default());
+        let key = self.text.len();
+        self.text.push_str(etag.unwrap_or_default());
+        self.list.push(Place {
+            key,
+            etag: self.text.len(),
+            size: size.and_then(|size| size.parse().ok()),
+            modified: modified.and_then(|time| DateTime::from_str(time, DateTimeFormat::DateTime).ok()),
+        });
+        Some(())
+    }
+}
+
+const QUOTE: &str = "&quot;";
+
+/// Where `</name>` begins.
+fn end_of(text: &[u8], name: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memmem::find(&text[at..], b"</")?;
+        if text[at + 2..].strip_prefix(name).is_some_and(|rest| rest.starts_with(b">")) {
+            return Some(at);
+        }
+        at += 2;
     }
 }
 
@@ -77,19 +129,6 @@ impl Sieve {
     /// The objects of the last answer.
     pub(super) fn take(&self) -> Objects {
         mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Cuts the objects out of an answer. One of another form stays whole.
-    fn cut(&self, answer: Bytes) -> Bytes {
-        let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *objects = Objects::default();
-        let Some(from) = memmem::find(&answer, OPEN) else { return answer };
-        let Some(places) = plain(&answer, from) else { return answer };
-        let Some(upto) = memmem::rfind(&answer, CLOSE) else { return answer };
-        let mut rest = BytesMut::from(&answer[..from]);
-        rest.extend_from_slice(&answer[upto + CLOSE.len()..]);
-        *objects = Objects { text: answer, places };
-        rest.freeze()
     }
 }
 
@@ -108,18 +147,17 @@ impl Intercept for Sieve {
         let answer = context.response_mut();
         if answer.status().as_u16() == 200 {
             let inner = mem::replace(answer.body_mut(), SdkBody::taken());
-            let sieved = Sieved { inner, held: BytesMut::new(), sieve: Some(self.clone()) };
-            *answer.body_mut() = SdkBody::from_body_1_x(sieved);
+            let cut = Some(Cut { sieve: self.clone(), ..Cut::default() });
+            *answer.body_mut() = SdkBody::from_body_1_x(Sieved { inner, cut });
         }
         Ok(())
     }
 }
 
-/// A body that is held until it is whole, and then given without its objects.
+/// A body without its objects.
 struct Sieved {
     inner: SdkBody,
-    held: BytesMut,
-    sieve: Option<Sieve>,
+    cut: Option<Cut>,
 }
 
 impl Body for Sieved {
@@ -130,119 +168,94 @@ impl Body for Sieved {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        while self.sieve.is_some() {
+        while self.cut.is_some() {
             match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
                 Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.held.extend_from_slice(&data);
+                    if let (Some(cut), Ok(data)) = (&mut self.cut, frame.into_data()) {
+                        cut.feed(&data);
                     }
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => {
-                    let whole = mem::take(&mut self.held).freeze();
-                    let rest = self.sieve.take().map(|sieve| sieve.cut(whole));
-                    return Poll::Ready(rest.map(|rest| Ok(Frame::data(rest))));
-                }
+                None => return Poll::Ready(self.cut.take().map(|cut| Ok(Frame::data(cut.end())))),
             }
         }
         Poll::Ready(None)
     }
 }
 
-/// Where the objects are, from the first of them on, if all up to the last are of the plain form: no
-/// attributes, no comments, nothing that needs to be decoded in a key, nothing between them.
-fn plain(answer: &[u8], from: usize) -> Option<Vec<Place>> {
-    std::str::from_utf8(answer).ok()?;
-    if memmem::find(&answer[..from], b"<!").is_some() {
-        return None; // what comes next may be in a comment
-    }
-    let last = memmem::rfind(answer, CLOSE)?;
-    let mut places = Vec::with_capacity(1000);
-    let mut at = from;
-    loop {
-        let (place, end) = object(answer, at)?;
-        places.push(place);
-        at = skip_space(answer, end);
-        if end == last + CLOSE.len() {
-            return Some(places);
-        }
-    }
+/// Cuts the objects out of an answer as it arrives.
+#[derive(Default)]
+struct Cut {
+    sieve: Sieve,
+    place: Whereabouts,
+    /// What came and was not dealt with.
+    held: BytesMut,
+    /// All but the objects.
+    rest: BytesMut,
 }
 
-/// The object at `at`, and where it ends.
-fn object(answer: &[u8], at: usize) -> Option<(Place, usize)> {
-    let mut place = Place { key: 0..0, size: 0..0, etag: 0..0, modified: 0..0 };
-    let mut at = at + answer.get(at..)?.strip_prefix(OPEN).map(|_| OPEN.len())?;
-    loop {
-        at = skip_space(answer, at);
-        let rest = answer.get(at..)?;
-        if rest.starts_with(CLOSE) {
-            return Some((place, at + CLOSE.len()));
-        }
-        let name = rest.strip_prefix(b"<")?;
-        let name = &name[..memchr(b'>', name)?];
-        if name.is_empty() || !name.iter().all(u8::is_ascii_alphabetic) {
-            return None;
-        }
-        let inside = at + name.len() + 2;
-        let length = end_of(&answer[inside..], name)?;
-        let found = inside..inside + length;
-        at = found.end + name.len() + 3;
-        let field = match name {
-            b"Key" => &mut place.key,
-            b"Size" => &mut place.size,
-            b"ETag" => &mut place.etag,
-            b"LastModified" => &mut place.modified,
-            _ => continue,
-        };
-        let found = if name == b"ETag" { unquoted(answer, found) } else { found };
-        if *field != (0..0) || answer[found.clone()].iter().any(|byte| matches!(byte, b'&' | b'<')) {
-            return None;
-        }
-        *field = found;
-    }
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Whereabouts {
+    #[default]
+    Before,
+    Among,
+    After,
 }
 
-/// Where `</name>` begins.
-fn end_of(text: &[u8], name: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        at += memmem::find(&text[at..], b"</")?;
-        if text[at + 2..].strip_prefix(name).is_some_and(|rest| rest.starts_with(b">")) {
-            return Some(at);
+impl Cut {
+    fn feed(&mut self, data: &[u8]) {
+        self.held.extend_from_slice(data);
+        let mut objects = self.sieve.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.place == Whereabouts::Before
+            && let Some(first) = memmem::find(&self.held, OPEN)
+        {
+            // what follows a `<!` may be in a comment
+            objects.odd |= memmem::find(&self.held[..first], b"<!").is_some();
+            self.rest.extend_from_slice(&self.held.split_to(first));
+            self.place = Whereabouts::Among;
         }
-        at += 2;
+        while self.place == Whereabouts::Among {
+            self.held.advance(self.held.len() - self.held.trim_ascii_start().len());
+            if !self.held.starts_with(OPEN) {
+                if !OPEN.starts_with(&self.held) {
+                    self.place = Whereabouts::After;
+                }
+                break;
+            }
+            let Some(close) = memmem::find(&self.held, CLOSE) else { break };
+            let object = self.held.split_to(close + CLOSE.len());
+            objects.odd |= objects.take(&object).is_none();
+        }
     }
-}
 
-/// Without the quotes of an entity tag.
-fn unquoted(answer: &[u8], found: Range<usize>) -> Range<usize> {
-    const QUOTE: &[u8] = b"&quot;";
-    let text = &answer[found.clone()];
-    match text.strip_prefix(QUOTE).and_then(|text| text.strip_suffix(QUOTE)) {
-        Some(_) => found.start + QUOTE.len()..found.end - QUOTE.len(),
-        None => found,
+    /// The answer is whole: what is left of it.
+    fn end(mut self) -> Bytes {
+        let mut objects = self.sieve.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // objects that do not come together
+        objects.odd |= self.place != Whereabouts::Before && memmem::find(&self.held, OPEN).is_some();
+        self.rest.unsplit(self.held);
+        self.rest.freeze()
     }
-}
-
-fn skip_space(answer: &[u8], at: usize) -> usize {
-    at + answer[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sieved(answer: &str) -> (Vec<[String; 3]>, String) {
+    type Object = (String, String, Option<u64>);
+
+    /// The answer comes in pieces of this many bytes.
+    fn sieved(answer: &str, piece: usize) -> (Vec<Object>, bool, String) {
         let sieve = Sieve::default();
-        let rest = sieve.cut(Bytes::copy_from_slice(answer.as_bytes()));
+        let mut cut = Cut { sieve: sieve.clone(), ..Cut::default() };
+        answer.as_bytes().chunks(piece).for_each(|piece| cut.feed(piece));
+        let rest = String::from_utf8(cut.end().to_vec()).expect("text");
         let objects = sieve.take();
-        let found = objects.iter().map(|o| [o.key, o.size, o.etag].map(str::to_owned)).collect();
-        (found, String::from_utf8(rest.to_vec()).expect("text"))
+        (objects.iter().map(|o| (o.key.to_owned(), o.etag.to_owned(), o.size)).collect(), objects.odd, rest)
     }
 
-    fn one(key: &str, size: &str, etag: &str) -> [String; 3] {
-        [key, size, etag].map(str::to_owned)
+    fn one(key: &str, etag: &str, size: u64) -> Object {
+        (key.to_owned(), etag.to_owned(), Some(size))
     }
 
     #[test]
@@ -250,25 +263,26 @@ mod tests {
         let answer = "<?xml version=\"1.0\"?>\n<R><Name>b</Name><Contents><Key>a%20b</Key>\
             <LastModified>2026-01-02T03:04:05.678Z</LastModified><ETag>&quot;e-2&quot;</ETag><Size>7</Size>\
             <Owner><ID>Key</ID><DisplayName/></Owner><StorageClass>STANDARD</StorageClass></Contents>\n  \
-            <Contents>\n<ETag>\"f\"</ETag><Key>é</Key><Size>0</Size></Contents><CommonPrefixes><Prefix>p/\
+            <Contents>\n<ETag>\"f\"</ETag><Key>é</Key><Size>0</Size>\n</Contents>\n<CommonPrefixes><Prefix>p/\
             </Prefix></CommonPrefixes><IsTruncated>false</IsTruncated></R>";
-        let (found, rest) = sieved(answer);
-        assert_eq!(found, [one("a%20b", "7", "e-2"), one("é", "0", "\"f\"")]);
-        assert_eq!(
-            rest,
-            "<?xml version=\"1.0\"?>\n<R><Name>b</Name><CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>\
-            <IsTruncated>false</IsTruncated></R>"
-        );
-        let time = Plain { key: "", size: "", etag: "", modified: "2026-01-02T03:04:05.678Z" }.modified();
-        assert_eq!(time.map(|t| (t.secs(), t.subsec_nanos())), Some((1_767_323_045, 678_000_000)));
+        let rest = "<?xml version=\"1.0\"?>\n<R><Name>b</Name><CommonPrefixes><Prefix>p/</Prefix>\
+            </CommonPrefixes><IsTruncated>false</IsTruncated></R>";
+        for piece in (1..50).chain([answer.len()]) {
+            let want = vec![one("a%20b", "e-2", 7), one("é", "\"f\"", 0)];
+            assert_eq!(sieved(answer, piece), (want, false, rest.to_owned()), "{piece}");
+        }
+        let sieve = Sieve::default();
+        Cut { sieve: sieve.clone(), ..Cut::default() }.feed(answer.as_bytes());
+        let objects = sieve.take();
+        let times: Vec<_> =
+            objects.iter().map(|o| o.modified.map(|t| (t.secs(), t.subsec_nanos()))).collect();
+        assert_eq!(times, [Some((1_767_323_045, 678_000_000)), None]);
     }
 
     #[test]
-    fn what_is_not_plain_is_left_to_the_decoder() {
+    fn what_is_not_plain_is_told() {
         let good = "<Contents><Key>a</Key></Contents>";
         for odd in [
-            "<Contents>",
-            "<Contents><Key>a</Key>",
             "<Contents><Key>a</Contents>",
             "<Contents><Key>a&amp;b</Key></Contents>",
             "<Contents><Key><![CDATA[a]]></Key></Contents>",
@@ -279,13 +293,19 @@ mod tests {
             "<Contents>a</Contents>",
             "<!-- <Contents></Contents> -->",
         ] {
-            let between = format!("<R>{good}{odd}{good}</R>");
-            for answer in [format!("<R>{odd}</R>"), format!("<R>{odd}{good}</R>"), between] {
-                assert_eq!(sieved(&answer), (vec![], answer.clone()));
+            for answer in
+                [format!("<R>{odd}</R>"), format!("<R>{odd}{good}</R>"), format!("<R>{good}{odd}</R>")]
+            {
+                for piece in [1, 7, answer.len()] {
+                    assert!(sieved(&answer, piece).1, "{answer}");
+                }
             }
         }
-        for answer in ["", "<R/>", "<R>", "<html>", "<R><CommonPrefixes/></R>"] {
-            assert_eq!(sieved(answer), (vec![], answer.to_owned()));
+        assert!(sieved(&format!("<R>{good}<x/>{good}</R>"), 3).1);
+        for plain in ["", "<R/>", "<R>", "<html>", "<R><CommonPrefixes/></R>", "<R><Contents><Key>a</Key>"] {
+            let (objects, odd, rest) = sieved(plain, 5);
+            assert_eq!((objects.len(), rest.as_str()), (0, plain));
+            assert_eq!(odd, plain.contains("<Contents>"), "it breaks off: {plain}");
         }
     }
 }

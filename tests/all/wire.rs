@@ -200,6 +200,25 @@ async fn c53_a_clock_that_is_off_is_corrected() {
 }
 
 #[tokio::test]
+async fn a_listing_in_an_odd_form_shows_all_the_same_objects() {
+    let object = |key: &str| format!("<Contents><Key>web/{key}</Key><Size>1</Size><ETag>e</ETag></Contents>");
+    let odd = "<Contents><Key><![CDATA[web/b&c]]></Key><Size>1</Size><ETag>e</ETag></Contents>";
+    let answer = format!(
+        "<ListBucketResult>{}{odd}{}<IsTruncated>false</IsTruncated></ListBucketResult>",
+        object("a"),
+        object("d")
+    );
+    let server = Server::start(move |_, _| Answer::new(200, answer.clone())).await;
+    let store = store(&server).await;
+    for requests in [2, 3] {
+        let page = store.list(&key(""), Depth::All, Start::First).await.unwrap();
+        let keys: Vec<_> = page.objects.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["a", "b&c", "d"]);
+        assert_eq!(server.seen().len(), requests, "it is asked for again once in a life");
+    }
+}
+
+#[tokio::test]
 async fn c42_a_listing_is_never_cut_short() {
     let page = |inner: &str| {
         Answer::new(
