@@ -6,7 +6,7 @@
 use super::{context::Context, report::ABSENT};
 use crate::{
     ledger::Ledger,
-    local::Tree,
+    local::{Prune, Tree},
     model::{Against, Change, Class, Condemned, ETag, Fault, Key, Local, RelPath, Sameness, Scope, Seq},
     plan::{Judgement, License, Refusal},
     queue::Mono,
@@ -240,7 +240,7 @@ async fn reason_to_hold<T: Tree, S: Store, L: Ledger>(
 }
 
 async fn is_empty<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<bool, Fault> {
-    let mut walk = Box::pin(ctx.tree.walk(&Scope::Children(RelPath::root()), Arc::new(|_, _| false)));
+    let mut walk = Box::pin(ctx.tree.walk(&Scope::Children(RelPath::root()), Prune::default()));
     while let Some(entries) = walk.next().await {
         if !entries?.is_empty() {
             return Ok(false);

@@ -70,7 +70,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             let marker = triple.key.is_directory_marker();
             return self.life.report.with(|status| status.sums.foreign += u64::from(!marker));
         };
-        if matches!(triple.local, Local::Absent(_)) && (self.ctx.prune)(&path, false) {
+        if matches!(triple.local, Local::Absent(_)) && self.ctx.prune.excludes(&path, false) {
             return;
         }
         if self.jobs.busy(&triple.key) {
@@ -115,14 +115,12 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
 
     fn skipped(&self, key: &Key, kind: Skip) {
         tracing::debug!(%key, ?kind, "skipped");
-        if kind == Skip::Mount {
-            tracing::warn!(%key, "a mount point is not crossed; give it a mirror of its own");
-        }
         self.life.report.with(|status| status.sums.skipped += 1);
     }
 
     fn unknown(&self, key: &Key) {
-        tracing::warn!(%key, "it cannot be read; nothing is deleted there");
+        // why has been told where it was tried
+        tracing::debug!(%key, "it cannot be read; nothing is deleted there");
         self.life.report.with(|status| status.unknown += 1);
     }
 }

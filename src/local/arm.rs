@@ -9,10 +9,10 @@
 use super::{
     Prune,
     descend::{Descent, Stop, descend},
+    entries::{self, Kind, enumerate},
     event::{Sign, signs},
     outbox::Outbox,
     root::{Opened, Root, shown},
-    sort::{self, Kind},
     stat::{LIST, Place, beneath},
 };
 use crate::model::{Class, Fault, RelPath};
@@ -73,13 +73,13 @@ impl Watches {
             RecommendedWatcher::new(handler, notify::Config::default()).map_err(|e| no_watcher(root, &e))?;
         let mut watches = Self {
             root: Arc::clone(root),
-            prune: Arc::clone(prune),
+            prune: prune.clone(),
             watcher,
             alive,
             place: opened.place,
             denied: BTreeSet::new(),
             shortfall: Shortfall::default(),
-            buffer: sort::buffer(),
+            buffer: entries::buffer(),
         };
         watches.add_all(&opened, RelPath::root());
         Ok(watches)
@@ -182,10 +182,10 @@ impl Watches {
             *full = !self.watch(dir)?;
         }
         let (prune, buffer) = (&self.prune, &mut self.buffer);
-        sort::enumerate(fd.as_fd(), buffer, |name, kind| {
+        enumerate(fd.as_fd(), buffer, |name, kind| {
             if kind == Kind::Directory
                 && let Ok(path) = dir.join(name.to_bytes())
-                && !prune(&path, true)
+                && !prune.names(path.as_bytes(), true)
             {
                 waiting.push(path);
             }

@@ -4,6 +4,7 @@ use super::{
     root::Opened,
     stat::{PASS, Stat, beneath},
     walk::c_name,
+    warnings::Why,
 };
 use crate::model::{RelPath, Skip};
 use rustix::{
@@ -29,6 +30,17 @@ pub(super) enum Stop {
     Skipped(Skip),
     /// It cannot be told.
     Failed(Errno),
+}
+
+impl Stop {
+    /// As the operator is told of it, if it is worth telling.
+    pub(super) fn warning(&self) -> Option<Why> {
+        match self {
+            Self::Skipped(Skip::Mount) => Some(Why::Mount),
+            Self::Failed(errno) => Some(Why::Unread(*errno)),
+            Self::Missing | Self::File | Self::Skipped(_) => None,
+        }
+    }
 }
 
 /// The kernel takes no more in one call (PATH_MAX, with its NUL).

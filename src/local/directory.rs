@@ -22,6 +22,7 @@ const AHEAD: usize = 4;
 #[derive(Clone)]
 pub struct Directory {
     root: Arc<Root>,
+    aside: Arc<Path>,
 }
 
 impl Directory {
@@ -32,7 +33,14 @@ impl Directory {
     pub fn new(path: &Path) -> Result<Self, Fault> {
         let path = std::path::absolute(path)
             .map_err(|e| Fault::new(Class::Fatal, "resolve the root", e).remedy("give an absolute path"))?;
-        Ok(Self { root: Arc::new(Root::new(&path)) })
+        Ok(Self { root: Arc::new(Root::new(&path)), aside: std::env::temp_dir().into() })
+    }
+
+    /// The directory where a walk keeps names that memory is not to hold, in a file without a name. By default
+    /// the system's for temporary files, which may lie in memory itself.
+    #[must_use]
+    pub fn aside(self, directory: &Path) -> Self {
+        Self { aside: directory.into(), ..self }
     }
 }
 
@@ -68,8 +76,7 @@ impl Tree for Directory {
         scope: &Scope,
         prune: Prune,
     ) -> impl Stream<Item = Result<Vec<Entry>, Fault>> + Send + use<> {
-        let start = (Arc::clone(&self.root), scope.clone(), prune);
-        stream::unfold(Walk::New(start.0, start.1, start.2), Walk::next)
+        stream::unfold(Walk::New(self.clone(), scope.clone(), prune), Walk::next)
     }
 
     async fn look(&self, paths: Vec<RelPath>) -> Result<Vec<Local>, Fault> {
@@ -89,7 +96,7 @@ impl Tree for Directory {
 
 /// A walk, as a stream: a blocking task reads ahead by [`AHEAD`] batches, and stops when the stream is dropped.
 enum Walk {
-    New(Arc<Root>, Scope, Prune),
+    New(Directory, Scope, Prune),
     Going(mpsc::Receiver<Vec<Entry>>, JoinHandle<Result<(), Fault>>),
     Ended,
 }
@@ -97,10 +104,11 @@ enum Walk {
 impl Walk {
     async fn next(self) -> Option<(Result<Vec<Entry>, Fault>, Self)> {
         let (mut batches, task) = match self {
-            Self::New(root, scope, prune) => {
+            Self::New(Directory { root, aside }, scope, prune) => {
                 let (send, batches) = mpsc::channel(AHEAD);
                 let task = spawn_blocking(move || {
-                    walk::walk(&root.open()?, &scope, &prune, &mut |batch| send.blocking_send(batch).is_ok())
+                    let mut give = |batch| send.blocking_send(batch).is_ok();
+                    walk::walk(&root.open()?, &scope, &prune, &aside, &mut give)
                 });
                 (batches, task)
             }

@@ -7,10 +7,11 @@
 
 use super::{
     descend::{Descent, Stop, descend},
+    entries::{self, Kind, enumerate},
     root::Opened,
-    sort::{self, Kind},
     stat::{LIST, Stat, beneath},
     walk::c_name,
+    warnings::Why,
 };
 use crate::model::{Absence, Local, RelPath};
 use rustix::{
@@ -59,6 +60,9 @@ pub(super) fn look(root: &Opened, paths: &[RelPath]) -> Vec<Local> {
                 }
             }
             Descent::Stopped { at: ancestor, next, why } => {
+                if let Some(why) = why.warning() {
+                    root.warnings.tell(next.as_bytes(), why);
+                }
                 let claim = match why {
                     Stop::Missing => Claim::Nothing,
                     Stop::File => Claim::File,
@@ -84,23 +88,33 @@ fn ask(root: &Opened, dir: &OwnedFd, path: &RelPath) -> Result<Local, Claim> {
     match Stat::at(dir.as_fd(), &c_name(path.name())) {
         Ok(stat) => stat.local(root.place.mount).ok_or(Claim::Directory),
         Err(Errno::NOENT) => Err(Claim::Nothing),
-        Err(_) => Ok(Local::Unknown),
+        Err(errno) => {
+            root.warnings.tell(path.as_bytes(), Why::Unread(errno));
+            Ok(Local::Unknown)
+        }
     }
 }
 
 fn answer(root: &Opened, ancestor: &RelPath, asked: &[Question], found: &mut [Local]) {
     let Descent::Arrived(passage) = descend(root, ancestor) else { return };
-    let Ok(dir) = beneath(passage.as_fd(), c".", LIST) else { return };
+    let unread = |errno| root.warnings.tell(ancestor.as_bytes(), Why::Unread(errno));
+    let dir = match beneath(passage.as_fd(), c".", LIST) {
+        Ok(dir) => dir,
+        Err(errno) => return unread(errno),
+    };
     let mut listed: HashMap<&[u8], Option<Kind>> =
         asked.iter().map(|(path, ..)| (path.name(), None)).collect();
-    let whole = sort::enumerate(dir.as_fd(), &mut sort::buffer(), |name, kind| {
+    let whole = enumerate(dir.as_fd(), &mut entries::buffer(), |name, kind| {
         if let Some(seen) = listed.get_mut(name.to_bytes()) {
             *seen = Some(kind);
         }
-        Ok(())
+        Ok::<(), Errno>(())
     });
-    if whole.is_err() {
-        return;
+    match whole {
+        // Gone meanwhile: to be looked at again.
+        Err(Errno::NOENT) => return,
+        Err(errno) => return unread(errno),
+        Ok(()) => {}
     }
     let mut proven: HashMap<(&[u8], bool), bool> = HashMap::new();
     for (path, claim, at) in asked {

@@ -6,35 +6,42 @@
 //! | `root` | opens the root, and proves that it is the bound one |
 //! | `mount`, `uuid` | the kind of file system: identity, clock, whether it tells of changes |
 //! | `stat`, `descend` | one entry; the way down to a directory |
-//! | `sort`, `walk`, `look` | entries in key order; by name, with proof of absence |
+//! | `entries`, `names`, `spill`, `listing` | a directory as the kernel lists it; in key order, in memory or on disk |
+//! | `walk`, `stack`, `batch` | entries of a tree in key order |
+//! | `look` | entries by name, with proof of absence |
+//! | `prune`, `warnings` | what is left out: by the operator; because it has to be |
 //! | `read` | an open file |
 //! | `watch`, `arm`, `event`, `outbox` | changes as they happen |
 
 mod arm;
+mod batch;
 mod descend;
 mod directory;
+mod entries;
 mod event;
+mod listing;
 mod look;
 mod mount;
+mod names;
 mod outbox;
+mod prune;
 mod read;
 mod root;
-mod sort;
+mod spill;
+mod stack;
 mod stat;
 mod uuid;
 mod walk;
+mod warnings;
 mod watch;
 
 pub use directory::Directory;
+pub use prune::Prune;
 pub use read::File;
 
 use crate::model::{Fault, Key, Local, RelPath, RootId, Scope, Source};
 use futures::Stream;
-use std::{future::Future, sync::Arc, time::Duration};
-
-/// True for what is not to be mirrored: the path, and whether it is a directory. Acts before stat, and
-/// a directory it names is not entered.
-pub type Prune = Arc<dyn Fn(&RelPath, bool) -> bool + Send + Sync>;
+use std::{future::Future, time::Duration};
 
 /// One entry of a walk. A key that ends in `/` stands for everything below that directory (a mount
 /// point: `Skipped`; an unreadable directory: `Unknown`), unless an entry of its own says otherwise.

@@ -3,6 +3,7 @@
 use super::{
     mount::FileSystem,
     stat::{LIST, Place, Stat},
+    warnings::Warnings,
 };
 use crate::model::{Class, Fault, RootId, Sameness};
 use rustix::{
@@ -12,12 +13,13 @@ use rustix::{
 };
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// The path of the root, and what it is bound to.
 pub(super) struct Root {
     path: PathBuf,
+    warnings: Arc<Warnings>,
     bound: Mutex<Option<Bound>>,
 }
 
@@ -33,12 +35,14 @@ pub(super) struct Opened {
     pub(super) id: RootId,
     pub(super) place: Place,
     pub(super) filesystem: FileSystem,
+    pub(super) warnings: Arc<Warnings>,
 }
 
 impl Root {
     /// Of an absolute path. A slash at its end is dropped: with it the kernel would follow a link.
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.components().collect(), bound: Mutex::new(None) }
+        let path: PathBuf = path.components().collect();
+        Self { warnings: Arc::new(Warnings::new(&path)), path, bound: Mutex::new(None) }
     }
 
     /// As configured, without a slash at its end.
@@ -69,7 +73,7 @@ impl Root {
             let filesystem = FileSystem::of(fd.as_fd(), &stat)?;
             let place = stat.place();
             let id = RootId { inode: place.inode, filesystem: filesystem.identity.clone() };
-            Ok(Opened { fd, id, place, filesystem })
+            Ok(Opened { fd, id, place, filesystem, warnings: Arc::clone(&self.warnings) })
         };
         rustix::io::retry_on_intr(open).map_err(|errno| self.fault(errno))
     }

@@ -1,16 +1,18 @@
 //! The walk: depth first, in key order, each directory read whole before its first entry is given.
 //!
 //! Everything is relative to an open directory, so paths may be longer than the kernel takes in one
-//! piece. Memory: the names of the directories on the way down to the current one. Descriptors: at
-//! most [`OPEN`]; further up they are closed, and opened again by `..` of the one below, if that
-//! still leads to the very directory that was read.
+//! piece. Memory and descriptors: see `stack`, within [`LIMITS`].
 
 use super::{
     Entry, Prune,
+    batch::Batches,
     descend::{Descent, Stop, descend},
+    entries::Kind,
+    listing::{Desk, Halt, Limits, Listing},
     root::{Opened, READ_ALL},
-    sort::{self, Kind, Listing},
-    stat::{LIST, PASS, Place, Stat, beneath},
+    stack::{Frame, Stack},
+    stat::{LIST, Stat, beneath},
+    warnings::Why,
 };
 use crate::model::{Absence, Class, Fault, Key, Local, RelPath, Scope, Skip};
 use rustix::{
@@ -19,76 +21,39 @@ use rustix::{
     fs::{Mode, OFlags, openat},
     io::{self, Errno},
 };
-use std::mem::MaybeUninit;
+use std::path::Path;
 
-/// Directories held open at once.
-const OPEN: usize = 64;
-/// Entries of a batch.
-const BATCH: usize = 512;
+/// Names in memory: at most 4 MiB, and of ten million in one directory no more.
+const LIMITS: Limits = Limits { names: 2 * 1024 * 1024, fan: 64, read: 16 * 1024 };
 
-/// Walks `scope`, giving batches to `give` until it returns false.
+/// Walks `scope`, giving batches to `give` until it returns false. Names that memory is not to hold
+/// are put into a file of the directory `aside`.
 ///
 /// # Errors
-/// If the root itself cannot be read: then nothing is known of anything.
+/// If the root itself cannot be read, or names that were put aside cannot be had back: then nothing is
+/// known of anything.
 pub(super) fn walk(
     root: &Opened,
     scope: &Scope,
     prune: &Prune,
+    aside: &Path,
     give: &mut dyn FnMut(Vec<Entry>) -> bool,
 ) -> Result<(), Fault> {
-    walk_with(root, scope, prune, give, Listing::read)
+    Walk::new(root, prune, aside, give).run(scope)
 }
 
 /// How a directory is read; another one in tests of errors.
-type Read = fn(BorrowedFd<'_>, &[u8], &mut [MaybeUninit<u8>]) -> (Listing, Option<Errno>);
-
-fn walk_with(
-    root: &Opened,
-    scope: &Scope,
-    prune: &Prune,
-    give: &mut dyn FnMut(Vec<Entry>) -> bool,
-    read: Read,
-) -> Result<(), Fault> {
-    let mut walk = Walk {
-        read,
-        prune,
-        mount: root.place.mount,
-        give,
-        batch: Vec::new(),
-        ended: false,
-        path: Vec::new(),
-        key: String::new(),
-        buffer: sort::buffer(),
-    };
-    walk.scope(root, scope)?;
-    walk.flush();
-    Ok(())
-}
+type Read = fn(BorrowedFd<'_>, &[u8], &mut Desk) -> (Listing, Option<Halt>);
 
 struct Walk<'a> {
+    root: &'a Opened,
     read: Read,
     prune: &'a Prune,
-    mount: u64,
-    give: &'a mut dyn FnMut(Vec<Entry>) -> bool,
-    batch: Vec<Entry>,
-    /// Nobody listens any more.
-    ended: bool,
+    out: Batches<'a>,
     /// The current path, and its key.
     path: Vec<u8>,
     key: String,
-    buffer: Vec<MaybeUninit<u8>>,
-}
-
-/// One directory on the way down.
-struct Frame {
-    /// `None` while far up.
-    fd: Option<OwnedFd>,
-    /// Where it was, once it has been closed.
-    place: Option<Place>,
-    listing: Listing,
-    /// Lengths of `path` and `key` up to and with its `/`.
-    path: usize,
-    key: usize,
+    desk: Desk,
 }
 
 /// What became of an attempt to open a directory.
@@ -98,236 +63,233 @@ enum Entered {
     Done,
 }
 
-impl Walk<'_> {
-    fn scope(&mut self, root: &Opened, scope: &Scope) -> Result<(), Fault> {
-        let dir = scope.path();
-        if dir.is_root() {
+impl<'a> Walk<'a> {
+    fn new(
+        root: &'a Opened,
+        prune: &'a Prune,
+        aside: &Path,
+        give: &'a mut dyn FnMut(Vec<Entry>) -> bool,
+    ) -> Self {
+        Self {
+            root,
+            read: Listing::read,
+            prune,
+            out: Batches::new(give),
+            path: Vec::new(),
+            key: String::new(),
+            desk: Desk::new(aside, LIMITS),
+        }
+    }
+
+    fn run(&mut self, scope: &Scope) -> Result<(), Fault> {
+        self.scope(scope)?;
+        self.out.flush();
+        Ok(())
+    }
+
+    fn scope(&mut self, scope: &Scope) -> Result<(), Fault> {
+        let (root, dir) = (self.root, scope.path());
+        let children = matches!(scope, Scope::Children(_));
+        let Some(parent) = dir.parent() else {
             let fd = io::retry_on_intr(|| openat(&root.fd, c".", LIST | OFlags::CLOEXEC, Mode::empty()));
-            let fd = fd.map_err(unreadable)?;
-            let (listing, error) = (self.read)(fd.as_fd(), b"", &mut self.buffer);
-            if let Some(errno) = error {
-                return Err(unreadable(errno));
+            let fd = fd.map_err(|errno| fault(Halt::Read(errno)))?;
+            let (listing, halt) = (self.read)(fd.as_fd(), b"", &mut self.desk);
+            if let Some(halt) = halt {
+                return Err(fault(halt));
             }
-            let frame = Frame { fd: Some(fd), place: None, listing, path: 0, key: 0 };
-            self.go(frame, matches!(scope, Scope::Children(_)));
+            return self.go(Frame::new(fd, listing, 0, 0), children);
+        };
+        if self.prune.excludes(&parent, true) {
             return Ok(());
         }
-        if self.is_pruned_above(dir) {
-            return Ok(());
-        }
-        let Some(parent) = dir.parent() else { return Ok(()) };
         let above = match descend(root, &parent) {
             Descent::Arrived(fd) => fd,
-            Descent::Stopped { why, .. } => {
+            Descent::Stopped { next, why, .. } => {
                 let local = match why {
                     Stop::Missing | Stop::File => return Ok(()),
                     Stop::Skipped(skip) => Local::Skipped(skip),
                     Stop::Failed(_) => Local::Unknown,
                 };
-                self.whole(scope, local);
+                if let Some(why) = why.warning() {
+                    root.warnings.tell(next.as_bytes(), why);
+                }
+                self.whole(scope, &local);
                 return Ok(());
             }
         };
         let name = c_name(dir.name());
-        let is_directory = match Stat::at(above.as_fd(), &name) {
-            Ok(stat) => match stat.local(self.mount) {
-                Some(Local::Skipped(Skip::Mount)) if stat.kind().is_dir() => {
-                    self.emit(Key::directory(dir), Local::Skipped(Skip::Mount));
-                    false
+        self.path.extend_from_slice(dir.as_bytes());
+        self.key.push_str(Key::of(dir).as_str());
+        match Stat::at(above.as_fd(), &name) {
+            Ok(stat) => match stat.local(root.place.mount) {
+                Some(local @ Local::Skipped(Skip::Mount)) if stat.kind().is_dir() => {
+                    self.key.push('/');
+                    self.leave_out(local, Why::Mount);
                 }
-                Some(local) => {
-                    if !matches!(scope, Scope::Children(_)) && !(self.prune)(dir, false) {
-                        self.emit(Key::of(dir), local);
+                Some(_) if children || self.prune.names(dir.as_bytes(), false) => {}
+                Some(local) => self.emit_file(local),
+                None if matches!(scope, Scope::File(_)) || self.prune.names(dir.as_bytes(), true) => {}
+                None => {
+                    if let Entered::Frame(frame) = self.enter(&above, &name) {
+                        return self.go(frame, children);
                     }
-                    false
                 }
-                None => true,
             },
-            Err(Errno::NOENT) => false,
-            Err(_) => {
-                self.whole(scope, Local::Unknown);
-                false
-            }
-        };
-        if is_directory && !matches!(scope, Scope::File(_)) && !(self.prune)(dir, true) {
-            self.path.extend_from_slice(dir.as_bytes());
-            self.key.push_str(Key::of(dir).as_str());
-            if let Entered::Frame(frame) = self.enter(&above, &name) {
-                self.go(frame, matches!(scope, Scope::Children(_)));
+            Err(Errno::NOENT) => {}
+            Err(errno) => {
+                root.warnings.tell(dir.as_bytes(), Why::Unread(errno));
+                self.whole(scope, &Local::Unknown);
             }
         }
         Ok(())
     }
 
     /// One answer for all of a scope.
-    fn whole(&mut self, scope: &Scope, local: Local) {
+    fn whole(&mut self, scope: &Scope, local: &Local) {
         if !matches!(scope, Scope::Children(_)) {
-            self.emit(Key::of(scope.path()), local.clone());
+            self.out.emit(Key::of(scope.path()), local.clone());
         }
         if !matches!(scope, Scope::File(_)) {
-            self.emit(Key::directory(scope.path()), local);
+            self.out.emit(Key::directory(scope.path()), local.clone());
         }
-    }
-
-    fn is_pruned_above(&self, dir: &RelPath) -> bool {
-        let mut above = dir.parent();
-        while let Some(path) = above.filter(|path| !path.is_root()) {
-            if (self.prune)(&path, true) {
-                return true;
-            }
-            above = path.parent();
-        }
-        false
     }
 
     /// Opens and reads the directory `name` of `above`; `path` and `key` are its own, without `/`.
     fn enter(&mut self, above: &OwnedFd, name: &CStr) -> Entered {
         self.key.push('/');
-        let result = beneath(above.as_fd(), name, LIST);
-        let fd = match result {
+        let fd = match beneath(above.as_fd(), name, LIST) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Entered::Done,
             Err(Errno::XDEV) => {
-                self.emit_here(Local::Skipped(Skip::Mount));
+                self.leave_out(Local::Skipped(Skip::Mount), Why::Mount);
                 return Entered::Done;
             }
-            Err(_) => {
-                self.emit_here(Local::Unknown);
+            Err(errno) => {
+                self.leave_out(Local::Unknown, Why::Unread(errno));
                 return Entered::Done;
             }
         };
-        let (listing, error) = (self.read)(fd.as_fd(), &self.path, &mut self.buffer);
-        match error {
+        let (listing, halt) = (self.read)(fd.as_fd(), &self.path, &mut self.desk);
+        match halt {
             None => {}
-            Some(Errno::NOENT) => return Entered::Done,
-            Some(_) => self.emit_here(Local::Unknown),
+            Some(Halt::Read(Errno::NOENT)) => return Entered::Done,
+            Some(halt) => self.leave_out(Local::Unknown, halt.warning()),
         }
         self.path.push(b'/');
-        Entered::Frame(Frame {
-            fd: Some(fd),
-            place: None,
-            listing,
-            path: self.path.len(),
-            key: self.key.len(),
-        })
+        Entered::Frame(Frame::new(fd, listing, self.path.len(), self.key.len()))
     }
 
-    fn go(&mut self, first: Frame, children: bool) {
-        let mut stack = vec![first];
-        while let Some(frame) = stack.last_mut()
-            && !self.ended
+    fn go(&mut self, first: Frame, children: bool) -> Result<(), Fault> {
+        let mount = self.root.place.mount;
+        let mut stack = Stack::default();
+        stack.push(first);
+        while let Some(frame) = stack.last()
+            && !self.out.ended()
         {
             self.path.truncate(frame.path);
             self.key.truncate(frame.key);
-            let Some(name) = frame.listing.next() else {
-                let below = stack.pop().and_then(|frame| frame.fd);
-                if let (Some(above), Some(below)) = (stack.last_mut(), below) {
-                    above.reopen(&below);
-                }
+            let Some(name) = frame.listing.next().map_err(lost)? else {
+                stack.pop();
                 continue;
             };
             self.path.extend_from_slice(name.raw.to_bytes());
             self.key.push_str(name.encoded);
-            // What the kernel lists is a name, so this holds; were it not, it could not be a file's key either.
-            let Ok(path) = RelPath::new(&self.path) else { continue };
-            if (self.prune)(&path, name.kind == Kind::Directory) {
+            if self.prune.names(&self.path, name.kind == Kind::Directory) {
                 continue;
             }
             let Some(fd) = &frame.fd else {
                 if name.kind == Kind::Directory {
                     self.key.push('/');
                 }
-                self.emit_here(Local::Unknown);
+                self.leave_out(Local::Unknown, Why::Moved);
                 continue;
             };
             match name.kind {
                 Kind::Link => self.emit_here(Local::Skipped(Skip::Link)),
                 Kind::Special => self.emit_here(Local::Skipped(Skip::Special)),
-                Kind::File => match Stat::at(fd.as_fd(), name.raw).map(|stat| stat.local(self.mount)) {
-                    Ok(Some(local)) => self.emit_here(local),
-                    Ok(None) => frame.listing.again_as_directory(),
+                Kind::File => match Stat::at(fd.as_fd(), name.raw).map(|stat| stat.local(mount)) {
+                    Ok(Some(local)) => self.emit_file(local),
+                    Ok(None) => frame.listing.again_as_directory().map_err(lost)?,
                     Err(Errno::NOENT) => {}
-                    Err(_) => self.emit_here(Local::Unknown),
+                    Err(errno) => self.leave_out(Local::Unknown, Why::Unread(errno)),
                 },
                 Kind::Directory if children => {
                     let stat = Stat::at(fd.as_fd(), name.raw);
                     self.key.push('/');
-                    self.emit_child(&path, stat);
+                    self.emit_child(frame.path, stat);
                 }
                 Kind::Directory => {
-                    if let Entered::Frame(below) = self.enter(fd, name.raw) {
+                    let name = name.raw.to_owned();
+                    if let Err(errno) = stack.make_room(&mut self.desk) {
+                        self.key.push('/');
+                        self.leave_out(Local::Unknown, Why::Unkept(errno));
+                    } else if let Some(Frame { fd: Some(fd), .. }) = stack.last()
+                        && let Entered::Frame(below) = self.enter(fd, &name)
+                    {
                         stack.push(below);
-                        if let Some(far) = stack.len().checked_sub(OPEN + 1) {
-                            stack[far].close();
-                        }
                     }
                 }
             }
         }
+        Ok(())
     }
 
-    /// A subdirectory that is not entered.
-    fn emit_child(&mut self, path: &RelPath, stat: io::Result<Stat>) {
+    /// A subdirectory that is not entered; `above` is the length of the path of the one it is in, with its `/`.
+    fn emit_child(&mut self, above: usize, stat: io::Result<Stat>) {
         match stat {
-            Ok(stat) if stat.is_mount(self.mount) => self.emit_here(Local::Skipped(Skip::Mount)),
+            Ok(stat) if stat.is_mount(self.root.place.mount) => {
+                self.leave_out(Local::Skipped(Skip::Mount), Why::Mount);
+            }
             Ok(stat) if stat.kind().is_dir() => {
-                let ancestor = path.parent().unwrap_or_else(RelPath::root);
+                let ancestor = RelPath::new(&self.path[..above.saturating_sub(1)]);
+                let ancestor = ancestor.unwrap_or_else(|_| RelPath::root());
                 self.emit_here(Local::Absent(Absence { ancestor, directory: true }));
             }
             Err(Errno::NOENT) => {}
-            _ => self.emit_here(Local::Unknown),
+            Ok(_) => self.emit_here(Local::Unknown),
+            Err(errno) => self.leave_out(Local::Unknown, Why::Unread(errno)),
         }
+    }
+
+    fn emit_file(&mut self, local: Local) {
+        match local {
+            Local::Skipped(Skip::Mount) => self.leave_out(local, Why::Mount),
+            local => self.emit_here(local),
+        }
+    }
+
+    /// Gives the current place as one that is left out, and tells why.
+    fn leave_out(&mut self, local: Local, why: Why) {
+        self.root.warnings.tell(&self.path, why);
+        self.emit_here(local);
     }
 
     fn emit_here(&mut self, local: Local) {
         let key = Key::raw(self.key.as_str());
-        self.emit(key, local);
-    }
-
-    fn emit(&mut self, key: Key, local: Local) {
-        if self.batch.capacity() == 0 {
-            self.batch.reserve_exact(BATCH);
-        }
-        self.batch.push((key, local));
-        if self.batch.len() >= BATCH {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        if !self.batch.is_empty() && !self.ended {
-            self.ended = !(self.give)(std::mem::take(&mut self.batch));
-        }
+        self.out.emit(key, local);
     }
 }
 
-impl Frame {
-    fn close(&mut self) {
-        if let Some(fd) = self.fd.take() {
-            self.place = Stat::of(fd.as_fd()).map(|stat| stat.place()).ok();
-        }
-    }
-
-    /// Opens it again from the directory below it. Stays closed if that has been moved elsewhere:
-    /// what is left of it is unknown then.
-    fn reopen(&mut self, below: &OwnedFd) {
-        if self.fd.is_some() {
-            return;
-        }
-        let fd = openat(below, c"..", PASS | OFlags::CLOEXEC, Mode::empty());
-        self.fd = fd.ok().filter(|fd| {
-            let place = Stat::of(fd.as_fd()).map(|stat| stat.place()).ok();
-            place.is_some() && place == self.place
-        });
-    }
-}
-
-fn unreadable(errno: Errno) -> Fault {
-    let (class, remedy) = match errno {
-        Errno::ACCESS | Errno::PERM => (Class::Fatal, READ_ALL),
-        _ => (Class::Transient, "check the file system it lies on (mount, dmesg)"),
+/// Of the root itself.
+fn fault(halt: Halt) -> Fault {
+    let (class, errno, remedy) = match halt {
+        Halt::Read(errno @ (Errno::ACCESS | Errno::PERM)) => (Class::Fatal, errno, READ_ALL),
+        Halt::Read(errno) => (Class::Transient, errno, "check the file system it lies on (mount, dmesg)"),
+        Halt::Spill(errno) => (Class::Transient, errno, KEEP),
     };
-    Fault::new(class, "list the root", errno).remedy(remedy)
+    let what = match halt {
+        Halt::Read(_) => "list the root",
+        Halt::Spill(_) => "keep the names of the root on disk",
+    };
+    Fault::new(class, what, errno).remedy(remedy)
+}
+
+/// What helps when names cannot be kept on disk.
+pub(super) const KEEP: &str = "free space where `state_dir` lies, or make it writable";
+
+/// Some entries may have been given already, so the walk as a whole has to fail.
+fn lost(errno: Errno) -> Fault {
+    Fault::new(Class::Transient, "read the names that a walk keeps on disk", errno).remedy(KEEP)
 }
 
 /// One component for the kernel: a `RelPath` holds no NUL.
@@ -339,7 +301,6 @@ pub(super) fn c_name(name: &[u8]) -> std::ffi::CString {
 mod tests {
     use super::*;
     use crate::local::root::Root;
-    use std::sync::Arc;
 
     #[test]
     fn c32_a_directory_that_cannot_be_read_to_its_end_is_unknown() {
@@ -352,28 +313,30 @@ mod tests {
         let root = Root::new(temp.path()).open().expect("root");
         let walk = |read: Read| {
             let mut found = Vec::new();
-            let keep: Prune = Arc::new(|_, _| false);
+            let keep = Prune::default();
             let mut give = |batch: Vec<Entry>| {
                 found
                     .extend(batch.into_iter().map(|(key, local)| (key.to_string(), local == Local::Unknown)));
                 true
             };
-            walk_with(&root, &Scope::everything(), &keep, &mut give, read).map(|()| found)
+            let mut walk = Walk { read, ..Walk::new(&root, &keep, temp.path(), &mut give) };
+            walk.run(&Scope::everything()).map(|()| found)
         };
-        let found = walk(|fd, path, buffer| {
-            let (listing, error) = Listing::read(fd, path, buffer);
+        let found = walk(|fd, path, desk| {
+            let (listing, halt) = Listing::read(fd, path, desk);
             match path {
-                b"bad" => (listing, Some(Errno::IO)),
-                b"bad/sub" => (Listing::default(), Some(Errno::STALE)),
-                b"gone" => (Listing::default(), Some(Errno::NOENT)),
-                _ => (listing, error),
+                b"bad" => (listing, Some(Halt::Read(Errno::IO))),
+                b"bad/sub" => (Listing::default(), Some(Halt::Read(Errno::STALE))),
+                b"gone" => (Listing::default(), Some(Halt::Read(Errno::NOENT))),
+                _ => (listing, halt),
             }
         });
         let known = |key: &str| (key.to_owned(), false);
         let unknown = |key: &str| (key.to_owned(), true);
         let want = [known("a/f"), unknown("bad/"), known("bad/f"), unknown("bad/sub/"), known("c/f")];
         assert_eq!(found.as_deref(), Ok(&want[..]), "in order, and one that is gone is no trouble");
-        let root_fails = walk(|fd, path, buffer| (Listing::read(fd, path, buffer).0, Some(Errno::IO)));
+        let root_fails =
+            walk(|fd, path, desk| (Listing::read(fd, path, desk).0, Some(Halt::Read(Errno::IO))));
         assert_eq!(root_fails.map_err(|f| f.class), Err(Class::Transient));
     }
 }

@@ -207,12 +207,12 @@ impl Warden {
                 Some(true) => self.directory(watches, path)?,
                 Some(false) => self.file(path),
                 // Gone: it may have been either.
-                None if (self.prune)(&path, true) => self.file(path),
+                None if self.prune.excludes(&path, true) => self.file(path),
                 None => self.tell(Notice::Look(Scope::File(path))),
             },
             Sign::Attributes(path) if watches.is_denied(&path) => self.directory(watches, path)?,
             Sign::Attributes(path) => match kind(&path) {
-                Some(true) if (self.prune)(&path, true) => {}
+                Some(true) if self.prune.excludes(&path, true) => {}
                 // What is in it may have become readable, or no longer be.
                 Some(true) => self.tell(Notice::Look(Scope::Children(path))),
                 _ => self.file(path),
@@ -222,13 +222,13 @@ impl Warden {
     }
 
     fn file(&self, path: RelPath) {
-        if !(self.prune)(&path, false) {
+        if !self.prune.excludes(&path, false) {
             self.tell(Notice::Look(Scope::File(path)));
         }
     }
 
     fn directory(&self, watches: &mut Watches, path: RelPath) -> Result<(), Fault> {
-        if !(self.prune)(&path, true) {
+        if !self.prune.excludes(&path, true) {
             watches.add(&path)?;
             self.tell(Notice::Look(Scope::Tree(path)));
         }
@@ -255,7 +255,7 @@ mod tests {
         let temp = tempfile::tempdir().expect("a directory");
         let at = |path: &str| temp.path().join(path);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        let reader = Reader::start(Arc::new(Root::new(temp.path())), Arc::new(|_, _| false));
+        let reader = Reader::start(Arc::new(Root::new(temp.path())), Prune::default());
         let next = || {
             let notice = async { tokio::time::timeout(REST * 3, reader.lines.outbox.next()).await };
             runtime.block_on(notice).expect("a notice in time").expect("the watcher lives")
@@ -283,7 +283,7 @@ mod tests {
         let temp = tempfile::tempdir().expect("a directory");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         // A filter that panics takes our thread with it.
-        let prune: Prune = Arc::new(|path, _| panic!("asked of {path}"));
+        let prune = Prune::new(|path, _| panic!("asked of {path:?}"));
         let reader = Reader::start(Arc::new(Root::new(temp.path())), prune);
         runtime.block_on(async {
             assert_eq!(reader.lines.outbox.next().await, Some(Notice::Armed));

@@ -2,7 +2,6 @@
 //!
 //! Patterns come from the configuration alone; no `.gitignore` file is ever read.
 
-use crate::model::RelPath;
 use ignore::{
     Match,
     gitignore::{Gitignore, GitignoreBuilder},
@@ -37,20 +36,16 @@ impl Filter {
         builder.build().map(Self).map_err(|error| vec![(patterns.len().saturating_sub(1), reason(&error))])
     }
 
-    /// True if `path` is left out: by a pattern of its own, or because a directory above it is (as with
-    /// git, nothing below an excluded directory can be taken back in). The root never is.
-    pub fn excludes(&self, path: &RelPath, is_dir: bool) -> bool {
-        if self.0.is_empty() {
-            return false;
-        }
-        let bytes = path.as_bytes();
-        let above = bytes.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| &bytes[..at]);
-        above.into_iter().any(|dir| self.ignores(dir, true)) || self.ignores(bytes, is_dir)
+    /// True if there are no patterns.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    fn ignores(&self, name: &[u8], is_dir: bool) -> bool {
-        !name.is_empty()
-            && matches!(self.0.matched(Path::new(OsStr::from_bytes(name)), is_dir), Match::Ignore(_))
+    /// True if the entry at `path` below the root is named by the last pattern that matches it. What lies below a
+    /// directory that is named goes with it (as with git, nothing of it can be taken back in): ask for
+    /// the directories first, outermost first.
+    pub fn names(&self, path: &[u8], is_dir: bool) -> bool {
+        matches!(self.0.matched(Path::new(OsStr::from_bytes(path)), is_dir), Match::Ignore(_))
     }
 }
 
@@ -119,11 +114,12 @@ mod tests {
             (&["*.tmp"], b"\xff/\xfe.txt", file, false),
             (&["caf?"], b"caf\xe9", file, true),
             (&["A"], b"a", file, false),
-            (&["*"], b"", dir, false),
             (&[], b"a", file, false),
         ] {
-            let path = RelPath::new(path).expect("valid path");
-            assert_eq!(filter(patterns).excludes(&path, is_dir), want, "{patterns:?} on {path:?}");
+            let filter = filter(patterns);
+            let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+            let above = ends.into_iter().any(|at| filter.names(&path[..at], true));
+            assert_eq!(above || filter.names(path, is_dir), want, "{patterns:?} on {}", path.escape_ascii());
         }
     }
 

@@ -5,7 +5,7 @@ use crate::{
     engine::{self, Input},
     ledger::{Database, Ledger, OpenError, Opened, Options as LedgerOptions, Reason},
     local::{Directory, Notice, Prune, Tree},
-    model::{Class, Fault, MirrorId, RelPath, Stamp},
+    model::{Class, Fault, MirrorId, Stamp},
     plan::{Filter, Limits},
     store::{self, S3, Store},
 };
@@ -122,8 +122,11 @@ pub fn prune(mirror: &Mirror) -> Prune {
     // the configuration has checked the patterns
     let filter = Filter::new(&mirror.exclude).expect("valid patterns");
     let own = mirror.leave_out.clone();
-    Arc::new(move |path: &RelPath, is_dir| {
-        own.as_ref().is_some_and(|own| path.is_within(own)) || filter.excludes(path, is_dir)
+    if filter.is_empty() && own.is_none() {
+        return Prune::default();
+    }
+    Prune::new(move |path, is_dir| {
+        own.as_ref().is_some_and(|own| path == own.as_bytes()) || filter.names(path, is_dir)
     })
 }
 
@@ -214,6 +217,7 @@ impl<F: FnMut() -> BoxStream<'static, Notice>> Watch<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::RelPath;
 
     fn path(text: &str) -> RelPath {
         RelPath::new(text.as_bytes()).expect("valid path")
@@ -260,7 +264,7 @@ mod tests {
             ("x.tmp", false, true),
             ("x", false, false),
         ] {
-            assert_eq!(prune(&path(name), is_dir), want, "{name}");
+            assert_eq!(prune.excludes(&path(name), is_dir), want, "{name}");
         }
     }
 }

@@ -123,7 +123,7 @@ impl Story {
 
     /// A pass.
     pub async fn once(&self, options: Options) -> Report {
-        self.once_without(options, Arc::new(|_, _| false)).await
+        self.once_without(options, Prune::default()).await
     }
 
     /// A pass that leaves out what `prune` names.
@@ -139,11 +139,11 @@ impl Story {
     pub async fn daemon(&self, script: impl AsyncFnOnce(mpsc::Sender<Notice>)) {
         let (notices, watch) = mpsc::channel(64);
         self.world.with(|w| w.disk.watch = Some(watch));
-        let input = self.world.watch(Arc::new(|_, _| false)).map(Input::Notice);
+        let input = self.world.watch(Prune::default()).map(Input::Notice);
         let (stop, report) = (CancellationToken::new(), self.report());
         let sides = (self.world.clone(), self.world.clone(), self.world.clone());
         let options = self.options(false);
-        let engine = engine::run(sides, options, Arc::new(|_, _| false), input, stop.clone(), report);
+        let engine = engine::run(sides, options, Prune::default(), input, stop.clone(), report);
         let script = async {
             script(notices).await;
             stop.cancel();
@@ -242,13 +242,13 @@ impl Story {
         let (notices, watch) = mpsc::channel(64);
         self.world.with(|w| w.disk.watch = Some(watch));
         let user = tokio::spawn(user(self.world.clone(), notices, steps, self.sabotage));
-        let input = self.world.watch(Arc::new(|_, _| false)).map(Input::Notice);
+        let input = self.world.watch(Prune::default()).map(Input::Notice);
         let crash = S / 2 + Duration::from_millis(self.world.draw(12_000));
         let sides = (self.world.clone(), self.world.clone(), self.world.clone());
         let engine = engine::run(
             sides,
             self.options(false),
-            Arc::new(|_, _| false),
+            Prune::default(),
             input,
             CancellationToken::new(),
             self.report(),
@@ -289,7 +289,7 @@ impl Story {
         let (notices, watch) = mpsc::channel(64);
         self.world.with(|w| w.disk.watch = Some(watch));
         let (approve, approved) = mpsc::channel(64);
-        let notices_in = self.world.watch(Arc::new(|_, _| false)).map(Input::Notice);
+        let notices_in = self.world.watch(Prune::default()).map(Input::Notice);
         let input = futures::stream::select(
             notices_in,
             futures::stream::unfold(approved, |mut rx| async { rx.recv().await.map(|i| (i, rx)) }),
@@ -316,7 +316,7 @@ impl Story {
             stop.cancel();
         };
         let sides = (self.world.clone(), self.world.clone(), self.world.clone());
-        let prune = Arc::new(|_: &RelPath, _| false);
+        let prune = Prune::default();
         let engine = engine::run(sides, self.options(false), prune, input, stop.clone(), report.clone());
         let (end, ()) = tokio::join!(engine, operator);
         if end != engine::End::Done {
@@ -381,8 +381,7 @@ impl Story {
         });
         let sides = (self.world.clone(), self.world.clone(), self.world.clone());
         let (input, stop, report) = (futures::stream::pending(), CancellationToken::new(), self.report());
-        let end =
-            engine::run(sides, self.options(true), Arc::new(|_, _| false), input, stop, report.clone()).await;
+        let end = engine::run(sides, self.options(true), Prune::default(), input, stop, report.clone()).await;
         self.world.with(|w| {
             let others: Vec<_> =
                 w.shelf.requests.keys().filter(|op| !["ListObjectsV2", "GetObject"].contains(op)).collect();

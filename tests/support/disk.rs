@@ -339,7 +339,7 @@ impl Tree for Fake {
                     out.insert(Key::directory(&dir), Local::Unknown);
                     continue;
                 }
-                if prune(&p, false) {
+                if prune.excludes(&p, false) {
                     continue;
                 }
                 let local = me.with(|w| match w.disk.files.get(&p) {

@@ -165,7 +165,7 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         let record = self.ctx.ledger.get(&key).await?;
         let below = KeyRange::Under(Key::directory(path));
         let had = alone && !self.ctx.ledger.page(&below, None, 1).await?.is_empty();
-        let local = match (self.ctx.prune)(path, false) {
+        let local = match self.ctx.prune.excludes(path, false) {
             true => Local::Skipped(Skip::Excluded),
             false => self.ctx.tree.look(vec![path.clone()]).await?.pop().unwrap_or(Local::Unknown),
         };

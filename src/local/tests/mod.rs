@@ -8,17 +8,14 @@ mod watching;
 use super::{Directory, Entry, Prune, Tree};
 use crate::model::{Fault, Local, RelPath, Scope};
 use futures::StreamExt;
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 fn p(path: &str) -> RelPath {
     RelPath::new(path.as_bytes()).expect("valid path")
 }
 
 fn keep_all() -> Prune {
-    Arc::new(|_, _| false)
+    Prune::default()
 }
 
 fn directory(path: &Path) -> Directory {

@@ -1,0 +1,257 @@
+//! One directory, read whole, and then given out in key order.
+//!
+//! A small one stays in memory. Of a large one a sorted run is written whenever the names held are too many,
+//! and the runs are merged as they are given out: a flat directory of a million names costs no more
+//! memory than one of fifty thousand.
+
+use super::{
+    entries::{self, Kind, enumerate},
+    names::{Name, Names},
+    spill::{Reader, Run, Spill, pack, same, unpack},
+    warnings::Why,
+};
+use rustix::{fd::BorrowedFd, io::Errno};
+use std::{
+    cmp::Ordering,
+    collections::{BinaryHeap, VecDeque, binary_heap::PeekMut},
+    mem::MaybeUninit,
+    path::Path,
+};
+
+/// Memory for the names of the directories that are being walked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Bytes of names held of one directory, and as many of those above it together.
+    pub(super) names: usize,
+    /// Runs merged at a time.
+    pub(super) fan: usize,
+    /// Bytes read at a time from each of them.
+    pub(super) read: usize,
+}
+
+/// Why a directory was not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// It cannot be listed.
+    Read(Errno),
+    /// What was read cannot be kept on disk.
+    Spill(Errno),
+}
+
+impl From<Errno> for Halt {
+    fn from(errno: Errno) -> Self {
+        Self::Read(errno)
+    }
+}
+
+impl Halt {
+    /// As the operator is told of it.
+    pub(super) fn warning(self) -> Why {
+        match self {
+            Self::Read(errno) => Why::Unread(errno),
+            Self::Spill(errno) => Why::Unkept(errno),
+        }
+    }
+}
+
+/// What it takes to read a directory.
+pub(super) struct Desk {
+    pub(super) buffer: Vec<MaybeUninit<u8>>,
+    pub(super) spill: Spill,
+    pub(super) limits: Limits,
+}
+
+impl Desk {
+    /// With `aside` for what memory is not to hold.
+    pub(super) fn new(aside: &Path, limits: Limits) -> Self {
+        Self { buffer: entries::buffer(), spill: Spill::new(aside, limits.read), limits }
+    }
+}
+
+/// The entries of one directory, given out in key order.
+#[derive(Default)]
+pub(super) struct Listing {
+    source: Source,
+    /// The one given last, packed, if `source` does not hold it any more.
+    given: Vec<u8>,
+    /// Files that turned out to be directories, packed as such. The next one to be given is the last: whatever
+    /// comes between `a` and `a/` begins with `a`, so each begins with the one before it.
+    late: Vec<Vec<u8>>,
+}
+
+enum Source {
+    /// In memory, and the position of the next one.
+    Held(Names, usize),
+    /// On disk, not being read now.
+    Put(Vec<Run>),
+    /// On disk. The reader on top is at the next one.
+    Merged(BinaryHeap<Reader>),
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::Held(Names::default(), 0)
+    }
+}
+
+impl Listing {
+    /// Reads `dir`, whose path below the root is `path`. Beside what was read, why it ended early.
+    /// Nothing is given of a directory whose names could not be kept.
+    pub(super) fn read(dir: BorrowedFd<'_>, path: &[u8], desk: &mut Desk) -> (Self, Option<Halt>) {
+        let Desk { buffer, spill, limits } = desk;
+        let (mut names, mut runs) = (Names::default(), VecDeque::new());
+        let read = enumerate(dir, buffer, |name, kind| {
+            names.push(path, name, kind)?;
+            if names.held() >= limits.names {
+                runs.push_back(put(&mut names, spill).map_err(Halt::Spill)?);
+            }
+            Ok(())
+        });
+        if let Err(halt @ Halt::Spill(_)) = read {
+            return (Self::default(), Some(halt));
+        }
+        if runs.is_empty() {
+            names.sort();
+            return (Self::of(Source::Held(names, 0)), read.err());
+        }
+        let rest = put(&mut names, spill).and_then(|run| {
+            runs.push_back(run);
+            fold(runs, spill, limits.fan)
+        });
+        match rest {
+            Ok(runs) => (Self::of(Source::Put(runs)), read.err()),
+            Err(errno) => (Self::default(), Some(Halt::Spill(errno))),
+        }
+    }
+
+    fn of(source: Source) -> Self {
+        Self { source, ..Self::default() }
+    }
+
+    /// Bytes of memory that the names take.
+    pub(super) fn held(&self) -> usize {
+        match &self.source {
+            Source::Held(names, _) => names.held(),
+            Source::Put(_) => 0,
+            Source::Merged(readers) => readers.len() * readers.peek().map_or(0, Reader::held),
+        }
+    }
+
+    /// The next entry in key order.
+    ///
+    /// # Errors
+    /// Of reading back what was written to disk: then nothing is known of the rest.
+    pub(super) fn next(&mut self) -> Result<Option<Name<'_>>, Errno> {
+        if let Source::Put(runs) = &mut self.source {
+            self.source = Source::Merged(open(std::mem::take(runs))?);
+        }
+        if let Some(late) = self.late.last() {
+            let late = unpack(late)?;
+            let first = match self.peek()? {
+                Some(next) => late.order(&next),
+                None => Ordering::Less,
+            };
+            match first {
+                Ordering::Less => {
+                    self.given = self.late.pop().unwrap_or_default();
+                    return unpack(&self.given).map(Some);
+                }
+                // The listing shows it too.
+                Ordering::Equal => drop(self.late.pop()),
+                Ordering::Greater => {}
+            }
+        }
+        match &mut self.source {
+            Source::Held(names, next) => {
+                let name = names.get(*next);
+                *next += usize::from(name.is_some());
+                Ok(name)
+            }
+            Source::Put(_) => Ok(None),
+            Source::Merged(readers) => take(readers, &mut self.given),
+        }
+    }
+
+    fn peek(&self) -> Result<Option<Name<'_>>, Errno> {
+        match &self.source {
+            Source::Held(names, next) => Ok(names.get(*next)),
+            Source::Put(_) => Ok(None),
+            Source::Merged(readers) => readers.peek().map(Reader::name).transpose(),
+        }
+    }
+
+    /// The entry given last turns out to be a directory: it comes again, at its place as one.
+    pub(super) fn again_as_directory(&mut self) -> Result<(), Errno> {
+        let name = match &self.source {
+            Source::Held(names, next) => next.checked_sub(1).and_then(|at| names.get(at)),
+            _ => Some(unpack(&self.given)?),
+        };
+        if let Some(name) = name {
+            let mut late = Vec::new();
+            pack(&Name { kind: Kind::Directory, ..name }, &mut late);
+            self.late.push(late);
+        }
+        Ok(())
+    }
+
+    /// Puts to disk what memory holds of it.
+    ///
+    /// # Errors
+    /// Of writing; then it is as before.
+    pub(super) fn put(&mut self, spill: &mut Spill) -> Result<(), Errno> {
+        let runs = match &mut self.source {
+            Source::Held(names, next) => {
+                let mut rest = names.from(*next);
+                vec![spill.write(|out| Ok(rest.next().inspect(|name| pack(name, out)).is_some()))?]
+            }
+            Source::Put(_) => return Ok(()),
+            Source::Merged(readers) => std::mem::take(readers).into_iter().map(Reader::close).collect(),
+        };
+        self.source = Source::Put(runs);
+        Ok(())
+    }
+}
+
+/// Sorts the names and writes them to disk.
+fn put(names: &mut Names, spill: &mut Spill) -> Result<Run, Errno> {
+    names.sort();
+    let mut all = names.from(0);
+    let run = spill.write(|out| Ok(all.next().inspect(|name| pack(name, out)).is_some()))?;
+    drop(all);
+    names.clear();
+    Ok(run)
+}
+
+/// Merges the oldest runs into one until there are no more than `fan`.
+fn fold(mut runs: VecDeque<Run>, spill: &mut Spill, fan: usize) -> Result<Vec<Run>, Errno> {
+    while runs.len() > fan {
+        let mut readers = open(runs.drain(..fan).collect())?;
+        let mut given = Vec::new();
+        runs.push_back(spill.write(|out| {
+            let more = take(&mut readers, &mut given)?.is_some();
+            out.extend_from_slice(if more { &given } else { &[] });
+            Ok(more)
+        })?);
+    }
+    Ok(runs.into())
+}
+
+fn open(runs: Vec<Run>) -> Result<BinaryHeap<Reader>, Errno> {
+    runs.into_iter().filter_map(|run| run.open().transpose()).collect()
+}
+
+/// Takes the next name of all, leaving it in `given`. A directory that changes while it is read may show a
+/// name twice: it is taken once.
+fn take<'a>(readers: &mut BinaryHeap<Reader>, given: &'a mut Vec<u8>) -> Result<Option<Name<'a>>, Errno> {
+    let Some(first) = readers.peek() else { return Ok(None) };
+    given.clear();
+    given.extend_from_slice(first.packed());
+    while let Some(mut next) = readers.peek_mut()
+        && same(next.packed(), given)
+    {
+        if !next.advance()? {
+            PeekMut::pop(next);
+        }
+    }
+    unpack(given).map(Some)
+}

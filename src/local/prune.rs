@@ -1,0 +1,57 @@
+//! What the operator left out of the mirror, as far as the disk needs to know.
+
+use crate::model::RelPath;
+use std::sync::Arc;
+
+/// True for an entry that is named itself, by its path below the root; is it a directory?
+type Rule = dyn Fn(&[u8], bool) -> bool + Send + Sync;
+
+/// What is not to be mirrored. Acts before stat, and a directory it names is not entered: with it goes all
+/// that is below it. By default it leaves nothing out. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Prune(Option<Arc<Rule>>);
+
+impl Prune {
+    /// By a rule that tells of one entry whether it is named itself: its path below the root, and
+    /// whether it is a directory. The directories above it are asked for by themselves.
+    pub fn new(names: impl Fn(&[u8], bool) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(names)))
+    }
+
+    /// True if `path` is left out: named itself, or below a directory that is. The root never is.
+    pub fn excludes(&self, path: &RelPath, is_dir: bool) -> bool {
+        let bytes = path.as_bytes();
+        let mut above =
+            bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &bytes[..at]);
+        self.0.is_some() && (above.any(|dir| self.names(dir, true)) || self.names(bytes, is_dir))
+    }
+
+    /// True if the entry is named itself. For those who have come down to it, and asked on the way.
+    pub(super) fn names(&self, path: &[u8], is_dir: bool) -> bool {
+        self.0.as_ref().is_some_and(|rule| !path.is_empty() && rule(path, is_dir))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_below_an_excluded_directory_is_excluded_with_it() {
+        let prune = Prune::new(|path, is_dir| path.ends_with(b"d") && is_dir || path == b"a/f");
+        for (path, is_dir, want) in [
+            ("", true, false),
+            ("d", true, true),
+            ("d", false, false),
+            ("d/x/y", false, true),
+            ("a/d/x", false, true),
+            ("a/d", false, false),
+            ("a/f", false, true),
+            ("a/f2", false, false),
+        ] {
+            let path = RelPath::new(path.as_bytes()).expect("valid path");
+            assert_eq!(prune.excludes(&path, is_dir), want, "{path} {is_dir}");
+            assert!(!Prune::default().excludes(&path, is_dir));
+        }
+    }
+}
