@@ -114,7 +114,7 @@ impl Once<'_> {
         let stopped = || Failure::new(Exit::Some, anyhow::anyhow!("stopped before the pass was over"));
         let ledger = open(&self.config.state_dir, self.mirror, dry_run, self.args.wait);
         let ledger = self.stop.run_until_cancelled(ledger).await.ok_or_else(stopped)??;
-        let sides = assembly::sides(self.mirror, false, ledger).await?;
+        let sides = assembly::sides(&self.config.state_dir, self.mirror, false, ledger).await?;
         let (store, ledger) = (sides.1.clone(), sides.2.clone());
         let manner = Manner { once: true, dry_run, adopt, take_over };
         let report = report(&self.mirror.name, lines.clone());

@@ -10,7 +10,7 @@ use super::{
     spill::{Reader, Run, Spill, pack, same, unpack},
     warnings::Why,
 };
-use rustix::{fd::BorrowedFd, io::Errno};
+use rustix::{fd::BorrowedFd, ffi::CStr, io::Errno};
 use std::{
     cmp::Ordering,
     collections::{BinaryHeap, VecDeque, binary_heap::PeekMut},
@@ -99,29 +99,9 @@ impl Listing {
     /// Nothing is given of a directory whose names could not be kept.
     pub(super) fn read(dir: BorrowedFd<'_>, path: &[u8], desk: &mut Desk) -> (Self, Option<Halt>) {
         let Desk { buffer, spill, limits } = desk;
-        let (mut names, mut runs) = (Names::default(), VecDeque::new());
-        let read = enumerate(dir, buffer, |name, kind| {
-            names.push(path, name, kind)?;
-            if names.held() >= limits.names {
-                runs.push_back(put(&mut names, spill).map_err(Halt::Spill)?);
-            }
-            Ok(())
-        });
-        if let Err(halt @ Halt::Spill(_)) = read {
-            return (Self::default(), Some(halt));
-        }
-        if runs.is_empty() {
-            names.sort();
-            return (Self::of(Source::Held(names, 0)), read.err());
-        }
-        let rest = put(&mut names, spill).and_then(|run| {
-            runs.push_back(run);
-            fold(runs, spill, limits.fan)
-        });
-        match rest {
-            Ok(runs) => (Self::of(Source::Put(runs)), read.err()),
-            Err(errno) => (Self::default(), Some(Halt::Spill(errno))),
-        }
+        let mut gathered = Gathered::default();
+        let read = enumerate(dir, buffer, |name, kind| gathered.push(path, name, kind, spill, limits));
+        gathered.finish(read, spill, limits)
     }
 
     fn of(source: Source) -> Self {
@@ -212,6 +192,54 @@ impl Listing {
     }
 }
 
+/// What was read so far.
+#[derive(Default)]
+struct Gathered {
+    names: Names,
+    /// Oldest first.
+    runs: VecDeque<Run>,
+}
+
+impl Gathered {
+    fn push(
+        &mut self,
+        dir: &[u8],
+        name: &CStr,
+        kind: Kind,
+        spill: &mut Spill,
+        limits: &Limits,
+    ) -> Result<(), Halt> {
+        self.names.push(dir, name, kind)?;
+        if self.names.held() >= limits.names {
+            self.runs.push_back(put(&mut self.names, spill).map_err(Halt::Spill)?);
+        }
+        Ok(())
+    }
+
+    fn finish(
+        mut self,
+        read: Result<(), Halt>,
+        spill: &mut Spill,
+        limits: &Limits,
+    ) -> (Listing, Option<Halt>) {
+        if let Err(halt @ Halt::Spill(_)) = read {
+            return (Listing::default(), Some(halt));
+        }
+        if self.runs.is_empty() {
+            self.names.sort();
+            return (Listing::of(Source::Held(self.names, 0)), read.err());
+        }
+        let rest = put(&mut self.names, spill).and_then(|run| {
+            self.runs.push_back(run);
+            fold(self.runs, spill, limits.fan)
+        });
+        match rest {
+            Ok(runs) => (Listing::of(Source::Put(runs)), read.err()),
+            Err(errno) => (Listing::default(), Some(Halt::Spill(errno))),
+        }
+    }
+}
+
 /// Sorts the names and writes them to disk.
 fn put(names: &mut Names, spill: &mut Spill) -> Result<Run, Errno> {
     names.sort();
@@ -254,4 +282,112 @@ fn take<'a>(readers: &mut BinaryHeap<Reader>, given: &'a mut Vec<u8>) -> Result<
         }
     }
     unpack(given).map(Some)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use rustix::fd::AsFd;
+    use std::fs::File;
+
+    /// So little memory that a handful of names is too much.
+    pub(in crate::local) const TINY: Limits = Limits { names: 100, fan: 2, read: 2048 };
+
+    pub(in crate::local) fn listing(dir: &[u8], entries: &[(&CStr, Kind)], desk: &mut Desk) -> Listing {
+        let (mut gathered, Desk { spill, limits, .. }) = (Gathered::default(), desk);
+        for (name, kind) in entries {
+            gathered.push(dir, name, *kind, spill, limits).expect("kept");
+        }
+        let (listing, halt) = gathered.finish(Ok(()), spill, limits);
+        assert_eq!(halt, None);
+        listing
+    }
+
+    fn desk(limits: Limits) -> Desk {
+        Desk::new(&std::env::temp_dir(), limits)
+    }
+
+    fn names(listing: &mut Listing) -> Vec<String> {
+        let mut out = Vec::new();
+        while let Some(name) = listing.next().expect("readable") {
+            out.push(format!("{}{}", name.encoded, if name.kind == Kind::Directory { "/" } else { "" }));
+        }
+        out
+    }
+
+    const ROOMY: Limits = Limits { names: 1 << 20, fan: 64, read: 4096 };
+
+    #[test]
+    fn c77_runs_on_disk_are_given_in_order_each_name_once() {
+        let name = |n: u64| std::ffi::CString::new(format!("{:04}", n * 7919 % 5000)).expect("no NUL");
+        let made: Vec<_> = (0..5000).chain(0..500).map(name).collect();
+        let entries: Vec<(&CStr, Kind)> = made.iter().map(|name| (&**name, Kind::File)).collect();
+        let want: Vec<String> = (0..5000).map(|n| format!("{n:04}")).collect();
+        for limits in [TINY, ROOMY, Limits { names: 10_000, ..TINY }] {
+            let mut desk = desk(limits);
+            let mut found = listing(b"", &entries, &mut desk);
+            assert!(found.held() <= 10_000 || limits.names == ROOMY.names, "{}", found.held());
+            assert_eq!(
+                found.next().expect("readable").map(|name| name.encoded.to_owned()),
+                Some("0000".into())
+            );
+            found.put(&mut desk.spill).expect("kept");
+            assert_eq!(found.held(), 0, "what was in memory is on disk");
+            assert_eq!(names(&mut found), want[1..], "and goes on where it was, {limits:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_became_a_directory_comes_again_at_its_place() {
+        let (file, dir) = (Kind::File, Kind::Directory);
+        let entries = [
+            (c"a", file),
+            (c"a-", file),
+            (c"a--", dir),
+            (c"a-x", file),
+            (c"a.", file),
+            (c"a.", dir),
+            (c"b", file),
+        ];
+        for limits in [TINY, ROOMY, Limits { names: 1, ..TINY }] {
+            let mut found = listing(b"", &entries, &mut desk(limits));
+            let mut seen = Vec::new();
+            while let Some(name) = found.next().expect("readable") {
+                let (text, kind) = (name.encoded.to_owned(), name.kind);
+                if kind == file && text != "b" {
+                    found.again_as_directory().expect("at one");
+                }
+                seen.push(format!("{text}{}", if kind == dir { "/" } else { "" }));
+            }
+            let want = ["a", "a-", "a--/", "a-/", "a-x", "a-x/", "a.", "a./", "a/", "b"];
+            assert_eq!(seen, want, "{limits:?}");
+        }
+    }
+
+    #[test]
+    fn c77_what_cannot_be_kept_or_read_back_is_never_a_shorter_directory() {
+        let temp = tempfile::tempdir().expect("a directory");
+        for n in 0..50 {
+            std::fs::write(temp.path().join(n.to_string()), "").expect("write");
+        }
+        let open = || File::open(temp.path()).expect("open");
+        let mut nowhere = Desk::new(&temp.path().join("none"), TINY);
+        let (mut found, halt) = Listing::read(open().as_fd(), b"", &mut nowhere);
+        assert_eq!(halt, Some(Halt::Spill(Errno::NOENT)));
+        assert_eq!(names(&mut found), [""; 0]);
+
+        let mut desk = Desk::new(temp.path(), Limits { read: 20, ..TINY });
+        let (mut found, halt) = Listing::read(open().as_fd(), b"", &mut desk);
+        assert_eq!(halt, None);
+        assert_eq!(std::fs::read_dir(temp.path()).expect("read").count(), 50, "nobody sees the file");
+        assert!(found.next().is_ok_and(|name| name.is_some()));
+        desk.spill.damage();
+        let end = loop {
+            match found.next() {
+                Ok(Some(_)) => {}
+                end => break end.map(|_| ()),
+            }
+        };
+        assert_eq!(end, Err(Errno::IO), "not an end");
+    }
 }

@@ -89,7 +89,7 @@ fn ask(root: &Opened, dir: &OwnedFd, path: &RelPath) -> Result<Local, Claim> {
         Ok(stat) => stat.local(root.place.mount).ok_or(Claim::Directory),
         Err(Errno::NOENT) => Err(Claim::Nothing),
         Err(errno) => {
-            root.warnings.tell(path.as_bytes(), Why::Unread(errno));
+            root.warnings.unread(path.as_bytes(), errno);
             Ok(Local::Unknown)
         }
     }

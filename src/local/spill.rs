@@ -89,6 +89,13 @@ impl Spill {
         Ok(Run { file, start, at: start, end: at, read: self.read })
     }
 
+    /// As if the disk had lost it all.
+    #[cfg(test)]
+    pub(super) fn damage(&self) {
+        let file = self.file.as_ref().expect("something was written");
+        file.file.set_len(0).expect("truncate");
+    }
+
     fn file(&mut self) -> Result<&Rc<Extents>, Errno> {
         if self.file.is_none() {
             let file = unnamed(&self.directory)?;
@@ -302,3 +309,53 @@ impl PartialEq for Reader {
 }
 
 impl Eq for Reader {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(spill: &mut Spill, names: &[&CStr]) -> Run {
+        let mut names = names.iter();
+        let name = |raw| Name { raw, encoded: raw.to_str().expect("UTF-8"), kind: Kind::File };
+        let run = spill.write(|out| Ok(names.next().inspect(|raw| pack(&name(raw), out)).is_some()));
+        run.expect("written")
+    }
+
+    #[test]
+    fn what_is_done_with_makes_room() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let mut spill = Spill::new(temp.path(), 4096);
+        let first = write(&mut spill, &[c"a", c"b"]);
+        let empty = write(&mut spill, &[]);
+        let second = write(&mut spill, &[c"c"]);
+        drop(empty);
+        let end = second.end;
+        drop(first);
+        assert_eq!(write(&mut spill, &[c"d"]).start, end, "behind what is still in use");
+        drop(second);
+        assert_eq!(write(&mut spill, &[c"e"]).start, 0, "nothing is in use any more");
+    }
+
+    #[test]
+    fn a_file_system_without_unnamed_files_does_too() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let file = unlinked(temp.path(), OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
+        file.expect("a file").write_all_at(b"x", 0).expect("written");
+        assert_eq!(std::fs::read_dir(temp.path()).expect("read").count(), 0);
+    }
+
+    #[test]
+    fn names_come_back_as_they_were_and_damage_is_found() {
+        let names =
+            [(c"a", "a", Kind::Directory), (c"\xff", "\u{201B}FF", Kind::Link), (c"", "", Kind::Special)];
+        for (raw, encoded, kind) in names {
+            let mut packed = Vec::new();
+            pack(&Name { raw, encoded, kind }, &mut packed);
+            let name = unpack(&packed).expect("whole");
+            assert_eq!((name.raw, name.encoded, name.kind), (raw, encoded, kind));
+            assert!(unpack(&packed[..packed.len() - 1]).is_err(), "cut");
+            packed[0] = 9;
+            assert!(unpack(&packed).is_err(), "no kind");
+        }
+    }
+}

@@ -5,7 +5,8 @@
 //! outermost first, since it will be asked for last.
 
 use super::{
-    listing::{Desk, Listing},
+    listing::{Limits, Listing},
+    spill::Spill,
     stat::{PASS, Place, Stat},
 };
 use rustix::{
@@ -32,8 +33,8 @@ pub(super) struct Frame {
 }
 
 /// All of them, the root or where the walk began first.
-#[derive(Default)]
 pub(super) struct Stack {
+    limits: Limits,
     frames: Vec<Frame>,
     /// Bytes of names in memory.
     held: usize,
@@ -66,6 +67,11 @@ impl Frame {
 }
 
 impl Stack {
+    /// None yet.
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, frames: Vec::new(), held: 0 }
+    }
+
     /// The one that is being walked.
     pub(super) fn last(&mut self) -> Option<&mut Frame> {
         self.frames.last_mut()
@@ -73,11 +79,17 @@ impl Stack {
 
     /// One further down.
     pub(super) fn push(&mut self, frame: Frame) {
+        debug_assert!(self.names_held() <= self.limits.names, "{} bytes", self.names_held());
         self.held += frame.held;
         self.frames.push(frame);
         if let Some(far) = self.frames.len().checked_sub(OPEN + 1) {
             self.frames[far].close();
         }
+        debug_assert!(self.frames.iter().filter(|frame| frame.fd.is_some()).count() <= OPEN);
+    }
+
+    fn names_held(&self) -> usize {
+        self.frames.iter().map(|frame| frame.listing.held()).sum()
     }
 
     /// Back to the one above.
@@ -93,35 +105,23 @@ impl Stack {
     ///
     /// # Errors
     /// Of writing names to disk.
-    pub(super) fn make_room(&mut self, desk: &mut Desk) -> Result<(), Errno> {
+    pub(super) fn make_room(&mut self, spill: &mut Spill) -> Result<(), Errno> {
         if let Some(last) = self.frames.last_mut() {
             // More, when what is on disk has begun to be read; less, when some of it has come to its end.
             let before = std::mem::replace(&mut last.held, last.listing.held());
             self.held = self.held - before + last.held;
         }
-        if self.held <= desk.limits.names {
+        if self.held <= self.limits.names {
             return Ok(());
         }
         for frame in &mut self.frames {
-            frame.listing.put(&mut desk.spill)?;
+            frame.listing.put(spill)?;
             self.held -= std::mem::take(&mut frame.held);
             // Not only just enough, or the next directory would find none again.
-            if self.held <= desk.limits.names / 2 {
+            if self.held <= self.limits.names / 2 {
                 break;
             }
         }
         Ok(())
-    }
-
-    /// Bytes of names that are in memory.
-    #[cfg(test)]
-    pub(super) fn held(&self) -> usize {
-        self.frames.iter().map(|frame| frame.listing.held()).sum()
-    }
-
-    /// Directories that are open.
-    #[cfg(test)]
-    pub(super) fn open(&self) -> usize {
-        self.frames.iter().filter(|frame| frame.fd.is_some()).count()
     }
 }

@@ -24,7 +24,8 @@ use rustix::{
 use std::path::Path;
 
 /// Names in memory: at most 4 MiB, and of ten million in one directory no more.
-const LIMITS: Limits = Limits { names: 2 * 1024 * 1024, fan: 64, read: 16 * 1024 };
+pub(super) const LIMITS: Limits = Limits { names: 2 * 1024 * 1024, fan: 64, read: 16 * 1024 };
+const _: () = assert!(LIMITS.fan * LIMITS.read <= LIMITS.names, "what is read back fits in too");
 
 /// Walks `scope`, giving batches to `give` until it returns false. Names that memory is not to hold
 /// are put into a file of the directory `aside`.
@@ -39,7 +40,19 @@ pub(super) fn walk(
     aside: &Path,
     give: &mut dyn FnMut(Vec<Entry>) -> bool,
 ) -> Result<(), Fault> {
-    Walk::new(root, prune, aside, give).run(scope)
+    Walk::new(root, prune, Desk::new(aside, LIMITS), give).run(scope)
+}
+
+/// The same with other limits.
+#[cfg(test)]
+pub(super) fn walk_within(
+    (root, limits): (&Opened, Limits),
+    scope: &Scope,
+    prune: &Prune,
+    aside: &Path,
+    give: &mut dyn FnMut(Vec<Entry>) -> bool,
+) -> Result<(), Fault> {
+    Walk::new(root, prune, Desk::new(aside, limits), give).run(scope)
 }
 
 /// How a directory is read; another one in tests of errors.
@@ -67,7 +80,7 @@ impl<'a> Walk<'a> {
     fn new(
         root: &'a Opened,
         prune: &'a Prune,
-        aside: &Path,
+        desk: Desk,
         give: &'a mut dyn FnMut(Vec<Entry>) -> bool,
     ) -> Self {
         Self {
@@ -77,7 +90,7 @@ impl<'a> Walk<'a> {
             out: Batches::new(give),
             path: Vec::new(),
             key: String::new(),
-            desk: Desk::new(aside, LIMITS),
+            desk,
         }
     }
 
@@ -137,7 +150,7 @@ impl<'a> Walk<'a> {
             },
             Err(Errno::NOENT) => {}
             Err(errno) => {
-                root.warnings.tell(dir.as_bytes(), Why::Unread(errno));
+                root.warnings.unread(dir.as_bytes(), errno);
                 self.whole(scope, &Local::Unknown);
             }
         }
@@ -181,7 +194,7 @@ impl<'a> Walk<'a> {
 
     fn go(&mut self, first: Frame, children: bool) -> Result<(), Fault> {
         let mount = self.root.place.mount;
-        let mut stack = Stack::default();
+        let mut stack = Stack::new(self.desk.limits);
         stack.push(first);
         while let Some(frame) = stack.last()
             && !self.out.ended()
@@ -211,7 +224,7 @@ impl<'a> Walk<'a> {
                     Ok(Some(local)) => self.emit_file(local),
                     Ok(None) => frame.listing.again_as_directory().map_err(lost)?,
                     Err(Errno::NOENT) => {}
-                    Err(errno) => self.leave_out(Local::Unknown, Why::Unread(errno)),
+                    Err(errno) => self.unread(errno),
                 },
                 Kind::Directory if children => {
                     let stat = Stat::at(fd.as_fd(), name.raw);
@@ -220,7 +233,7 @@ impl<'a> Walk<'a> {
                 }
                 Kind::Directory => {
                     let name = name.raw.to_owned();
-                    if let Err(errno) = stack.make_room(&mut self.desk) {
+                    if let Err(errno) = stack.make_room(&mut self.desk.spill) {
                         self.key.push('/');
                         self.leave_out(Local::Unknown, Why::Unkept(errno));
                     } else if let Some(Frame { fd: Some(fd), .. }) = stack.last()
@@ -247,8 +260,14 @@ impl<'a> Walk<'a> {
             }
             Err(Errno::NOENT) => {}
             Ok(_) => self.emit_here(Local::Unknown),
-            Err(errno) => self.leave_out(Local::Unknown, Why::Unread(errno)),
+            Err(errno) => self.unread(errno),
         }
+    }
+
+    /// The current place could not be asked with a stat.
+    fn unread(&mut self, errno: Errno) {
+        self.root.warnings.unread(&self.path, errno);
+        self.emit_here(Local::Unknown);
     }
 
     fn emit_file(&mut self, local: Local) {
@@ -319,7 +338,8 @@ mod tests {
                     .extend(batch.into_iter().map(|(key, local)| (key.to_string(), local == Local::Unknown)));
                 true
             };
-            let mut walk = Walk { read, ..Walk::new(&root, &keep, temp.path(), &mut give) };
+            let mut walk =
+                Walk { read, ..Walk::new(&root, &keep, Desk::new(temp.path(), LIMITS), &mut give) };
             walk.run(&Scope::everything()).map(|()| found)
         };
         let found = walk(|fd, path, desk| {

@@ -59,6 +59,14 @@ impl Warnings {
         }
     }
 
+    /// Tells of the entry at `path`, which was asked with a stat. Without the right to that it is the directory that
+    /// is to blame, for all of its entries.
+    pub(super) fn unread(&self, path: &[u8], errno: Errno) {
+        let dir = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let place = if errno == Errno::ACCESS { &path[..dir] } else { path };
+        self.tell(place, Why::Unread(errno));
+    }
+
     fn news(&self, path: &[u8], why: Why) -> News {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() >= MOST || !told.insert(self.hash.hash_one((path, why))) {

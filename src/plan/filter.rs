@@ -60,8 +60,37 @@ fn idle(pattern: &str) -> Option<&'static str> {
         p if p.split('/').any(|part| part == "." || part == "..") => {
             Some("it has a `.` or `..` component, which no name below the root has")
         }
-        _ => None,
+        p if p.contains("//") => Some("it has an empty component, which no name below the root has"),
+        p if p.contains("***") => Some("it has more than two `*` in a row"),
+        p => foreign(p),
     }
+}
+
+/// What gitignore and our matcher would read differently.
+fn foreign(pattern: &str) -> Option<&'static str> {
+    let (mut rest, mut in_class) = (pattern, false);
+    while let Some(c) = rest.chars().next() {
+        match c {
+            '\\' => rest = rest.get(1..).unwrap_or_default(),
+            '[' if in_class && rest.starts_with("[:") => {
+                return Some("classes such as [:alpha:] are not known: write the characters, as in [A-Za-z]");
+            }
+            '[' if !in_class => {
+                in_class = true;
+                // a `]` that comes first is one of the class
+                rest = rest.strip_prefix("[!").or(rest.strip_prefix("[^")).unwrap_or(&rest[1..]);
+                rest = rest.strip_prefix(']').unwrap_or(rest);
+                continue;
+            }
+            ']' => in_class = false,
+            '{' | '}' if !in_class => {
+                return Some("gitignore has no alternatives: write one pattern each, or `\\{` for a brace");
+            }
+            _ => {}
+        }
+        rest = &rest[rest.chars().next().map_or(0, char::len_utf8)..];
+    }
+    None
 }
 
 fn reason(error: &ignore::Error) -> String {
@@ -127,7 +156,9 @@ mod tests {
     fn c62_each_pattern_that_cannot_work_is_named() {
         for (pattern, says) in [
             ("a[", "unclosed character class"),
-            ("{a", "unclosed alternate"),
+            ("*.{jpg,png}", "one pattern each"),
+            ("a}", "brace"),
+            ("[[:alpha:]]", "write the characters"),
             ("[z-a]", "range"),
             ("a\\", "dangling"),
             ("", "blank"),
@@ -135,6 +166,8 @@ mod tests {
             ("# note", "comment"),
             ("!", "nothing"),
             ("./a", "`.`"),
+            ("a//b", "empty component"),
+            ("***/a", "more than two"),
             ("a\nb", "one pattern per string"),
         ] {
             let bad = Filter::new(&["*.ok".to_owned(), pattern.to_owned()]).expect_err(pattern);

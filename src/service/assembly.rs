@@ -66,13 +66,20 @@ pub async fn ledger(state_dir: &Path, mirror: &Mirror, rehearse: bool) -> Result
     Ok(ledger)
 }
 
-/// Opens the two other sides. A ledger that is bound to another place is set aside: what it proves says
+/// Opens the two other sides; what a walk has to keep on disk goes beside the ledger. A ledger that is bound to another place is set aside: what it proves says
 /// nothing here.
 ///
 /// # Errors
 /// No region or credentials, a root that cannot be named, I/O errors of the ledger.
-pub async fn sides(mirror: &Mirror, isolated: bool, ledger: Database) -> Result<Sides, Fault> {
-    let tree = Directory::new(&mirror.root)?;
+pub async fn sides(
+    state_dir: &Path,
+    mirror: &Mirror,
+    isolated: bool,
+    ledger: Database,
+) -> Result<Sides, Fault> {
+    let (tree, aside) = (Directory::new(&mirror.root)?, state_dir.join(&mirror.name));
+    // a rehearsal makes no directory of its own
+    let tree = if aside.is_dir() { tree.aside(&aside) } else { tree };
     let store = S3::connect(store_options(mirror, isolated)).await?;
     let place = store.place();
     if let Some(other) = ledger.binding().await?.filter(|binding| binding.place != place) {

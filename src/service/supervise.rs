@@ -181,7 +181,7 @@ impl Post {
             return Ok(sides);
         }
         let ledger = assembly::ledger(&self.state_dir, &self.mirror, false).await.map_err(fault)?;
-        let sides = assembly::sides(&self.mirror, self.isolated, ledger).await?;
+        let sides = assembly::sides(&self.state_dir, &self.mirror, self.isolated, ledger).await?;
         *lock(&self.sides) = Some(sides.clone());
         Ok(sides)
     }

@@ -2,13 +2,18 @@
 
 mod mounts;
 mod order;
+mod pruning;
 mod walking;
 mod watching;
 
 use super::{Directory, Entry, Prune, Tree};
 use crate::model::{Fault, Local, RelPath, Scope};
 use futures::StreamExt;
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 fn p(path: &str) -> RelPath {
     RelPath::new(path.as_bytes()).expect("valid path")
@@ -44,6 +49,18 @@ fn shown(entries: Vec<Entry>) -> Vec<String> {
         Local::Unknown => "unknown".into(),
     };
     entries.iter().map(|(key, local)| format!("{key} {}", kind(local))).collect()
+}
+
+/// Files at these paths, given in components.
+fn plant(tree: &Path, paths: &[Vec<Vec<u8>>]) {
+    for path in paths {
+        let path: PathBuf = path.iter().map(|part| OsStr::from_bytes(part)).collect();
+        let path = tree.join(path);
+        // Where a file stands in the way of a directory, there is one file less.
+        if std::fs::create_dir_all(path.parent().expect("a parent")).is_ok() {
+            let _either = std::fs::write(&path, "");
+        }
+    }
 }
 
 /// Something this environment does not allow.

@@ -1,9 +1,25 @@
 //! Any tree: the walk is in key order, and shows what std's own reading shows.
 
 use super::*;
-use crate::model::Key;
-use proptest::prelude::*;
-use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt};
+use crate::{
+    local::{
+        entries::Kind,
+        listing::{
+            Desk, Limits,
+            tests::{TINY, listing},
+        },
+        root::Root,
+        walk::{LIMITS, walk_within},
+    },
+    model::Key,
+};
+use proptest::{prelude::*, test_runner::TestRunner};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    ffi::CString,
+    os::unix::ffi::OsStrExt,
+};
 
 fn name() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
@@ -31,26 +47,83 @@ fn std_files(dir: &Path, below: &RelPath, out: &mut BTreeSet<Key>) {
     }
 }
 
+fn paths() -> impl Strategy<Value = Vec<Vec<Vec<u8>>>> {
+    prop::collection::vec(prop::collection::vec(name(), 1..4), 1..25)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
     #[test]
-    fn c30_a_walk_is_sorted_by_key_and_complete(
-        paths in prop::collection::vec(prop::collection::vec(name(), 1..4), 1..25),
-    ) {
+    fn c30_a_walk_is_sorted_by_key_and_complete(paths in paths()) {
         let temp = tempfile::tempdir().expect("a directory");
-        for path in paths {
-            let path: PathBuf = path.iter().map(|part| OsStr::from_bytes(part)).collect();
-            let path = temp.path().join(path);
-            // Where a file stands in the way of a directory, there is one file less.
-            if std::fs::create_dir_all(path.parent().expect("a parent")).is_ok() {
-                let _either = std::fs::write(&path, "");
-            }
-        }
+        plant(temp.path(), &paths);
         let mut want = BTreeSet::new();
         std_files(temp.path(), &RelPath::root(), &mut want);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let found = runtime.block_on(try_walk(&directory(temp.path()), Scope::everything(), keep_all()));
-        let found: Vec<Key> = found.expect("a walk").into_iter().map(|(key, _)| key).collect();
-        prop_assert_eq!(found, want.into_iter().collect::<Vec<_>>());
+        let want: Vec<Key> = want.into_iter().collect();
+        let root = Root::new(temp.path()).open().expect("root");
+        // With and without names on disk.
+        for limits in [LIMITS, TINY, Limits { names: 1, ..TINY }] {
+            let mut found = Vec::new();
+            let mut give = |batch: Vec<Entry>| {
+                found.extend(batch.into_iter().map(|(key, _)| key));
+                true
+            };
+            let aside = std::env::temp_dir();
+            let done = walk_within((&root, limits), &Scope::everything(), &keep_all(), &aside, &mut give);
+            prop_assert_eq!(done, Ok(()));
+            prop_assert_eq!(&found, &want, "{:?}", limits);
+        }
     }
+}
+
+/// A tree in memory.
+#[derive(Default)]
+struct Tree(BTreeMap<CString, Option<Tree>>);
+
+impl Tree {
+    fn plant(&mut self, path: &[Vec<u8>]) {
+        let [name, rest @ ..] = path else { return };
+        let below = self.0.entry(CString::new(&**name).expect("no NUL"));
+        let below = below.or_insert_with(|| (!rest.is_empty()).then(Self::default));
+        if let Some(below) = below {
+            below.plant(rest);
+        }
+    }
+
+    /// Its files, as a walk gives them and as a flat listing would.
+    fn walk(&self, above: &RelPath, desk: &mut Desk, walked: &mut Vec<Key>, listed: &mut BTreeSet<Key>) {
+        let kind = |below: &Option<Self>| if below.is_some() { Kind::Directory } else { Kind::File };
+        let entries: Vec<_> = self.0.iter().map(|(name, below)| (&**name, kind(below))).collect();
+        let mut listing = listing(above.as_bytes(), &entries, desk);
+        while let Some(name) = listing.next().expect("readable") {
+            let path = above.join(name.raw.to_bytes()).expect("a name");
+            let key = Key::of(&path);
+            assert_eq!(key.as_str().rsplit('/').next(), Some(name.encoded));
+            match &self.0[name.raw] {
+                Some(below) => below.walk(&path, desk, walked, listed),
+                None => {
+                    walked.push(key.clone());
+                    listed.insert(key);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn c30_ten_thousand_trees_are_walked_in_the_order_of_a_listing() {
+    let mut runner = TestRunner::new(ProptestConfig { cases: 10_000, ..ProptestConfig::default() });
+    let aside = std::env::temp_dir();
+    let desks = [LIMITS, TINY].map(|limits| RefCell::new(Desk::new(&aside, limits)));
+    let done = runner.run(&paths(), |paths| {
+        let mut tree = Tree::default();
+        paths.iter().for_each(|path| tree.plant(path));
+        for desk in &desks {
+            let (mut walked, mut listed) = (Vec::new(), BTreeSet::new());
+            tree.walk(&RelPath::root(), &mut desk.borrow_mut(), &mut walked, &mut listed);
+            prop_assert_eq!(walked, listed.into_iter().collect::<Vec<_>>());
+        }
+        Ok(())
+    });
+    done.expect("every tree");
 }
