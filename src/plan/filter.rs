@@ -23,10 +23,13 @@ impl Filter {
         builder.allow_unclosed_class(false);
         let mut bad = Vec::new();
         for (at, pattern) in patterns.iter().enumerate() {
-            if let Some(why) = idle(pattern) {
-                bad.push((at, why.to_owned()));
-            } else if let Err(error) = builder.add_line(None, pattern) {
-                bad.push((at, reason(&error)));
+            match idle(pattern).map_or_else(|| translated(pattern), Err) {
+                Err(why) => bad.push((at, why.to_owned())),
+                Ok(pattern) => {
+                    if let Err(error) = builder.add_line(None, &pattern) {
+                        bad.push((at, reason(&error)));
+                    }
+                }
             }
         }
         if !bad.is_empty() {
@@ -62,35 +65,58 @@ fn idle(pattern: &str) -> Option<&'static str> {
         }
         p if p.contains("//") => Some("it has an empty component, which no name below the root has"),
         p if p.contains("***") => Some("it has more than two `*` in a row"),
-        p => foreign(p),
+        _ => None,
     }
 }
 
-/// What gitignore and our matcher would read differently.
-fn foreign(pattern: &str) -> Option<&'static str> {
-    let (mut rest, mut in_class) = (pattern, false);
-    while let Some(c) = rest.chars().next() {
+/// The pattern as our matcher wants it: where that reads gitignore's words otherwise, they are spelled out.
+///
+/// # Errors
+/// Why the two would not mean the same.
+fn translated(pattern: &str) -> Result<String, &'static str> {
+    let (back, body) = pattern.strip_prefix('!').map_or(("", pattern), |body| ("!", body));
+    let (mut out, mut barred, mut rest) = (String::new(), false, body.chars());
+    while let Some(c) = rest.next() {
         match c {
-            '\\' => rest = rest.get(1..).unwrap_or_default(),
-            '[' if in_class && rest.starts_with("[:") => {
-                return Some("classes such as [:alpha:] are not known: write the characters, as in [A-Za-z]");
+            '{' | '}' => {
+                return Err("gitignore has no alternatives: write one pattern each, or `\\{` for a brace");
             }
-            '[' if !in_class => {
-                in_class = true;
-                // a `]` that comes first is one of the class
-                rest = rest.strip_prefix("[!").or(rest.strip_prefix("[^")).unwrap_or(&rest[1..]);
-                rest = rest.strip_prefix(']').unwrap_or(rest);
-                continue;
+            '[' => {
+                let (class, left) = class(rest.as_str())?;
+                barred |= class.contains('/');
+                out += &class;
+                rest = left.chars();
             }
-            ']' => in_class = false,
-            '{' | '}' if !in_class => {
-                return Some("gitignore has no alternatives: write one pattern each, or `\\{` for a brace");
-            }
-            _ => {}
+            '\\' => out.extend([c].into_iter().chain(rest.next())),
+            _ => out.push(c),
         }
-        rest = &rest[rest.chars().next().map_or(0, char::len_utf8)..];
     }
-    None
+    // A `/` of ours must not make it a pattern of the top alone.
+    let anywhere = if barred && !body.trim_end_matches('/').contains('/') { "**/" } else { "" };
+    Ok(format!("{back}{anywhere}{out}"))
+}
+
+/// A class, translated, and what is behind it. Our matcher would let it take a `/`, which is never one of it.
+fn class(text: &str) -> Result<(String, &str), &'static str> {
+    let (not, body) = text.strip_prefix(['!', '^']).map_or(("", text), |body| ("!", body));
+    // a `]` that comes first is one of it
+    let Some(end) = body.bytes().skip(1).position(|byte| byte == b']').map(|at| at + 1) else {
+        return Ok((format!("[{text}"), "")); // our matcher says what is wrong with it
+    };
+    let (inside, rest) = (&body[..end], &body[end + 1..]);
+    let chars: Vec<char> = inside.chars().collect();
+    let spans = chars.windows(3).any(|part| part[1] == '-' && part[0] < '/' && part[2] > '/');
+    if inside.contains("[:") {
+        return Err("classes such as [:alpha:] are not known: write the characters, as in [A-Za-z]");
+    } else if inside.contains('\\') || (not.is_empty() && (spans || inside.contains('/'))) {
+        return Err("a class holds no `/`, no range across it and no `\\`");
+    }
+    let class = match not.is_empty() {
+        true => format!("[{inside}]"),
+        false if chars.len() > 1 && inside.ends_with('-') => format!("[!/{inside}]"),
+        false => format!("[!{inside}/]"),
+    };
+    Ok((class, rest))
 }
 
 fn reason(error: &ignore::Error) -> String {
@@ -143,6 +169,13 @@ mod tests {
             (&["*.tmp"], b"\xff/\xfe.txt", file, false),
             (&["caf?"], b"caf\xe9", file, true),
             (&["A"], b"a", file, false),
+            (&["a[!b]c"], b"a/c", file, false),
+            (&["a[^b]c"], b"x/axc", file, true),
+            (&["a[!]-]c"], b"a-c", file, false),
+            (&["!a[!b]c", "*"], b"axc", file, true),
+            (&["*", "!a[!b]"], b"ac", file, false),
+            (&["[]a]"], b"]", file, true),
+            (&["\\{a,b\\}"], b"{a,b}", file, true),
             (&[], b"a", file, false),
         ] {
             let filter = filter(patterns);
@@ -167,6 +200,9 @@ mod tests {
             ("!", "nothing"),
             ("./a", "`.`"),
             ("a//b", "empty component"),
+            ("[+-9]", "class"),
+            ("[a/b]", "class"),
+            ("[\\a]", "class"),
             ("***/a", "more than two"),
             ("a\nb", "one pattern per string"),
         ] {
