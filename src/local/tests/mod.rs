@@ -1,5 +1,6 @@
 //! The whole of [`Directory`] on real file systems.
 
+mod bounds;
 mod mounts;
 mod order;
 mod pruning;

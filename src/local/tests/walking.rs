@@ -2,11 +2,7 @@
 
 use super::*;
 use crate::{
-    local::{
-        listing::Limits,
-        root::Root,
-        walk::{LIMITS, walk as walk_blocking, walk_within},
-    },
+    local::{root::Root, walk::walk as walk_blocking},
     model::{Class, Key},
 };
 use std::{
@@ -331,98 +327,4 @@ fn an_excluded_directory_is_not_even_opened() {
         assert_eq!(shown(found), ["open/f present 6"], "nothing unknown");
     });
     std::fs::set_permissions(&locked, PermissionsExt::from_mode(0o700)).expect("chmod");
-}
-
-/// All entries of a walk within these limits, and the longest batch in bytes of keys.
-fn walk_tiny(root: &Path, aside: &Path, limits: Limits) -> Result<(Vec<Entry>, usize), Fault> {
-    let (root, mut found, mut longest) = (Root::new(root).open()?, Vec::new(), 0);
-    let mut give = |batch: Vec<Entry>| {
-        longest = longest.max(batch.iter().map(|(key, _)| key.as_str().len()).sum());
-        found.extend(batch);
-        true
-    };
-    walk_within((&root, limits), &Scope::everything(), &keep_all(), aside, &mut give)?;
-    Ok((found, longest))
-}
-
-#[test]
-fn c77_names_that_cannot_be_kept_make_their_directory_unknown_and_nothing_else() {
-    let temp = tree(&["a/f", "z/f"]);
-    std::fs::create_dir(temp.path().join("many")).expect("mkdir");
-    for n in 0..3000 {
-        std::fs::write(temp.path().join(format!("many/{n}")), "").expect("write");
-    }
-    let limits = Limits { names: 4096, fan: 4, read: 1024 };
-    let want = ["a/f present 3", "many/ unknown", "z/f present 3"];
-    let (found, _) = walk_tiny(temp.path(), &temp.path().join("none"), limits).expect("a walk");
-    assert_eq!(shown(found), want, "no such directory");
-    let aside = tempfile::tempdir().expect("a directory");
-    let (found, _) = walk_tiny(temp.path(), aside.path(), limits).expect("a walk");
-    assert_eq!(found.len(), 3002);
-    let none = Path::new("none");
-    let fault = walk_tiny(&temp.path().join("many"), none, limits).expect_err("nothing is known of the root");
-    assert_eq!((fault.class, fault.remedy.is_some()), (Class::Transient, true), "{fault}");
-
-    let flags = rustix::mount::MountFlags::empty();
-    match rustix::mount::mount("tmpfs", aside.path(), "tmpfs", flags, Some(c"size=8k")) {
-        Ok(()) => {
-            let _mounted = Mounted(aside.path().to_owned());
-            let (found, _) = walk_tiny(temp.path(), aside.path(), limits).expect("a walk");
-            assert_eq!(shown(found), want, "a full disk");
-        }
-        Err(errno) => skipped(errno),
-    }
-}
-
-#[test]
-fn c77_ten_thousand_directories_and_a_flat_one_are_whole_within_little_memory() {
-    let temp = tempfile::tempdir().expect("a directory");
-    // The names of the upper one are held, or put to disk, while each of those below is read.
-    for n in 0..10_000 {
-        let dir = temp.path().join(format!("directory-{n:05}"));
-        std::fs::create_dir(&dir).expect("mkdir");
-        for file in 0..if n % 100 == 0 { 100 } else { 1 } {
-            std::fs::write(dir.join(format!("{file:03}")), "").expect("write");
-        }
-    }
-    let files = 9_900 + 100 * 100;
-    // `Stack` checks in each build for tests that no more than this is held, and no more than 64 are open.
-    for names in [2_000, 100_000, LIMITS.names] {
-        let limits = Limits { names, fan: 8, read: 2048.min(names / 8) };
-        let (found, _) = walk_tiny(temp.path(), &std::env::temp_dir(), limits).expect("a walk");
-        assert_eq!(found.len(), files);
-        assert!(found.is_sorted_by(|a, b| a.0 < b.0));
-        assert!(found.iter().all(|(_, local)| matches!(local, Local::Present(_))));
-    }
-}
-
-#[test]
-fn c30_five_thousand_levels_are_walked_with_few_descriptors_and_short_batches() {
-    use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
-    const DEPTH: usize = 5_000;
-    let temp = tempfile::tempdir().expect("a directory");
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let mut at = rustix::fs::open(temp.path(), flags, Mode::empty()).expect("open");
-    for _ in 0..DEPTH {
-        for file in ["a", "z"] {
-            openat(&at, file, OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).expect("create");
-        }
-        mkdirat(&at, "dir", Mode::RWXU).expect("mkdir");
-        at = openat(&at, "dir", flags, Mode::empty()).expect("open");
-    }
-    for limits in [LIMITS, Limits { names: 1_000, fan: 4, read: 64 }] {
-        let (found, longest) = walk_tiny(temp.path(), &std::env::temp_dir(), limits).expect("a walk");
-        assert_eq!(found.len(), 2 * DEPTH);
-        assert!(found.is_sorted_by(|a, b| a.0 < b.0));
-        assert!(found.iter().all(|(_, local)| matches!(local, Local::Present(_))), "none unknown");
-        assert!(longest < 512 * 1024, "a batch of 512 such keys would be 10 MB: {longest}");
-    }
-    // Upwards again: paths this long cannot be named in one piece.
-    for _ in 0..DEPTH {
-        at = openat(&at, "..", flags, Mode::empty()).expect("open");
-        unlinkat(&at, "dir", AtFlags::REMOVEDIR).expect("rmdir");
-        for file in ["a", "z"] {
-            unlinkat(&at, file, AtFlags::empty()).expect("unlink");
-        }
-    }
 }
