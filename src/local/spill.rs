@@ -337,6 +337,19 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_ends_within_a_name_is_damaged() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let mut spill = Spill::new(temp.path(), 4096);
+        for (cut, want) in [(0, Ok(false)), (1, Err(Errno::BADMSG))] {
+            let mut run = write(&mut spill, &[c"a", c"b"]);
+            run.end -= cut;
+            let mut reader = run.open().expect("readable").expect("not empty");
+            let end = std::iter::repeat_with(|| reader.advance()).find(|more| *more != Ok(true));
+            assert_eq!(end, Some(want));
+        }
+    }
+
+    #[test]
     fn a_file_system_without_unnamed_files_does_too() {
         let temp = tempfile::tempdir().expect("a directory");
         let file = unlinked(temp.path(), OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);

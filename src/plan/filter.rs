@@ -59,7 +59,7 @@ fn idle(pattern: &str) -> Option<&'static str> {
         p if p.contains(['\n', '\r']) => Some("it holds a line break: write one pattern per string"),
         p if p.contains('\0') => Some("it holds a NUL, which no file name does"),
         p if p.starts_with('#') => Some("it is a comment: write `\\#` for a name that starts with `#`"),
-        "!" | "/" | "!/" => Some("it names nothing"),
+        p if ["!", "/", "!/"].contains(&p.trim_end()) => Some("it names nothing"),
         p if p.split('/').any(|part| part == "." || part == "..") => {
             Some("it has a `.` or `..` component, which no name below the root has")
         }
@@ -74,6 +74,8 @@ fn idle(pattern: &str) -> Option<&'static str> {
 /// # Errors
 /// Why the two would not mean the same.
 fn translated(pattern: &str) -> Result<String, &'static str> {
+    // blanks at the end do not count, unless quoted
+    let pattern = if pattern.ends_with("\\ ") { pattern } else { pattern.trim_end() };
     let (back, body) = pattern.strip_prefix('!').map_or(("", pattern), |body| ("!", body));
     let (mut out, mut barred, mut rest) = (String::new(), false, body.chars());
     while let Some(c) = rest.next() {
@@ -198,6 +200,7 @@ mod tests {
             (" \t", "blank"),
             ("# note", "comment"),
             ("!", "nothing"),
+            ("! ", "nothing"),
             ("./a", "`.`"),
             ("a//b", "empty component"),
             ("[+-9]", "class"),
