@@ -108,6 +108,23 @@ impl Bench {
         command
     }
 
+    /// The same, without root's right to read everything; `None` if that cannot be taken away.
+    pub async fn restrained(&self, words: &[&str]) -> Option<Command> {
+        let plain = self.command(words);
+        if !rustix::process::geteuid().is_root() {
+            return Some(plain);
+        }
+        let setpriv = || {
+            let mut command = Command::new("setpriv");
+            command.args(["--bounding-set", "-dac_override,-dac_read_search"]).stdin(Stdio::null());
+            command
+        };
+        if !setpriv().arg("true").stderr(Stdio::null()).status().await.is_ok_and(|status| status.success()) {
+            return None;
+        }
+        Some(behind(setpriv(), plain))
+    }
+
     /// Runs it to its end.
     pub async fn run(&self, words: &[&str]) -> Ran {
         Ran::of(self.command(words)).await
@@ -157,6 +174,12 @@ impl Bench {
         all
     }
 
+    /// Writes an object, as somebody else.
+    pub async fn put(&self, key: &str, text: &str) {
+        let body = text.as_bytes().to_vec();
+        self.store.put_object().bucket("backups").key(key).body(body.into()).send().await.unwrap();
+    }
+
     /// Waits until the bucket holds just these.
     pub async fn await_objects(&self, want: &[(&str, &str)]) {
         let want: BTreeMap<_, _> = want.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -191,6 +214,17 @@ pub fn binary(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_s3mirrord"));
     command.args(words).env_clear().stdin(Stdio::null());
     command
+}
+
+/// `command` as the words of `program`, with nothing of the environment but what `command` has and the PATH.
+pub fn behind(mut program: Command, command: Command) -> Command {
+    let command = command.as_std();
+    program.arg(command.get_program()).args(command.get_args()).env_clear();
+    program.env("PATH", std::env::var_os("PATH").unwrap());
+    for (name, value) in command.get_envs() {
+        program.env(name, value.unwrap());
+    }
+    program
 }
 
 /// A run that ended.

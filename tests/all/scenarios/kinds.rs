@@ -5,9 +5,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::{
     fs::{self, Permissions},
     os::unix::{fs::PermissionsExt, fs::symlink, net::UnixListener},
-    process::Stdio,
 };
-use tokio::process::Command;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c13_c29_pipes_sockets_and_links_are_counted_and_never_waited_for() {
@@ -54,39 +52,15 @@ async fn c13_c29_pipes_sockets_and_links_are_counted_and_never_waited_for() {
     assert_eq!(have[&b"d/file"[..]].1, 6, "the object of what is a link now stays");
 }
 
-/// Words before a command that take away root's right to read everything.
-async fn without_override() -> Option<Vec<&'static str>> {
-    if !rustix::process::geteuid().is_root() {
-        return Some(vec![]);
-    }
-    let words = vec!["setpriv", "--bounding-set", "-dac_override,-dac_read_search"];
-    let mut test = Command::new(words[0]);
-    let found = test.args(&words[1..]).arg("true").stderr(Stdio::null()).status().await;
-    found.is_ok_and(|status| status.success()).then_some(words)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn c06_what_cannot_be_read_is_kept_and_the_rest_goes_on() {
     let Some(mut scene) = Scene::new().await else { return };
-    let Some(words) = without_override().await else {
+    let Some(daemon) = scene.bench.restrained(&["run"]).await else {
         return skip("setpriv cannot take away root's right to read everything");
-    };
-    let command = |scene: &Scene, verb: &str| {
-        let plain = scene.bench.command(&[verb]);
-        let Some((program, words)) = words.split_first() else { return plain };
-        let plain = plain.as_std();
-        let mut command = Command::new(program);
-        command.args(words).arg(plain.get_program()).args(plain.get_args()).env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap());
-        for (name, value) in plain.get_envs() {
-            command.env(name, value.unwrap());
-        }
-        command
     };
     scene.write("open/a", "1");
     scene.write("closed/below/b", "2");
     scene.write("file", "3");
-    let daemon = command(&scene, "run");
     scene.start_as(daemon);
     scene.in_sync().await;
     let everything = scene.outsider.read("www/").await;
@@ -111,11 +85,11 @@ async fn c06_what_cannot_be_read_is_kept_and_the_rest_goes_on() {
         assert!(begun.elapsed() < crate::support::bench::PATIENCE, "{have:?}");
     }
     scene.stop().await;
-    let once = crate::support::bench::Ran::of(command(&scene, "once")).await;
+    let once = crate::support::bench::Ran::of(scene.bench.restrained(&["once"]).await.unwrap()).await;
     assert_eq!(once.code, 1, "{once:?}");
     assert_eq!(scene.outsider.list("www/").await.len(), 3);
 
-    let daemon = command(&scene, "run");
+    let daemon = scene.bench.restrained(&["run"]).await.unwrap();
     scene.start_as(daemon);
     scene.settled().await;
     mode(&scene, "closed", 0o755);
