@@ -4,12 +4,13 @@ use super::{ROUNDS, session::Session, survey::Seen, worker};
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Against, Class, Fault, Job, Key, Local, Only, Op, Scope, Skip, Triple},
+    model::{Against, Class, Fault, Job, Key, Local, Only, Op, Skip, Triple},
     plan::{Verdict, decide},
     queue::{Mono, Note, delay},
     store::Store,
 };
 use tokio::time::Instant;
+use tracing::Instrument;
 
 impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     pub(super) fn seen(&mut self, id: u64, seen: Seen) {
@@ -18,12 +19,25 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             Seen::Triple(triple) => {
                 let Some((note, _)) = self.surveying.get(&id) else { return };
                 let (born, failures) = (note.born, note.failures);
+                let whole = self.whole == Some(id);
+                if whole {
+                    self.count(&triple);
+                }
                 self.judge(*triple, born, failures);
             }
-            Seen::InSync(keys) => self.life.report.with(|status| status.sums.unchanged += keys),
+            Seen::InSync(files) => {
+                let live = self.life.report.live();
+                live.unchanged.add(files.objects);
+                if self.whole == Some(id) {
+                    live.came_to_all(files);
+                }
+            }
             Seen::Also(scope, against) => self.pending.retry(scope, against, now, Mono::ZERO, 0),
             Seen::End(result) => {
                 let Some((note, begun)) = self.surveying.remove(&id) else { return };
+                if self.whole.take_if(|whole| *whole == id).is_some() {
+                    self.life.report.live().look_ends(result.is_ok());
+                }
                 match result {
                     Ok(()) => self.looked(&note, now.saturating_sub(begun)),
                     Err(fault) => self.blind(note, fault, now),
@@ -33,13 +47,28 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     fn looked(&mut self, note: &Note, time: Mono) {
-        if note.scope != Scope::everything() {
+        if !note.scope.is_everything() {
             return;
         }
         self.scan_time = time;
-        if note.against == Against::Bucket && !self.relisted {
+        if note.against == Against::Ledger {
+            return;
+        }
+        self.life.report.live().compared.add(1);
+        if !self.relisted {
             self.relisted = true;
             self.purge = true;
+        }
+    }
+
+    /// For those who ask how far the look is, and how much the bucket is to hold.
+    fn count(&self, triple: &Triple) {
+        let live = self.life.report.live();
+        match (&triple.local, &triple.record) {
+            (Local::Present(meta), _) => live.came_to(Some(meta.print.size)),
+            (Local::Absent(_), Some(_)) if self.ctx.options.deletes => live.came_to(None),
+            (Local::Absent(_), Some(record)) => live.came_to(Some(record.size)),
+            _ => {}
         }
     }
 
@@ -68,7 +97,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
         let Some(path) = triple.key.path() else {
             let marker = triple.key.is_directory_marker();
-            return self.life.report.with(|status| status.sums.foreign += u64::from(!marker));
+            return self.life.report.live().foreign.add(u64::from(!marker));
         };
         if matches!(triple.local, Local::Absent(_)) && self.ctx.prune.excludes(&path, false) {
             return;
@@ -107,15 +136,16 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             return;
         }
         let (ctx, seen) = (self.ctx.clone(), Instant::now());
-        self.workers.spawn(async move {
+        let work = async move {
             let outcome = worker::work(ctx, job.clone(), seen).await;
             (keys, job, failures, outcome)
-        });
+        };
+        self.workers.spawn(work.in_current_span());
     }
 
     fn skipped(&self, key: &Key, kind: Skip) {
         tracing::debug!(%key, ?kind, "skipped");
-        self.life.report.with(|status| status.sums.skipped += 1);
+        self.life.report.live().skipped.add(1);
     }
 
     fn unknown(&self, key: &Key) {

@@ -8,6 +8,7 @@
 mod context;
 mod delete;
 mod judge;
+mod live;
 mod owner;
 mod report;
 mod session;
@@ -16,6 +17,7 @@ mod survey;
 mod sweep;
 mod worker;
 
+pub use live::{Progress, Stored};
 pub use report::{Deed, Ending, Event, Report, Sink, Status, Sums};
 
 use crate::{

@@ -1,5 +1,6 @@
 //! What is told: every action as it ends, and the sums.
 
+use super::live::{Live, Progress, Stored};
 use crate::model::{Class, Did, Fault, Key, Why};
 use std::{
     collections::BTreeMap,
@@ -122,6 +123,11 @@ pub struct Status {
     pub failing: BTreeMap<Key, Fault>,
     /// Places that could not be read.
     pub unknown: u64,
+    /// What the bucket is to hold, by the last look at everything that was completed; `None` until there was
+    /// one.
+    pub stored: Option<Stored>,
+    /// Comparisons with the bucket that were completed.
+    pub compared: u64,
 }
 
 /// Where events go.
@@ -131,18 +137,36 @@ pub type Sink = Arc<dyn Fn(Duration, &Event) + Send + Sync>;
 #[derive(Clone)]
 pub struct Report {
     status: Arc<Mutex<Status>>,
+    live: Arc<Live>,
     sink: Sink,
 }
 
 impl Report {
     /// Events go to `sink`, with the time since the engine's start.
     pub fn new(sink: Sink) -> Self {
-        Self { status: Arc::default(), sink }
+        Self { status: Arc::default(), live: Arc::default(), sink }
     }
 
     /// A copy of what is known now.
     pub fn status(&self) -> Status {
-        self.lock().clone()
+        let (mut status, live) = (self.lock().clone(), &self.live);
+        let sums = &mut status.sums;
+        (sums.unchanged, sums.foreign) = (live.unchanged.get(), live.foreign.get());
+        (sums.skipped, sums.bytes_read) = (live.skipped.get(), live.bytes_read.get());
+        (status.pending, status.in_flight) = live.pending();
+        (status.stored, status.compared) = (live.stored(), live.compared.get());
+        status
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        let sent = self.lock().sums.uploaded;
+        self.live.progress(sent)
+    }
+
+    /// What is counted for every file.
+    pub(super) fn live(&self) -> &Live {
+        &self.live
     }
 
     pub(super) fn with<R>(&self, change: impl FnOnce(&mut Status) -> R) -> R {
@@ -166,8 +190,8 @@ impl Report {
             Did::Copied(from) => (Deed::Copy, Some(from.clone()), 0),
             Did::Metadata => (Deed::Metadata, None, 0),
             Did::Adopted => return self.with(|s| s.sums.adopted += 1),
-            Did::Learnt => return self.with(|s| s.sums.unchanged += u64::from(why != ABSENT)),
-            Did::Foreign => return self.with(|s| s.sums.foreign += 1),
+            Did::Learnt => return self.live.unchanged.add(u64::from(why != ABSENT)),
+            Did::Foreign => return self.live.foreign.add(1),
         };
         let ending = if dry_run { Ending::Planned } else { Ending::Done };
         self.tell(now, &Event::Action { key: key.clone(), deed, from, why, ending, bytes });

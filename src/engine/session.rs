@@ -28,6 +28,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// Surveys that run at the same time.
 const SURVEYS: usize = 4;
@@ -106,6 +107,8 @@ pub(super) struct Session<'a, T, S, L> {
     surveys: SelectAll<BoxStream<'static, (u64, Seen)>>,
     pub(super) surveying: BTreeMap<u64, (Note, Mono)>,
     surveyed: u64,
+    /// The newest survey of everything, while it is under way.
+    pub(super) whole: Option<u64>,
     pub(super) workers: JoinSet<Worked>,
     commit: JoinSet<Committed>,
     pub(super) commit_at: Mono,
@@ -144,6 +147,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             surveys: SelectAll::new(),
             surveying: BTreeMap::new(),
             surveyed: 0,
+            whole: None,
             workers: JoinSet::new(),
             commit: JoinSet::new(),
             commit_at: now,
@@ -210,6 +214,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             }
             if let Some(fault) = self.fatal.take() {
                 self.drain().await;
+                self.life.report.live().look_ends(false);
                 return Err(Failed { fault, worked: true, progressed: self.progressed });
             }
         }
@@ -224,18 +229,22 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             let Some(note) = self.pending.pop(now) else { break };
             self.surveyed += 1;
             let id = self.surveyed;
+            if note.scope.is_everything() {
+                self.whole = Some(id);
+                self.life.report.live().look_begins();
+            }
             self.surveys.push(survey(self.ctx.clone(), &note).map(move |seen| (id, seen)).boxed());
             self.surveying.insert(id, (note, now));
         }
         if let Some(absent) = self.docket.take_absent() {
             let ctx = self.ctx.clone();
-            self.tasks.spawn(async move { Task::Sentenced(delete::sentence(ctx, absent).await) });
+            self.task_of(async move { Task::Sentenced(delete::sentence(ctx, absent).await) });
         }
         if self.purge && self.docket.all_sentenced() && self.batch.is_empty() && self.commit.is_empty() {
             self.purge = false;
             self.docket.judging = true;
             let (ctx, begin) = (self.ctx.clone(), self.docket.begin());
-            self.tasks.spawn(async move { Task::Purged(delete::purge(ctx, begin).await) });
+            self.task_of(async move { Task::Purged(delete::purge(ctx, begin).await) });
         }
         self.begin_sweep(now);
         let mine = self.ctx.root != Sameness::Changed;
@@ -247,8 +256,13 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             self.settled = settled;
             self.life.report.with(|status| status.settled = settled);
         }
-        let (pending, in_flight) = (self.pending.len(), self.jobs.len());
-        self.life.report.with(|status| (status.pending, status.in_flight) = (pending, in_flight));
+        let deletes = !self.docket.is_empty();
+        self.life.report.live().waiting(self.pending.len(), self.jobs.len(), deletes);
+    }
+
+    /// Begins a task beside the jobs. Its log lines are this mirror's, too.
+    pub(super) fn task_of(&mut self, work: impl Future<Output = Task> + Send + 'static) {
+        self.tasks.spawn(work.in_current_span());
     }
 
     fn begin_commit(&mut self, now: Mono) {
@@ -257,10 +271,11 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         }
         let (batch, after) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.after));
         let ledger = self.ctx.ledger.clone();
-        self.commit.spawn(async move {
+        let commit = async move {
             let result = ledger.commit(batch.clone()).await;
             (batch, after, result)
-        });
+        };
+        self.commit.spawn(commit.in_current_span());
     }
 
     fn begin_scans(&mut self, now: Mono) {
@@ -279,7 +294,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         if now >= self.renew_at {
             self.renew_at = now + RENEW;
             let ctx = self.ctx.clone();
-            self.tasks.spawn(async move { Task::Renewed(owner::renew(&ctx).await) });
+            self.task_of(async move { Task::Renewed(owner::renew(&ctx).await) });
         }
     }
 
@@ -291,7 +306,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             return;
         }
         let ctx = self.ctx.clone();
-        self.tasks.spawn(async move {
+        self.task_of(async move {
             let mut result = Ok(());
             for key in &keys {
                 result = result.and(worker::settle(&ctx, key).await);

@@ -45,7 +45,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
 
     fn page(&mut self, mut sweep: Sweep) {
         let ctx = self.ctx.clone();
-        self.tasks.spawn(async move {
+        self.task_of(async move {
             let docketed = delete::docketed(ctx, &mut sweep).await;
             Task::Pass(Pass::Page(sweep, docketed))
         });
@@ -87,7 +87,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             return self.turn(sweep);
         }
         let (ctx, held) = (self.ctx.clone(), docketed.held.is_some());
-        self.tasks.spawn(async move {
+        self.task_of(async move {
             let executed = delete::execute(ctx, rows, held, sweep.absent_for).await;
             Task::Pass(Pass::Executed(sweep, executed))
         });

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Places that are remembered. What comes after is told at `debug` only, and that once at `warn`.
-const MOST: usize = 10_000;
+const MOST: usize = 100;
 
 /// The places of one root that were told of.
 pub(super) struct Warnings {

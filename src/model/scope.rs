@@ -19,6 +19,11 @@ impl Scope {
         Self::Tree(RelPath::root())
     }
 
+    /// True for the whole mirror.
+    pub fn is_everything(&self) -> bool {
+        matches!(self, Self::Tree(dir) if dir.is_root())
+    }
+
     /// The path it is about.
     pub fn path(&self) -> &RelPath {
         match self {

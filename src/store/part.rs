@@ -17,6 +17,7 @@ use aws_sdk_s3::{
 use sha2::Digest as _;
 use std::sync::Arc;
 use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
+use tracing::Instrument;
 
 /// The most parts an upload has (S3 user guide, *Multipart upload limits*).
 const MOST_PARTS: u64 = 10_000;
@@ -100,7 +101,8 @@ async fn send_all<F: Source>(
         let memory = store.reserve(len).await;
         let payload = Payload::new(read(file, full, at, len).await?);
         composite.update(payload.sha256);
-        flying.spawn(send_one(store.clone(), full.to_owned(), id.to_owned(), number, payload, memory));
+        let part = send_one(store.clone(), full.to_owned(), id.to_owned(), number, payload, memory);
+        flying.spawn(part.in_current_span());
     }
     while let Some(part) = landed(&mut flying).await {
         parts.push(part?);

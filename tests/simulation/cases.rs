@@ -53,6 +53,29 @@ async fn c24_a_clock_that_jumps_a_year_moves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn how_far_it_is_agrees_with_the_sums() {
+    let story = Story::calm();
+    story.world.with(|w| (0..20).for_each(|n| w.write(&path(&format!("f{n}")), 0, n)));
+    let report = story.once(story.options(true)).await;
+    let (progress, status) = (report.progress(), report.status());
+    assert_eq!((progress.looked, progress.sent, progress.bytes), (20, 20, status.sums.bytes));
+    assert!(!progress.looking && progress.in_flight == 0 && !progress.deletes_wait, "{progress:?}");
+    assert_eq!((progress.compared, status.compared), (1, 1));
+    let all = status.stored.unwrap();
+    assert_eq!((all.objects, all.bytes), (20, status.sums.bytes));
+
+    // an object that is kept without its file costs on, one that is to go does not
+    story.world.with(|w| w.remove(&path("f7")));
+    for (deletes, objects) in [(false, 20), (true, 19)] {
+        let report = story.once(Options { deletes, ..story.options(true) }).await;
+        let (progress, status) = (report.progress(), report.status());
+        assert_eq!((progress.looked, progress.sent, progress.bytes), (20, 0, 0));
+        assert_eq!(status.stored.unwrap().objects, objects, "deletes: {deletes}");
+    }
+    unbroken(&story);
+}
+
+#[tokio::test(start_paused = true)]
 async fn c62_objects_of_what_is_excluded_now_stay() {
     let story = Story::calm();
     story.world.with(|w| ["a", "tmp/b", "tmp/c"].iter().for_each(|name| w.write(&path(name), 0, 1)));

@@ -17,6 +17,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 /// Pages of subdirectories that are read to cut a listing.
 const PAGES: usize = 16;
@@ -59,13 +60,13 @@ impl Ahead {
     ) -> Self {
         let (send, sections) = mpsc::channel(ctx.options.listers);
         let reader = Reader { ctx: ctx.clone(), prefix, way, send };
-        let reader = tokio::spawn(async move {
+        let reading = async move {
             match way.depth {
                 Depth::Children => reader.children().await,
                 Depth::All => reader.tree().await,
             }
-        });
-        let reader = AbortOnDropHandle::new(reader);
+        };
+        let reader = AbortOnDropHandle::new(tokio::spawn(reading.in_current_span()));
         Self { sections, reader, rows: VecDeque::new(), spans: VecDeque::new(), ended: false }
     }
 

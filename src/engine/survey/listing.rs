@@ -14,6 +14,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 /// What a listing shows: an object, or a subdirectory (`sub/`, without an answer of its own).
 pub(super) type Item = (Key, Option<RemoteMeta>);
@@ -132,7 +133,7 @@ impl Span {
         F: Future<Output = Result<(), Trouble>> + Send + 'static,
     {
         let (send, pages) = mpsc::channel(1);
-        Self { pages, task: AbortOnDropHandle::new(tokio::spawn(list(send))) }
+        Self { pages, task: AbortOnDropHandle::new(tokio::spawn(list(send).in_current_span())) }
     }
 
     /// The next page; `None` when the range has been listed to its end.

@@ -9,7 +9,7 @@
 mod ahead;
 mod listing;
 
-use super::context::Context;
+use super::{context::Context, live::Stored};
 use crate::{
     ledger::Ledger,
     local::{Entry, Tree},
@@ -33,8 +33,8 @@ const TOGETHER: u64 = 512;
 pub(super) enum Seen {
     /// What is known of one key that is not in sync. Boxed: most of a survey's items wait in a queue.
     Triple(Box<Triple>),
-    /// So many keys are in sync.
-    InSync(u64),
+    /// These files are in sync.
+    InSync(Stored),
     /// This is to be looked at as well.
     Also(Scope, Against),
     /// It ended: whole, or with a fault.
@@ -51,7 +51,7 @@ pub(super) fn survey<T: Tree, S: Store, L: Ledger>(
         against: note.against,
         scope: note.scope.clone(),
         out: VecDeque::new(),
-        in_sync: 0,
+        in_sync: Stored::default(),
         state: State::Begin,
         below: vec![],
         ctx,
@@ -59,7 +59,8 @@ pub(super) fn survey<T: Tree, S: Store, L: Ledger>(
     stream::unfold(Some(survey), |survey| async move {
         let mut survey = survey?;
         let ended = loop {
-            if survey.in_sync >= TOGETHER || (survey.in_sync > 0 && !survey.out.is_empty()) {
+            let in_sync = survey.in_sync.objects;
+            if in_sync >= TOGETHER || (in_sync > 0 && !survey.out.is_empty()) {
                 return Some((Seen::InSync(std::mem::take(&mut survey.in_sync)), Some(survey)));
             }
             if let Some(seen) = survey.out.pop_front() {
@@ -71,7 +72,7 @@ pub(super) fn survey<T: Tree, S: Store, L: Ledger>(
                 Err(fault) => break Err(fault),
             }
         };
-        if survey.in_sync > 0 {
+        if survey.in_sync.objects > 0 {
             let in_sync = std::mem::take(&mut survey.in_sync);
             survey.state = State::Ended(ended);
             return Some((Seen::InSync(in_sync), Some(survey)));
@@ -87,7 +88,7 @@ struct Survey<T, S, L> {
     /// The ledger's counter from before anything was asked: what was proven since then, this survey does not know.
     asked: Seq,
     out: VecDeque<Seen>,
-    in_sync: u64,
+    in_sync: Stored,
     state: State,
     /// Directories that are still to be looked at, one by one: of a store that lists out of order.
     below: Vec<RelPath>,
@@ -184,7 +185,7 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
 
     /// Runs the merge until it yields something.
     async fn step(&mut self) -> Result<(), Trouble> {
-        while self.out.is_empty() && self.in_sync < TOGETHER {
+        while self.out.is_empty() && self.in_sync.objects < TOGETHER {
             let State::Range(range) = &mut self.state else { return Ok(()) };
             match range.merge.step() {
                 Step::Need(side) => range.feed(side).await?,
@@ -254,7 +255,10 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         };
         let triple = Triple { key, local, remote, record, asked: self.asked, twin };
         match decide(&triple, self.ctx.view()) {
-            Verdict::InSync => self.in_sync += 1,
+            Verdict::InSync => {
+                self.in_sync.objects += 1;
+                self.in_sync.bytes += triple.record.map_or(0, |record| record.size);
+            }
             _ => self.out.push_back(Seen::Triple(Box::new(triple))),
         }
         Ok(())

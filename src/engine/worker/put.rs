@@ -28,6 +28,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             ctx.unsettled(key, true);
             ctx.ledger.commit(vec![Change::Intend(intent)]).await?;
         }
+        held.file.send();
         let (staged, digest) = ctx.store.stage(key, &held.file, &ctx.spec(key, &held.meta)).await?;
         if !self.unchanged(held).await? {
             ctx.store.discard(staged).await?;
