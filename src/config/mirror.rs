@@ -2,10 +2,11 @@
 
 use super::{
     limits::{DeletePolicy, Limits, MaxDelete},
+    prices::Prices,
     problem::{Complaint, Shown},
     raw::{Given, Reader, Table},
     s3::{Layer, S3, absolute, store},
-    schema::S3 as S3_SHAPE,
+    schema::{PRICES, S3 as S3_SHAPE},
 };
 use crate::{
     model::{MAX_KEY_BYTES, RelPath},
@@ -14,7 +15,7 @@ use crate::{
 use std::{fs, path::Path, path::PathBuf, time::Duration};
 
 /// A directory and the prefix that is to equal it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Mirror {
     /// Its name, unique: 1 to 64 of `A`–`Z`, `a`–`z`, `0`–`9`, `_`, `-`, `.`, not beginning with `.`.
     /// Its state lies in the directory of this name.
@@ -45,6 +46,8 @@ pub struct Mirror {
     pub listers: usize,
     /// How the store is reached.
     pub s3: S3,
+    /// What it asks for.
+    pub prices: Prices,
     /// Our own state, if it lies below `root`: never a part of the mirror.
     pub leave_out: Option<RelPath>,
 }
@@ -76,10 +79,11 @@ impl Target {
 }
 
 impl Draft {
-    /// Reads one `[[mirror]]`; `shared` is `[s3]`, `credentials` where relative `credentials_file`s lie.
+    /// Reads one `[[mirror]]`; `shared` is `[s3]` and `[prices]`, `credentials` where relative
+    /// `credentials_file`s lie.
     pub(super) fn read(
         table: &Table<'_>,
-        shared: &Layer,
+        shared: (&Layer, &Prices),
         credentials: Option<&Path>,
         reader: &mut Reader<'_>,
     ) -> Self {
@@ -93,7 +97,9 @@ impl Draft {
         let exclude = exclude(table, reader);
         let limits = Limits::read(table, reader);
         let own = table.table("s3", &S3_SHAPE, reader).map(|inner| Layer::read(&inner, reader));
-        let s3 = own.unwrap_or_default().over(shared).resolve(credentials);
+        let s3 = own.unwrap_or_default().over(shared.0).resolve(credentials);
+        let own = table.table("prices", &PRICES, reader);
+        let prices = own.map_or_else(|| shared.1.clone(), |own| Prices::read(&own, shared.1, reader));
 
         let target = bucket.as_ref().zip(prefix.as_ref()).map(|(bucket, prefix)| Given {
             at: prefix.at,
@@ -105,13 +111,16 @@ impl Draft {
         });
         let mirror = (|| {
             let (name, root, target) = (name.as_ref()?, root.as_ref()?, target.as_ref()?);
-            Some(Mirror::new(name.value.clone(), root.value.clone(), &target.value, exclude, limits, s3))
+            let (name, root) = (name.value.clone(), root.value.clone());
+            let mirror = Mirror::new(name, root, &target.value, exclude, limits, s3);
+            Some(Mirror { prices, ..mirror })
         })();
         Self { name, target, root, mirror }
     }
 }
 
 impl Mirror {
+    /// At the usual prices.
     pub(super) fn new(
         name: String,
         root: PathBuf,
@@ -135,6 +144,7 @@ impl Mirror {
             relist: limits.relist,
             listers: limits.listers,
             s3,
+            prices: Prices::default(),
             leave_out: None,
         }
     }

@@ -7,6 +7,7 @@ mod direct;
 mod duration;
 mod limits;
 mod mirror;
+mod prices;
 mod problem;
 mod raw;
 mod s3;
@@ -17,6 +18,7 @@ mod valid;
 pub use direct::Direct;
 pub use limits::{DeletePolicy, MaxDelete};
 pub use mirror::Mirror;
+pub use prices::Prices;
 pub use problem::{Problem, Problems};
 pub use s3::{S3, Secret};
 pub use schema::known_keys;
@@ -34,7 +36,7 @@ use std::{
 const MOST_BYTES: u64 = 4 << 20;
 
 /// A valid configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where state lies, one directory a mirror; absolute.
     pub state_dir: PathBuf,

@@ -140,6 +140,26 @@ impl<'t> Table<'t> {
         None
     }
 
+    /// An amount of money, with or without a fraction.
+    pub(super) fn amount(&self, key: &str, reader: &mut Reader<'_>) -> Option<f64> {
+        /// More than any store asks for: what is above it is a slip.
+        const MOST: f64 = 1e6;
+        let digits = |value: &'t DeValue<'t>| match value {
+            DeValue::Float(float) => Some(float.as_str()),
+            DeValue::Integer(integer) if integer.radix() == 10 => Some(integer.as_str()),
+            _ => None,
+        };
+        let given = self.typed(key, "an amount", digits, reader)?;
+        let amount = given.value.replace('_', "").parse::<f64>();
+        // what is no number is in no range either
+        if let Some(amount) = amount.ok().filter(|amount| (0.0..=MOST).contains(amount)) {
+            return Some(amount.abs());
+        }
+        let remedy = format!("write an amount from 0 to {MOST}: {}", self.shape.example(key));
+        reader.complain(given.at, Complaint::new(format!("`{key} = {}` is no price", given.value), remedy));
+        None
+    }
+
     /// A list of texts, each with its place.
     pub(super) fn texts(&self, key: &str, reader: &mut Reader<'_>) -> Option<Vec<Given<&'t str>>> {
         let list = self.typed(key, "a list of texts", DeValue::as_array, reader)?.value;

@@ -25,6 +25,7 @@ pub(super) static TOP: Shape = Shape {
     keys: &[
         key("state_dir", "state_dir = \"/var/lib/s3mirrord\""),
         key("s3", "[s3] and its keys below it"),
+        key("prices", "[prices] and its keys below it"),
         key("mirror", "[[mirror]] and its keys below it"),
     ],
 };
@@ -61,6 +62,17 @@ pub(super) static MIRROR: Shape = Shape {
         key("relist", "relist = \"24h\""),
         key("listers", "listers = 16"),
         key("s3", "[mirror.s3] and its keys below it"),
+        key("prices", "[mirror.prices] and its keys below it"),
+    ],
+};
+
+pub(super) static PRICES: Shape = Shape {
+    title: "[prices]",
+    keys: &[
+        key("currency", "currency = \"USD\""),
+        key("put_per_1000", "put_per_1000 = 0.005"),
+        key("get_per_1000", "get_per_1000 = 0.0004"),
+        key("storage_per_gb_month", "storage_per_gb_month = 0.023"),
     ],
 };
 
@@ -72,10 +84,10 @@ pub(super) static MAX_DELETE: Shape = Shape {
 pub(super) static DEBOUNCE: Shape =
     Shape { title: "debounce", keys: &[key("quiet", "quiet = \"2s\""), key("longest", "longest = \"60s\"")] };
 
-static SHAPES: [&Shape; 5] = [&TOP, &S3, &MIRROR, &MAX_DELETE, &DEBOUNCE];
+static SHAPES: [&Shape; 6] = [&TOP, &S3, &PRICES, &MIRROR, &MAX_DELETE, &DEBOUNCE];
 
 /// Keys whose meaning is settled and that this version does not act on: never taken without a word.
-static LATER: [&str; 19] = [
+static LATER: [&str; 18] = [
     "root_marker",
     "trash_prefix",
     "cross_mounts",
@@ -94,7 +106,6 @@ static LATER: [&str; 19] = [
     "drill",
     "metrics",
     "heartbeat",
-    "prices",
 ];
 
 /// Every key, with the table it belongs in as the file spells it (empty for the top).

@@ -28,6 +28,11 @@ force_path_style = false
 ca_bundle = "/etc/ssl/minio.pem"
 max_attempts = 7
 
+[prices]
+currency = "EUR"
+put_per_1000 = 0.01
+storage_per_gb_month = 1
+
 [[mirror]]
 name = "www"
 root = "/no/srv/www/"
@@ -43,6 +48,10 @@ relist = "2d"
 
 [mirror.s3]
 region = "eu-central-1"
+
+[mirror.prices]
+put_per_1000 = 5.4e-3
+get_per_1000 = 0
 
 [[mirror]]
 name = "db"
@@ -79,6 +88,13 @@ fn every_key_is_read() {
         assert_eq!(s3.ca_bundle.as_deref(), Some(Path::new("/etc/ssl/minio.pem")));
         assert_eq!((s3.force_path_style, s3.max_attempts), (false, 7));
     }
+    let prices = |put, get| Prices {
+        currency: "EUR".into(),
+        put_per_1000: put,
+        get_per_1000: get,
+        storage_per_gb_month: 1.0,
+    };
+    assert_eq!((&www.prices, &db.prices), (&prices(0.0054, 0.0), &prices(0.01, 0.0004)), "key by key");
     assert_eq!(db.max_delete, None);
     assert_eq!(db.s3.access_key_id.as_deref(), Some("id"));
     assert_eq!((&www.s3.access_key_id, &www.s3.secret_access_key), (&None, &None));
@@ -97,6 +113,9 @@ fn what_is_left_out_is_as_documented() {
     assert_eq!((www.quiet, www.longest), (Duration::from_secs(2), Duration::from_secs(60)));
     assert_eq!((www.rescan, www.relist), (window, Duration::from_secs(86_400)));
     assert_eq!((www.s3.max_attempts, www.s3.force_path_style), (5, false));
+    let usual = &www.prices;
+    assert_eq!((&*usual.currency, usual.put_per_1000, usual.get_per_1000), ("USD", 0.005, 0.0004));
+    assert_eq!(usual.storage_per_gb_month, 0.023);
 
     let partly =
         parse(&mirror("www", "max_delete = { count = 5 }\ndebounce.longest = \"9s\"")).expect("valid");
@@ -146,6 +165,17 @@ fn each_wrong_value_is_told_with_its_line_and_a_remedy() {
         ("s3.session_token = \"hush\"", "stands without `access_key_id`", "write both"),
         ("s3.secret_access_key = [\"hush\"]", "must be a text in quotes", "secret_access_key = "),
         ("s3.credentials_file = \"a/b\"", "neither an absolute path", "LoadCredential="),
+        ("prices.put_per_1000 = -0.005", "`put_per_1000 = -0.005` is no price", "put_per_1000 = 0.005"),
+        ("prices.get_per_1000 = inf", "`get_per_1000 = inf` is no price", "from 0 to 1000000"),
+        ("prices.get_per_1000 = -nan", "is no price", "from 0"),
+        ("prices.get_per_1000 = 1e999", "is no price", "from 0"),
+        ("prices.put_per_1000 = 9_999_999", "is no price", "from 0"),
+        ("prices.storage_per_gb_month = \"0.02\"", "must be an amount, not a text", "= 0.023"),
+        ("prices.currency = \"\"", "`currency` is no name", "currency = \"USD\""),
+        ("prices.currency = 1", "must be a text in quotes", "currency = \"USD\""),
+        ("prices.put_per_100 = 1", "not a key of [prices]", "`put_per_1000`?"),
+        ("prices = 1", "must be a table, not a number", "[mirror.prices]"),
+        ("put_per_1000 = 1", "not a key of [[mirror]]", "move it to [prices]"),
         ("rescan = 1h", "not TOML", "quotes"),
         ("bucket = \"again\"", "not TOML: duplicate key", ""),
     ] {
@@ -268,7 +298,7 @@ fn keys_stand_only_in_a_file_that_others_cannot_read() {
         set(mode);
         let told = Config::load(&path).expect_err("readable by others");
         assert_eq!(told.list.len(), 1, "{told}");
-        assert_eq!(told.list[0].line, Some(35), "{told}");
+        assert_eq!(told.list[0].line, Some(44), "{told}");
         assert!(told.to_string().contains(&format!("chmod 600 '{}'", path.display())), "{told}");
     }
     set(0o600);

@@ -3,10 +3,11 @@
 use super::{
     Config, Mirror,
     mirror::Draft,
+    prices::Prices,
     problem::{Complaint, Problem},
     raw::{Reader, Table},
     s3::{Layer, absolute},
-    schema::{MIRROR, S3, TOP},
+    schema::{MIRROR, PRICES, S3, TOP},
     surroundings::Surroundings,
 };
 use crate::model::RelPath;
@@ -29,6 +30,9 @@ pub(super) fn read(
     let state_dir = state_dir(&top, around, &mut reader);
     let shared =
         top.table("s3", &S3, &mut reader).map(|table| Layer::read(&table, &mut reader)).unwrap_or_default();
+    let usual = Prices::default();
+    let prices = top.table("prices", &PRICES, &mut reader);
+    let prices = prices.map_or(usual.clone(), |table| Prices::read(&table, &usual, &mut reader));
     let tables = top.tables("mirror", &MIRROR, &mut reader);
     let tables = top.required("mirror", tables, &mut reader).unwrap_or_default();
     if let Some(list) = top.get("mirror").filter(|list| list.value.as_array().is_some_and(|a| a.is_empty())) {
@@ -36,8 +40,8 @@ pub(super) fn read(
         reader.complain(list.at, Complaint::new(message, "write at least one [[mirror]]"));
     }
     let credentials = around.credentials();
-    let mut drafts: Vec<Draft> =
-        tables.iter().map(|table| Draft::read(table, &shared, credentials.as_deref(), &mut reader)).collect();
+    let read = |table| Draft::read(table, (&shared, &prices), credentials.as_deref(), &mut reader);
+    let mut drafts: Vec<Draft> = tables.iter().map(read).collect();
     compare(&drafts, &mut reader);
 
     let mut warnings = Vec::new();

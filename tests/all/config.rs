@@ -22,8 +22,8 @@ fn every_key_is_in_the_example() {
     for (table, name) in known_keys() {
         let told = EXAMPLE.lines().any(|line| match (table, name) {
             ("", "mirror") => line == "[[mirror]]",
-            ("", "s3") => line == "[s3]",
-            (_, "s3") => line == "[mirror.s3]",
+            ("", "s3" | "prices") => line == format!("[{name}]"),
+            (_, "s3" | "prices") => line == format!("[mirror.{name}]"),
             ("max_delete" | "debounce", _) => {
                 line.starts_with(&format!("{table} = {{")) && line.contains(&format!(" {name} = "))
             }
@@ -40,12 +40,12 @@ fn every_default_in_the_example_is_that_of_the_code() {
         .lines()
         .filter(|line| line.starts_with('[') || key(line).is_some_and(|(key, _)| named.contains(&key)))
         .collect();
-    assert_eq!(bare.len(), 7, "three tables and four names: {bare:?}");
+    assert_eq!(bare.len(), 9, "five tables and four names: {bare:?}");
     let whole = parse(EXAMPLE);
     assert_eq!(whole, parse(&bare.join("\n")));
     assert_eq!(whole.warnings, Vec::<String>::new());
     let set = EXAMPLE.lines().filter_map(key).filter(|(_, example)| !example).count();
-    assert_eq!(set, 13, "keys that have a default, and the four names");
+    assert_eq!(set, 18, "keys that have a default, and the four names");
 }
 
 #[test]
@@ -66,5 +66,5 @@ fn every_example_works_when_its_mark_is_taken_off() {
         assert_ne!(parse(&taken.join("\n")), parse(EXAMPLE), "{name} changes nothing");
         tried += 1;
     }
-    assert_eq!(tried, 12);
+    assert_eq!(tried, 13);
 }
