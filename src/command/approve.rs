@@ -15,9 +15,11 @@ use crate::{
         assembly,
         control::{Client, Question, Reply, Request},
         proposal::{self, OtherRoot, Plan},
+        telemetry,
     },
 };
 use std::io::{self, BufRead, IsTerminal, Write};
+use tracing::Instrument;
 
 /// The words of `approve`.
 #[derive(Debug, clap::Args)]
@@ -51,7 +53,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
     let config = args.which.config(common, None)?;
     let mut asked = vec![];
     for mirror in &config.mirrors {
-        let mut desk = Desk::open(&config, mirror).await?;
+        let mut desk = Desk::open(&config, mirror).instrument(telemetry::about(&mirror.name)).await?;
         let question = desk.ask(mirror).await?;
         asked.push((mirror, desk, question));
     }

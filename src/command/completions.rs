@@ -1,9 +1,8 @@
 //! `completions`: what a shell needs to complete our words.
 
-use super::{Cli, Exit, Failure};
+use super::{Cli, Exit, Failure, lines::print};
 use clap::CommandFactory;
 use clap_complete::Shell;
-use std::io::{Write, stdout};
 
 /// The words of `completions`.
 #[derive(Debug, clap::Args)]
@@ -19,6 +18,6 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "s3mirrord", &mut script);
-    stdout().write_all(&script)?;
+    print(String::from_utf8_lossy(&script).trim_end());
     Ok(Exit::InSync)
 }

@@ -1,6 +1,6 @@
 //! `init`: the example configuration, with everything explained.
 
-use super::{CONFIG, Exit, Failure, paint::Paint};
+use super::{CONFIG, Exit, Failure, lines::print, paint::Paint};
 use anyhow::Context;
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -41,7 +41,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let written = file.write_all(example).and_then(|()| file.sync_all());
     written.with_context(|| format!("{} cannot be written", path.display())).map_err(fatal)?;
     if Paint::stdout().terminal {
-        println!("wrote {}; name your root and bucket in it, then: s3mirrord once --dry-run", path.display());
+        let path = path.display();
+        print(&format!("wrote {path}; name your root and bucket in it, then: s3mirrord once --dry-run"));
     }
     Ok(Exit::InSync)
 }

@@ -7,14 +7,15 @@ use super::{
 use crate::{
     engine::{Deed, Ending, Event, Sums},
     model::{Fault, Key},
+    service::{cost::Cost, screen::above},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use indicatif::HumanBytes;
+use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
-    io::{self, Write},
-    sync::{Mutex, PoisonError},
+    io::{self, ErrorKind, IsTerminal, Write},
+    sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -38,6 +39,8 @@ pub(super) enum Style {
 /// Prints what is done to one mirror. A path gets one line: its last outcome.
 pub(super) struct Lines {
     mirror: String,
+    /// What people call it.
+    label: String,
     style: Style,
     paint: Paint,
     open: Mutex<BTreeMap<Key, String>>,
@@ -82,6 +85,8 @@ pub(super) struct Summary<'a> {
     exit: u8,
     /// Places that could not be read.
     unknown: u64,
+    /// What it costs; `null` if the mirror could not be opened.
+    cost: Option<&'a Cost>,
     /// Why the pass came to nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -93,6 +98,9 @@ pub(super) struct Pass {
     pub(super) sums: Sums,
     pub(super) unknown: u64,
     pub(super) requests: BTreeMap<String, u64>,
+    pub(super) cost: Option<Cost>,
+    /// The cost is at the prices of nobody's configuration.
+    pub(super) usual_prices: bool,
     pub(super) time: Duration,
     pub(super) exit: Exit,
     pub(super) error: Option<String>,
@@ -136,8 +144,8 @@ pub(super) fn shown(key: &Key) -> String {
 }
 
 impl Lines {
-    pub(super) fn new(mirror: &str, style: Style, paint: Paint) -> Self {
-        Self { mirror: mirror.to_owned(), style, paint, open: Mutex::default() }
+    pub(super) fn new(mirror: &str, label: String, style: Style, paint: Paint) -> Self {
+        Self { mirror: mirror.to_owned(), label, style, paint, open: Mutex::default() }
     }
 
     /// Takes an event of the engine.
@@ -211,20 +219,54 @@ impl Lines {
             seconds: (pass.time.as_secs_f64() * 1000.0).round() / 1000.0,
             exit: pass.exit.code(),
             unknown: pass.unknown,
+            cost: pass.cost.as_ref(),
             error: pass.error.clone(),
         }
     }
 
     fn told(&self, pass: &Pass) -> String {
-        let mut line = format!("{}: ", self.paint.with(Tone::Strong, &self.mirror));
+        let mut text = format!("{}: ", self.paint.with(Tone::Strong, &self.label));
         if pass.dry_run {
-            line += "would be ";
+            text += "would be ";
         }
-        line += &amounts(&pass.sums, pass.unknown);
-        let requests: u64 = pass.requests.values().sum();
-        let seconds = pass.time.as_secs_f64();
-        line += &format!(" ({requests} requests, {seconds:.1} s)");
-        line
+        text += &amounts(&pass.sums, pass.unknown);
+        text += &format!(", in {:.1} s", pass.time.as_secs_f64());
+        if !pass.requests.is_empty() {
+            text += &format!("\n  requests: {}", requests(&pass.requests));
+        }
+        if let Some(cost) = &pass.cost {
+            text += &format!("\n  cost: this pass {}; {}", cost.amount(cost.pass), month(cost));
+            if pass.usual_prices {
+                text +=
+                    &self.paint.with(Tone::Faint, ", at the prices of S3 Standard in us-east-1").to_string();
+            }
+        }
+        text
+    }
+}
+
+/// Requests by operation, the most of one first.
+pub(super) fn requests(counts: &BTreeMap<String, u64>) -> String {
+    let mut counts: Vec<_> = counts.iter().collect();
+    counts.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
+    let told: Vec<_> =
+        counts.iter().map(|(operation, count)| format!("{} {operation}", HumanCount(**count))).collect();
+    if told.is_empty() { "none".to_owned() } else { told.join(", ") }
+}
+
+/// What a month costs, and of what it is made.
+pub(super) fn month(cost: &Cost) -> String {
+    let every = match cost.interval_seconds {
+        seconds if seconds > 0 && seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        seconds => humantime::format_duration(Duration::from_secs(seconds)).to_string(),
+    };
+    let lists = format!("{} for a comparison every {every}", cost.amount(cost.requests_month));
+    match (cost.storage_month, cost.stored_bytes) {
+        (Some(storage), Some(bytes)) => {
+            let storage = format!("{} for {} stored", cost.amount(storage), HumanBytes(bytes));
+            format!("a month {} ({lists}, {storage})", cost.month())
+        }
+        _ => format!("a month {lists}"),
     }
 }
 
@@ -232,7 +274,7 @@ impl Lines {
 pub(super) fn amounts(sums: &Sums, unknown: u64) -> String {
     let uploaded = match sums.uploaded {
         0 => String::new(),
-        n => format!("{n} uploaded ({})", HumanBytes(sums.bytes)),
+        n => format!("{} uploaded ({})", HumanCount(n), HumanBytes(sums.bytes)),
     };
     let rest = [
         (sums.copied, "copied"),
@@ -247,7 +289,7 @@ pub(super) fn amounts(sums: &Sums, unknown: u64) -> String {
         (sums.foreign, "foreign"),
         (sums.skipped, "skipped"),
     ];
-    let rest = rest.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+    let rest = rest.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", HumanCount(n)));
     let all: Vec<_> = Some(uploaded).filter(|text| !text.is_empty()).into_iter().chain(rest).collect();
     if all.is_empty() { "nothing there".to_owned() } else { all.join(", ") }
 }
@@ -256,10 +298,32 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data")
 }
 
-/// To stdout. Nobody may be listening any more, which is no reason to stop mirroring.
+/// Why a line could not be printed: the first such error.
+static BROKEN: OnceLock<io::Error> = OnceLock::new();
+
+/// To stdout. What cannot be printed is no reason to stop mirroring; that nobody listens any more is not even an
+/// error, as `head` does it to everybody.
 pub(super) fn print(line: &str) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    static TERMINAL: OnceLock<bool> = OnceLock::new();
+    let write = || {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{line}").and_then(|()| out.flush())
+    };
+    let terminal = *TERMINAL.get_or_init(|| io::stdout().is_terminal());
+    let written = if terminal { above(write) } else { write() };
+    if let Err(error) = written {
+        BROKEN.get_or_init(|| error);
+    }
+}
+
+/// Why not everything was printed that somebody waits for.
+pub(super) fn broken() -> Option<&'static io::Error> {
+    BROKEN.get().filter(|error| error.kind() != ErrorKind::BrokenPipe)
+}
+
+/// True if nothing more needs to be printed: it would get nowhere.
+pub(super) fn ended() -> bool {
+    BROKEN.get().is_some()
 }
 
 #[cfg(test)]
@@ -269,7 +333,7 @@ mod tests {
 
     fn lines(style: Style) -> Lines {
         let paint = Paint::stdout();
-        Lines::new("www", style, paint)
+        Lines::new("www", "www".to_owned(), style, paint)
     }
 
     fn key(path: &[u8]) -> Key {
@@ -336,9 +400,41 @@ mod tests {
     }
 
     #[test]
+    fn people_read_what_it_cost() {
+        let counts = [("GetObject", 1), ("ListObjectsV2", 1000), ("PutObject", 1)];
+        let requests: BTreeMap<_, _> = counts.map(|(op, n)| (op.to_owned(), n)).into();
+        let cost = Cost {
+            currency: "USD".into(),
+            pass: 0.005,
+            requests_month: 0.15,
+            storage_month: Some(2.142),
+            interval_seconds: 86_400,
+            stored_bytes: Some(100 << 30),
+        };
+        let sums = Sums { unchanged: 1_000_000, uploaded: 1, bytes: 5, ..Sums::default() };
+        let time = Duration::from_millis(3210);
+        let mut pass = Pass { sums, requests, cost: Some(cost), usual_prices: true, time, ..Pass::default() };
+        let lines = lines(Style::Text { actions: false, sums: true });
+        assert_eq!(
+            lines.told(&pass),
+            "www: 1 uploaded (5 B), 1,000,000 unchanged, in 3.2 s\n  \
+             requests: 1,000 ListObjectsV2, 1 GetObject, 1 PutObject\n  \
+             cost: this pass under USD 0.01; a month USD 2.29 (USD 0.15 for a comparison every 24h, \
+             USD 2.14 for 100.00 GiB stored), at the prices of S3 Standard in us-east-1"
+        );
+        let unknown = |cost| Cost { storage_month: None, stored_bytes: None, interval_seconds: 90, ..cost };
+        (pass.usual_prices, pass.cost) = (false, pass.cost.map(unknown));
+        let told = lines.told(&pass);
+        assert!(told.ends_with("; a month USD 0.15 for a comparison every 1m 30s"), "{told}");
+        assert_eq!(lines.told(&Pass::default()), "www: nothing there, in 0.0 s");
+    }
+
+    #[test]
     fn people_read_what_there_was() {
         let sums = Sums { uploaded: 3, bytes: 2048, unchanged: 7, held: 1, ..Sums::default() };
         assert_eq!(amounts(&sums, 0), "3 uploaded (2.00 KiB), 1 deletes held, 7 unchanged");
+        let many = Sums { unchanged: 1_234_567, ..Sums::default() };
+        assert_eq!(amounts(&many, 0), "1,234,567 unchanged");
         assert_eq!(amounts(&Sums::default(), 0), "nothing there");
         let text = Style::Text { actions: true, sums: true };
         let told = lines(text).action(&key(b"a\x1b"), Deed::Put, None, "new file", &Ending::Busy);

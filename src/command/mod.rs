@@ -157,7 +157,15 @@ pub fn run(cli: Cli) -> Exit {
     });
     // a disk or a resolver that hangs on a thread of its own is not waited for
     runtime.shutdown_background();
-    done.unwrap_or_else(|failure| tell(&failure))
+    let exit = done.unwrap_or_else(|failure| tell(&failure));
+    match lines::broken() {
+        // the work is done; who reads what was printed must not take it for the whole
+        Some(error) => {
+            let text = format!("standard output: {error}; not everything was printed");
+            exit.max(tell(&Failure::new(Exit::Some, anyhow::anyhow!(text))))
+        }
+        None => exit,
+    }
 }
 
 fn tell(failure: &Failure) -> Exit {

@@ -7,18 +7,21 @@ use super::{
     which::Which,
 };
 use crate::{
-    config::{Config, DeletePolicy, Mirror},
+    config::{Config, DeletePolicy, Mirror, Prices},
     engine::{self, End, Ending, Event, Report, Status},
     ledger::{Database, Ledger, OpenError},
     model::Fault,
     service::{
         assembly::{self, Manner},
+        cost::{Cost, Usage},
+        progress,
+        screen::LastLine,
         shutdown::Shutdown,
+        telemetry,
     },
 };
 use futures::stream;
 use std::{
-    collections::BTreeMap,
     path::Path,
     sync::{
         Arc,
@@ -27,6 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// How often a lock that is waited for is tried.
 const KNOCK: Duration = Duration::from_millis(250);
@@ -42,7 +46,9 @@ const TOLD: u64 = 100;
   s3mirrord once /srv/www s3://backups/www/                no configuration; nothing is deleted
   s3mirrord once /srv/www s3://backups/www/ --delete mirror --endpoint-url https://minio.example:9000
 
-Without a terminal and -v, a pass that finds nothing wrong prints nothing.")]
+On a terminal it shows how far it is. Without one and without -v, a pass that finds nothing wrong prints
+nothing. What a month costs is reckoned with a comparison as often as `relist` says (24h without a
+configuration), at the prices of [prices].")]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
@@ -73,7 +79,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
     let mut exit = Exit::InSync;
     for mirror in &config.mirrors {
         let once = Once { args: &args, common, config: &config, mirror, stop: &shutdown.drain };
-        exit = exit.max(once.pass().await);
+        exit = exit.max(once.pass().instrument(telemetry::about(&mirror.name)).await);
     }
     Ok(exit)
 }
@@ -89,9 +95,10 @@ struct Once<'a> {
 impl Once<'_> {
     async fn pass(&self) -> Exit {
         let begun = Instant::now();
-        let lines = Arc::new(Lines::new(&self.mirror.name, self.style(), Paint::stdout()));
+        let label = self.args.which.label(self.mirror);
+        let lines = Arc::new(Lines::new(&self.mirror.name, label, self.style(), Paint::stdout()));
         let mut pass = self.attempt(&lines).await.unwrap_or_else(|failure| {
-            tracing::error!(mirror = self.mirror.name, "{:#}", failure.error);
+            tracing::error!("{:#}", failure.error);
             Pass { exit: failure.exit, error: Some(format!("{:#}", failure.error)), ..Pass::default() }
         });
         pass.time = begun.elapsed();
@@ -117,16 +124,21 @@ impl Once<'_> {
         let sides = assembly::sides(&self.config.state_dir, self.mirror, false, ledger).await?;
         let (store, ledger) = (sides.1.clone(), sides.2.clone());
         let manner = Manner { once: true, dry_run, adopt, take_over };
-        let report = report(&self.mirror.name, lines.clone());
-        let end = engine::run(
+        let report = report(lines.clone());
+        let known = ledger.tally().await?.records;
+        let engine = engine::run(
             sides,
             assembly::options(self.mirror, manner)?,
             assembly::prune(self.mirror),
             stream::pending(),
             self.stop.clone(),
             report.clone(),
-        )
-        .await;
+        );
+        let end = tokio::select! {
+            end = engine => end,
+            // which never ends
+            end = self.follow(&report, known) => end,
+        };
         let mut status = report.status();
         // told once a look, and one key may be looked at more than once: the ledger knows how many they are
         status.sums.held = match &status.held {
@@ -143,35 +155,52 @@ impl Once<'_> {
             End::Done => status.trouble.as_ref().filter(|_| exit == Exit::Fatal).map(Fault::to_string),
         };
         if let Some(error) = &error {
-            tracing::error!(mirror = self.mirror.name, "{error}");
+            tracing::error!("{error}");
         }
         self.advise(&status);
-        Ok(pass(status, store.requests(), exit, error))
+        let requests = store.requests();
+        let usage = Usage {
+            requests: &requests,
+            compared: status.compared,
+            interval: self.mirror.relist,
+            stored: status.stored,
+        };
+        let cost = Some(Cost::estimate(&self.mirror.prices, usage));
+        let usual_prices = self.mirror.prices == Prices::default();
+        let (sums, unknown) = (status.sums, status.unknown);
+        Ok(Pass { sums, unknown, requests, cost, usual_prices, exit, error, ..Pass::default() })
+    }
+
+    /// Tells how far the pass is, for good: on a terminal on its last line, else in the log.
+    async fn follow(&self, report: &Report, known: u64) -> End {
+        let mixed = self.args.json && Paint::stdout().terminal;
+        let line = LastLine::new().filter(|_| self.common.quiet == 0 && !mixed);
+        match line {
+            Some(line) => {
+                let label = self.args.which.label(self.mirror);
+                progress::show(&line, &label, report, known).await;
+            }
+            None => progress::log_all(report.clone(), known).await,
+        }
+        std::future::pending().await
     }
 
     /// What somebody has to look at.
     fn advise(&self, status: &Status) {
-        let mirror = &*self.mirror.name;
         if status.sums.failed > TOLD {
-            tracing::error!(mirror, files = status.sums.failed, "failed in all");
+            tracing::error!(files = status.sums.failed, "failed in all");
         }
         if status.unknown > 0 {
-            tracing::warn!(mirror, places = status.unknown, "could not be read; nothing is deleted there");
+            tracing::warn!(places = status.unknown, "could not be read; nothing is deleted there");
         }
         if let Some(why) = &status.held {
             let remedy = format!("s3mirrord approve {}", self.args.which.words(self.mirror));
             tracing::warn!(
-                mirror,
                 deletes = status.sums.held,
                 "deletes are held: {why}; look at them with: {remedy}"
             );
         }
     }
-}
-
-fn pass(status: Status, requests: BTreeMap<String, u64>, exit: Exit, error: Option<String>) -> Pass {
-    let (time, dry_run) = (Duration::ZERO, false);
-    Pass { sums: status.sums, unknown: status.unknown, requests, time, exit, error, dry_run }
 }
 
 /// Takes the lock, at the latest after `wait`.
@@ -196,19 +225,19 @@ async fn open(
 }
 
 /// Events as lines; what fails also on stderr.
-fn report(mirror: &str, lines: Arc<Lines>) -> Report {
-    let (mirror, told) = (mirror.to_owned(), AtomicU64::new(0));
+fn report(lines: Arc<Lines>) -> Report {
+    let told = AtomicU64::new(0);
     Report::new(Arc::new(move |_, event| {
         lines.note(event);
         match event {
             Event::Action { key, ending: Ending::Failed(fault), .. } if told.fetch_add(1, Relaxed) < TOLD => {
-                tracing::error!(mirror, path = shown(key), "{fault}");
+                tracing::error!(path = shown(key), "{fault}");
             }
             Event::Action { key, ending: Ending::Busy, .. } => {
-                tracing::warn!(mirror, path = shown(key), "it kept changing while it was read");
+                tracing::warn!(path = shown(key), "it kept changing while it was read");
             }
             // the last one is told when the pass is over
-            Event::Trouble(fault) => tracing::info!(mirror, "{fault}"),
+            Event::Trouble(fault) => tracing::info!("{fault}"),
             _ => {}
         }
     }))

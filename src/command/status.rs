@@ -2,14 +2,14 @@
 
 use super::{
     Common, Exit, Failure,
-    lines::print,
+    lines::{ended, month, print, requests},
     paint::{Paint, Tone},
 };
 use crate::{
     config::Config,
     service::control::{Client, Daemon, MirrorStatus, Reply, Request},
 };
-use indicatif::HumanBytes;
+use indicatif::{HumanBytes, HumanCount};
 use std::{path::Path, time::Duration};
 
 /// How often `--watch` asks.
@@ -46,7 +46,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
             true => print(&serde_json::to_string(&daemon).expect("plain data")),
             false => daemon.mirrors.iter().for_each(|mirror| print(&told(mirror, paint))),
         }
-        if !args.watch {
+        if !args.watch || ended() {
             return Ok(Exit::InSync);
         }
         tokio::time::sleep(BEAT).await;
@@ -79,15 +79,21 @@ fn told(mirror: &MirrorStatus, paint: Paint) -> String {
     let mut text = format!("{name}  {}  {} → {}\n", paint.with(tone, word), mirror.root, mirror.target);
     text += &format!(
         "  {} files known; {} places to look at, {} files under way\n",
-        mirror.files, mirror.pending, mirror.in_flight
+        HumanCount(mirror.files),
+        mirror.pending,
+        mirror.in_flight
     );
     text += &format!(
         "  since start: {} uploaded ({}), {} copied, {} deleted",
-        mirror.uploaded,
+        HumanCount(mirror.uploaded),
         HumanBytes(mirror.bytes),
-        mirror.copied,
-        mirror.deleted
+        HumanCount(mirror.copied),
+        HumanCount(mirror.deleted)
     );
+    text += &format!("\n  requests since start: {}", requests(&mirror.requests));
+    if let Some(cost) = &mirror.cost {
+        text += &format!("\n  cost: since start {}; {}", cost.amount(cost.pass), month(cost));
+    }
     if let Some(hold) = &mirror.held {
         text += &format!("\n  {} deletes are held: {}", hold.deletes, hold.why);
         text += &format!("\n    look at them with: s3mirrord approve --mirror {}", mirror.mirror);

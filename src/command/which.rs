@@ -59,6 +59,11 @@ impl Which {
         Ok(config)
     }
 
+    /// What people call this mirror: its name, or the directory if the command line spells it out.
+    pub(super) fn label(&self, mirror: &Mirror) -> String {
+        self.dir.as_ref().map_or_else(|| mirror.name.clone(), |dir| dir.display().to_string())
+    }
+
     /// The words that name this mirror to another command.
     pub(super) fn words(&self, mirror: &Mirror) -> String {
         let mut words = match (&self.dir, &self.target) {

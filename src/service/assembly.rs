@@ -57,9 +57,9 @@ pub async fn ledger(state_dir: &Path, mirror: &Mirror, rehearse: bool) -> Result
         false => Database::open(options).await?,
     };
     match fresh {
-        Some(Reason::Missing) => tracing::debug!(mirror = mirror.name, "a new ledger"),
+        Some(Reason::Missing) => tracing::debug!("a new ledger"),
         Some(reason) => {
-            tracing::warn!(mirror = mirror.name, %reason, "starting a new ledger; files are read once more");
+            tracing::warn!(%reason, "starting a new ledger; files are read once more");
         }
         None => {}
     }
@@ -85,7 +85,6 @@ pub async fn sides(
     if let Some(other) = ledger.binding().await?.filter(|binding| binding.place != place) {
         let aside = ledger.set_aside().await?;
         tracing::warn!(
-            mirror = mirror.name,
             was = other.place,
             now = place,
             kept = aside.map(|path| path.display().to_string()),

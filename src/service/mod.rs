@@ -2,7 +2,11 @@
 
 pub mod assembly;
 pub mod control;
+pub mod cost;
+mod line;
+pub mod progress;
 pub mod proposal;
+pub mod screen;
 pub mod shutdown;
 pub mod supervise;
 pub mod systemd;

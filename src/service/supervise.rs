@@ -3,13 +3,14 @@
 
 use super::{
     assembly::{self, Manner, Sides},
+    progress,
     shutdown::Shutdown,
-    systemd,
+    systemd, telemetry,
 };
 use crate::{
     config::{Config, Mirror},
     engine::{self, End, Ending, Event, Input, Report, Sink},
-    ledger::{Held, OpenError},
+    ledger::{Held, Ledger, OpenError},
     local::Notice,
     model::{Class, Fault},
     queue::delay,
@@ -25,7 +26,8 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tracing::Instrument;
 
 /// Requests of operators that wait for a mirror's engine.
 const INBOX: usize = 16;
@@ -139,7 +141,7 @@ impl Post {
                     Fault::new(Class::Transient, "mirror", "a bug: its task panicked; starting it again")
                 }
             };
-            tracing::error!(mirror = self.mirror.name, "{fault}");
+            tracing::error!("{fault}");
             *lock(&self.outage) = Some(fault);
             failures = if begun.elapsed() > Duration::from_secs(600) { 1 } else { failures + 1 };
             let pause = delay(failures, fastrand::f64());
@@ -154,6 +156,9 @@ impl Post {
         let Some(sides) = stop.run_until_cancelled(open).await.transpose()? else {
             return Ok(Ended::Stopped);
         };
+        let known = sides.2.tally().await?.records;
+        let log = progress::log_first(self.report.clone(), known).in_current_span();
+        let _log = AbortOnDropHandle::new(tokio::spawn(log));
         let prune = assembly::prune(&self.mirror);
         let watch = assembly::watch(&sides.0, prune.clone()).inspect(|input| {
             if matches!(input, Input::Notice(Notice::Armed | Notice::Degraded(_))) {
@@ -167,7 +172,7 @@ impl Post {
         match engine::run(sides, options, prune, input, stop.clone(), self.report.clone()).await {
             End::Done => Ok(Ended::Stopped),
             End::Failed(fault) if fault.class == Class::Owned => {
-                tracing::error!(mirror = self.mirror.name, "{fault}; this mirror ends here");
+                tracing::error!("{fault}; this mirror ends here");
                 *lock(&self.outage) = Some(fault);
                 Ok(Ended::Another)
             }
@@ -204,31 +209,30 @@ fn log(mirror: &str) -> Sink {
     Arc::new(move |_, event| match event {
         Event::Action { key, deed, ending, why, bytes, .. } => match ending {
             Ending::Done | Ending::Planned => {
-                tracing::info!(mirror, path = %key, bytes, why, "{}", format!("{deed:?}").to_lowercase());
+                tracing::info!(path = %key, bytes, why, "{}", format!("{deed:?}").to_lowercase());
             }
-            Ending::Held => tracing::debug!(mirror, path = %key, "its delete is held"),
-            Ending::Busy => tracing::warn!(mirror, path = %key, "it keeps changing while it is read"),
-            Ending::Failed(fault) => tracing::error!(mirror, path = %key, "{fault}"),
+            Ending::Held => tracing::debug!(path = %key, "its delete is held"),
+            Ending::Busy => tracing::warn!(path = %key, "it keeps changing while it is read"),
+            Ending::Failed(fault) => tracing::error!(path = %key, "{fault}"),
         },
         Event::Opened => {
             *lock(&last) = None;
-            tracing::info!(mirror, "root and prefix are open");
+            tracing::info!("root and prefix are open");
         }
-        Event::Settled => tracing::info!(mirror, "in sync"),
+        Event::Settled => tracing::info!("in sync"),
         Event::Held(why) => {
             tracing::error!(
-                mirror,
                 "deletes are held: {why}; look at them with: s3mirrord approve --mirror {mirror}"
             );
         }
-        Event::Released => tracing::info!(mirror, "deletes are held no longer"),
+        Event::Released => tracing::info!("deletes are held no longer"),
         // told once, however often it is tried
         Event::Trouble(fault) if lock(&last).replace(fault.clone()).as_ref() == Some(fault) => {}
         Event::Trouble(fault) if fault.class <= Class::Throttled => {
-            tracing::warn!(mirror, "{fault}; trying again")
+            tracing::warn!("{fault}; trying again")
         }
-        Event::Trouble(fault) => tracing::error!(mirror, "{fault}; trying again"),
-        Event::Degraded(fault) => tracing::warn!(mirror, "{fault}"),
+        Event::Trouble(fault) => tracing::error!("{fault}; trying again"),
+        Event::Degraded(fault) => tracing::warn!("{fault}"),
     })
 }
 
@@ -250,7 +254,7 @@ impl Supervisor {
             config.mirrors.iter().map(|mirror| Post::new(mirror, &config.state_dir, setting)).unzip();
         let mut held = vec![];
         for post in &posts {
-            if let Err(fault) = post.open().await {
+            if let Err(fault) = post.open().instrument(telemetry::about(&post.mirror.name)).await {
                 held.extend(Some(fault).filter(|fault| fault.class == Class::Owned));
             }
         }
@@ -261,7 +265,8 @@ impl Supervisor {
         }
         let mut tasks = JoinSet::new();
         for (post, told) in posts.iter().zip(inboxes) {
-            tasks.spawn(post.clone().run(told, stop.clone()));
+            let life = post.clone().run(told, stop.clone());
+            tasks.spawn(life.instrument(telemetry::about(&post.mirror.name)));
         }
         Ok(Self { posts: posts.into(), tasks, stop: stop.clone() })
     }

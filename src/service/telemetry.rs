@@ -3,12 +3,16 @@
 //! Names of files and texts of stores end up in log lines. Control characters in them are escaped, so that
 //! a name can neither move a terminal's cursor nor forge a line.
 
+use super::{
+    line::{Json, Text},
+    screen::Stderr,
+};
 use std::{
     env,
     fmt::{self, Write},
     io::{self, IsTerminal},
 };
-use tracing::{Level, Subscriber, level_filters::LevelFilter};
+use tracing::{Level, Span, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
     Layer, Registry,
     field::MakeExt,
@@ -51,7 +55,13 @@ pub fn init(options: Options) -> Result<(), tracing::subscriber::SetGlobalDefaul
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     let colours = io::stderr().is_terminal() && !set("NO_COLOR");
     let times = !set("JOURNAL_STREAM");
-    tracing::subscriber::set_global_default(subscriber(options, colours, times, io::stderr))
+    tracing::subscriber::set_global_default(subscriber(options, colours, times, || Stderr))
+}
+
+/// What is logged within it says that it is about this mirror.
+pub fn about(mirror: &str) -> Span {
+    // of the level that no `-q` takes away as long as there are lines
+    tracing::error_span!("mirror", mirror)
 }
 
 /// The level that so many `-v` and `-q` make of the usual one.
@@ -77,14 +87,14 @@ where
     let targets = Targets::new().with_default(level).with_targets(CHATTY.map(|target| (target, quiet)));
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
     let lines = match options.format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Json => lines.json().event_format(Json::new()).boxed(),
         LogFormat::Text => {
             let fields = format::debug_fn(|out, field, value| match field.name() {
                 "message" => write!(Escaped(out), "{value:?}"),
                 name => write!(Escaped(out), "{name}={value:?}"),
             });
-            let lines = lines.fmt_fields(fields.delimited(" ")).with_target(options.verbosity > 0);
-            if times { lines.boxed() } else { lines.without_time().boxed() }
+            let text = Text { times, targets: options.verbosity > 0 };
+            lines.fmt_fields(fields.delimited(" ")).event_format(text).boxed()
         }
     };
     Registry::default().with(lines.with_filter(targets))
@@ -189,6 +199,26 @@ mod tests {
             tracing::warn!(target: "aws_config::imds", "loud");
         });
         assert_eq!(told, "", "-q quietens libraries too");
+    }
+
+    #[test]
+    fn a_line_ends_with_what_is_said_of_the_span_around_it() {
+        let work = || {
+            let span = tracing::error_span!("mirror", mirror = "w}w");
+            span.in_scope(|| tracing::warn!(n = 1, "said"));
+        };
+        let told = logged(options(-1, LogFormat::Text), false, || {
+            let span = tracing::error_span!("mirror", mirror = "www");
+            span.in_scope(|| tracing::error!(n = 1, "said"));
+        });
+        assert_eq!(told, "ERROR said n=1 mirror=\"www\"\n", "with -q, too");
+        let told = logged(options(0, LogFormat::Json), false, work);
+        let object: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+        assert_eq!(
+            (&object["message"], &object["n"], &object["mirror"]),
+            (&"said".into(), &1.into(), &"w}w".into())
+        );
+        assert!(object["span"].is_null() && object["spans"].is_null(), "{told}");
     }
 
     #[test]

@@ -21,7 +21,10 @@ mod once;
 mod run;
 #[cfg(feature = "demo")]
 mod scenarios;
+#[cfg(feature = "demo")]
 mod stores;
+#[cfg(feature = "demo")]
+mod telling;
 mod tls;
 mod units;
 mod wire;

@@ -6,9 +6,13 @@ mod server;
 pub use client::Client;
 pub use server::Server;
 
-use super::proposal::{Identity, OtherRoot, Plan};
+use super::{
+    cost::Cost,
+    proposal::{Identity, OtherRoot, Plan},
+};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     fs::File,
     io,
     os::fd::AsRawFd,
@@ -125,8 +129,13 @@ pub struct MirrorStatus {
     pub copied: u64,
     /// deleted,
     pub deleted: u64,
-    /// and bytes sent.
+    /// bytes sent,
     pub bytes: u64,
+    /// and requests by operation, every attempt.
+    #[serde(default)]
+    pub requests: BTreeMap<String, u64>,
+    /// What they cost (its `pass`), and a month; `None` until the mirror was compared with the bucket once.
+    pub cost: Option<Cost>,
 }
 
 /// Deletes that are held.

@@ -7,7 +7,12 @@ use crate::{
     engine::Input,
     ledger::Ledger,
     model::{Class, Fault},
-    service::{assembly::Sides, proposal, supervise::Post},
+    service::{
+        assembly::Sides,
+        cost::{Cost, Usage},
+        proposal,
+        supervise::Post,
+    },
 };
 use std::{
     fs,
@@ -184,10 +189,14 @@ async fn status(posts: &[Arc<Post>]) -> Daemon {
 
 async fn mirror(post: &Post) -> MirrorStatus {
     let status = post.report.status();
-    let tally = match post.sides() {
-        Some((_, _, ledger)) => ledger.tally().await.unwrap_or_default(),
+    let (tally, requests) = match post.sides() {
+        Some((_, store, ledger)) => (ledger.tally().await.unwrap_or_default(), store.requests()),
         None => Default::default(),
     };
+    let cost = (status.compared > 0).then(|| {
+        let (compared, interval, stored) = (status.compared, post.mirror.relist, status.stored);
+        Cost::estimate(&post.mirror.prices, Usage { requests: &requests, compared, interval, stored })
+    });
     let trouble = post.trouble();
     let sample = status.failing.iter().take(SAMPLE).map(|(key, fault)| Failing {
         path: key.path().map_or_else(|| key.to_string(), |path| path.to_string()),
@@ -211,5 +220,7 @@ async fn mirror(post: &Post) -> MirrorStatus {
         copied: status.sums.copied,
         deleted: status.sums.deleted,
         bytes: status.sums.bytes,
+        requests,
+        cost,
     }
 }
