@@ -44,12 +44,18 @@ impl Directory {
     }
 }
 
+/// Runs on a blocking thread, in the caller's span: what is logged there names the mirror.
+fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let span = tracing::Span::current();
+    spawn_blocking(move || span.in_scope(work))
+}
+
 /// Runs what may wait for a disk.
 async fn blocking<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
-    match spawn_blocking(work).await {
+    match aside(work).await {
         Ok(result) => result,
         Err(ended) => Err(Fault::new(Class::Transient, what, ended)),
     }
@@ -104,11 +110,11 @@ enum Walk {
 impl Walk {
     async fn next(self) -> Option<(Result<Vec<Entry>, Fault>, Self)> {
         let (mut batches, task) = match self {
-            Self::New(Directory { root, aside }, scope, prune) => {
+            Self::New(Directory { root, aside: runs }, scope, prune) => {
                 let (send, batches) = mpsc::channel(AHEAD);
-                let task = spawn_blocking(move || {
+                let task = aside(move || {
                     let mut give = |batch| send.blocking_send(batch).is_ok();
-                    walk::walk(&root.open()?, &scope, &prune, &aside, &mut give)
+                    walk::walk(&root.open()?, &scope, &prune, &runs, &mut give)
                 });
                 (batches, task)
             }

@@ -229,9 +229,9 @@ async fn c06_of_many_places_that_cannot_be_read_some_are_named() {
     };
     let ran = Ran::of(once).await;
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert_eq!(ran.stderr.matches("it cannot be read").count(), 100, "{ran:?}");
-    assert_eq!(ran.stderr.matches("… and 30 more like this").count(), 1, "{ran:?}");
-    assert!(ran.stderr.contains("places=130"), "{ran:?}");
+    assert_eq!(ran.stderr.matches("it cannot be read").count(), 100);
+    assert_eq!(ran.stderr.matches("more than 100 places are left out").count(), 1);
+    assert!(ran.stderr.contains("places=130"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
