@@ -15,6 +15,7 @@ mod demo;
 mod documents;
 mod floors;
 mod ledger;
+mod listing;
 #[cfg(feature = "demo")]
 mod once;
 #[cfg(feature = "demo")]
