@@ -3,8 +3,8 @@
 use crate::sample;
 use divan::{Bencher, black_box, counter::ItemsCount};
 use s3mirrord::{
-    model::{ETag, Sameness, Triple},
-    plan::{View, decide, evidence},
+    model::{ETag, Fingerprint, Sameness, Stamp, Triple},
+    plan::{Facts, View, decide, evidence},
 };
 
 const TRIPLES: usize = 100_000;
@@ -49,7 +49,10 @@ fn evidence_of_a_touched_file(bencher: Bencher) {
     bencher.counter(ItemsCount::new(TRIPLES)).bench_local(|| {
         for (n, triple) in black_box(&triples).iter().enumerate() {
             let remote = triple.remote.as_ref().expect("listed");
-            black_box(evidence(&sample::print(n), triple.record.as_ref(), remote, None, false));
+            let touched = Fingerprint { ctime: Stamp { sec: 1, nsec: 0 }, ..sample::print(n) };
+            let (print, record) = (&touched, triple.record.as_ref());
+            let facts = Facts { print, record, remote, own: None, refuted: &[], head: None, can: None };
+            black_box(evidence(&facts));
         }
     });
 }

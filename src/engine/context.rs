@@ -1,6 +1,6 @@
 //! What a session shares with its workers.
 
-use super::{Options, Report, owner};
+use super::{Options, Report, owner, worker::Hashing};
 use crate::{
     ledger::Ledger,
     local::{Prune, Tree},
@@ -39,6 +39,8 @@ pub(super) struct Context<T, S, L> {
     pub permits: Semaphore,
     /// Requests for a page of a listing at the same time.
     pub listers: Semaphore,
+    /// The threads that compare files with objects.
+    pub hashing: Hashing,
     /// Counts the bytes read.
     pub report: Report,
     /// The owner record found when the mirror was opened, to be replaced by the claim.
@@ -61,6 +63,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
         Self {
             permits: Semaphore::new(options.workers),
             listers: Semaphore::new(options.listers),
+            hashing: Hashing::default(),
             binding: opened.binding,
             root: opened.sameness,
             clock_step: opened.clock_step,

@@ -8,8 +8,8 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{
-        Binding, Change, Class, ETag, Fault, Key, MirrorId, Only, RESERVED, RemoteMeta, RootId, Sameness,
-        Stamp,
+        Binding, Capabilities, Change, Class, ETag, Fault, Key, MirrorId, Only, RESERVED, RemoteMeta, RootId,
+        Sameness, Stamp,
     },
     store::Store,
 };
@@ -36,8 +36,19 @@ pub(super) struct Record {
 /// The record as it was found, and its tag.
 pub(super) type Found = Option<(Record, ETag)>;
 
-/// A claim that was made: the tag of our record.
-pub(super) struct Claim(Mutex<ETag>);
+/// A claim that was made.
+pub(super) struct Claim {
+    /// The tag of our record.
+    tag: Mutex<ETag>,
+    capabilities: Capabilities,
+}
+
+impl Claim {
+    /// What the store honours.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+}
 
 /// What opening a mirror found.
 pub(super) struct Opened {
@@ -119,13 +130,17 @@ pub(super) async fn claim<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) 
         None => Only::New,
     };
     let etag = write(ctx, only).await?;
-    if ctx.binding.capabilities.is_none() {
-        let capabilities = ctx.store.probe(&key()).await?;
-        ctx.store.know(capabilities);
-        let binding = Binding { capabilities: Some(capabilities), ..ctx.binding.clone() };
-        ctx.ledger.commit(vec![Change::Bind(binding)]).await?;
-    }
-    Ok(Claim(Mutex::new(etag)))
+    let capabilities = match ctx.binding.capabilities {
+        Some(known) => known,
+        None => {
+            let found = ctx.store.probe(&key()).await?;
+            ctx.store.know(found);
+            let binding = Binding { capabilities: Some(found), ..ctx.binding.clone() };
+            ctx.ledger.commit(vec![Change::Bind(binding)]).await?;
+            found
+        }
+    };
+    Ok(Claim { tag: Mutex::new(etag), capabilities })
 }
 
 /// Claims at once what another host holds, if that is asked for: a pass that changes nothing else leaves the
@@ -141,9 +156,9 @@ pub(super) async fn take_over<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, 
 /// Renews a claim that was made.
 pub(super) async fn renew<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(), Fault> {
     let Some(claim) = ctx.claimed() else { return Ok(()) };
-    let held = claim.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let held = claim.tag.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let etag = write(ctx, Only::Match(held)).await?;
-    *claim.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = etag;
+    *claim.tag.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = etag;
     Ok(())
 }
 

@@ -112,6 +112,17 @@ pub struct RemoteMeta {
     pub modified: Option<Stamp>,
 }
 
+/// A checksum of an object's bytes that the store computed or compared when it took them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Checksum {
+    /// SHA-256 of the whole.
+    Sha256([u8; 32]),
+    /// SHA-256 of the parts' SHA-256s; what size the parts have is not told.
+    Sha256OfParts([u8; 32]),
+    /// CRC-64/NVME of the whole, which S3 keeps of what came without a checksum.
+    Crc64Nvme(u64),
+}
+
 /// An object as HEAD shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -124,6 +135,10 @@ pub struct Head {
     pub sha256: Option<[u8; 32]>,
     /// The part size its metadata gives, if its content went up in parts.
     pub part_size: Option<u64>,
+    /// The store's own checksum, if it keeps one of these and may tell it.
+    pub checksum: Option<Checksum>,
+    /// It is encrypted in a way that makes its tag no digest, whatever it looks like (SSE-KMS).
+    pub opaque: bool,
     /// `mtime` of its metadata.
     pub mtime: Option<Stamp>,
     /// `mode`, `uid` and `gid` of its metadata.

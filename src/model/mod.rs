@@ -17,7 +17,7 @@ mod triple;
 pub use fault::{Class, Fault};
 pub use job::{Did, Job, Only, Op, Outcome, Spec, Why};
 pub use key::{Key, KeyRange, MAX_KEY_BYTES, RESERVED};
-pub use meta::{Attributes, Digest, ETag, Fingerprint, Head, LocalMeta, RemoteMeta, Stamp};
+pub use meta::{Attributes, Checksum, Digest, ETag, Fingerprint, Head, LocalMeta, RemoteMeta, Stamp};
 pub use path::{BadPath, RelPath};
 pub use record::{Binding, Capabilities, Change, Condemned, Intent, MirrorId, Record, Seq, Tally};
 pub use root::{RootId, Sameness};

@@ -14,9 +14,7 @@
 //! | absent | – | row | prove: gone on both sides |
 //! | skipped, unknown | any | any | nothing |
 
-use crate::model::{
-    Digest, ETag, Fingerprint, Head, Key, Local, LocalMeta, Only, Record, RemoteMeta, Sameness, Triple, Why,
-};
+use crate::model::{ETag, Key, Local, LocalMeta, Only, Sameness, Triple, Why};
 
 /// What the triple is judged in the light of.
 #[derive(Clone, Copy, Debug)]
@@ -93,79 +91,10 @@ fn absent(t: &Triple, view: View) -> Verdict {
     }
 }
 
-/// What would prove a file and an object equal, cheapest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Evidence {
-    /// They are known to differ.
-    Differs,
-    /// Hash the file so, and compare with our own digest.
-    Digest(Digest),
-    /// The file's MD5 is the ETag.
-    Md5,
-    /// The ETag is the MD5 of the MD5s of parts of one of these sizes.
-    Md5OfParts(Vec<u64>),
-    /// Nothing yet: ask HEAD for what the metadata says.
-    Head,
-}
-
-/// Chooses the evidence for a file of `print` and an object as listed. `head` is what HEAD
-/// said, if it was asked; `etag_tried` says that the ETag was compared already and differed: an ETag can look
-/// like an MD5 and be none (SSE-KMS, SSE-C), so our own digest in the metadata has the last word.
-pub fn evidence(
-    print: &Fingerprint,
-    record: Option<&Record>,
-    remote: &RemoteMeta,
-    head: Option<&Head>,
-    etag_tried: bool,
-) -> Evidence {
-    if remote.size != print.size {
-        return Evidence::Differs;
-    }
-    let same_tag = record.filter(|r| r.etag == remote.etag);
-    if let Some(digest) = same_tag.and_then(|r| r.digest) {
-        return Evidence::Digest(digest);
-    }
-    if let Some(sha256) = head.and_then(|h| h.sha256) {
-        return Evidence::Digest(Digest { sha256, part_size: head.and_then(|h| h.part_size) });
-    }
-    if !etag_tried {
-        if remote.etag.looks_like_md5() {
-            return Evidence::Md5;
-        }
-        if let Some(parts) = remote.etag.parts() {
-            let sizes = match head.and_then(|h| h.part_size) {
-                Some(size) => vec![size],
-                None => likely_part_sizes(remote.size, parts),
-            };
-            if !sizes.is_empty() {
-                return Evidence::Md5OfParts(sizes);
-            }
-        }
-    }
-    if head.is_none() { Evidence::Head } else { Evidence::Differs }
-}
-
-/// Part sizes that cut `size` bytes into `parts`, of those that the common tools use: 5 (rclone), 8
-/// (AWS CLI, ours), 15 (s3cmd), 16, 32, 50 (s5cmd), 64, 100 MiB and so on, and the smallest whole MiB that fits.
-fn likely_part_sizes(size: u64, parts: u32) -> Vec<u64> {
-    const MIB: u64 = 1 << 20;
-    let fits = |p: &u64| *p > 0 && size.div_ceil(*p).max(1) == u64::from(parts);
-    let smallest = size.div_ceil(u64::from(parts.max(1))).div_ceil(MIB) * MIB;
-    let mut sizes: Vec<u64> = [8, 5, 15, 16, 10, 20, 25, 32, 50, 64, 100, 128, 256, 512, 1024]
-        .map(|n| n * MIB)
-        .into_iter()
-        .filter(fits)
-        .collect();
-    if fits(&smallest) && !sizes.contains(&smallest) {
-        sizes.push(smallest);
-    }
-    sizes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Absence, Attributes, RelPath, Skip, Stamp};
+    use crate::model::{Absence, Attributes, Fingerprint, Record, RelPath, RemoteMeta, Skip, Stamp};
 
     fn meta(size: u64, inode: u64) -> LocalMeta {
         let print = Fingerprint { size, mtime: Stamp::default(), ctime: Stamp::default(), inode };
@@ -261,51 +190,5 @@ mod tests {
         assert_eq!(decide(&t, view), Verdict::Copy(Key::raw("a")));
         let other = View { root: Sameness::Changed, ..view };
         assert_eq!(decide(&t, other), Verdict::Put(Only::New, "new file"));
-    }
-
-    #[test]
-    fn c40_evidence_is_the_cheapest_that_can_be_trusted() {
-        const MD5: &str = "0123456789abcdef0123456789abcdef";
-        let multi = format!("{MD5}-2");
-        let size = 12 << 20;
-        let print = meta(size, 1).print;
-        let sha = Digest { sha256: [7; 32], part_size: None };
-        let mut known = record(size, &multi, None);
-        known.digest = Some(sha);
-        let head = |sha256, part_size| Head {
-            meta: remote(size, &multi),
-            own: None,
-            sha256,
-            part_size,
-            mtime: None,
-            attributes: None,
-        };
-        let r = |e: &str| remote(size, e);
-        let likely = vec![8 << 20, 10 << 20, 6 << 20];
-        for (record, remote, head, tried, want) in [
-            (Some(&known), remote(1, &multi), None, false, Evidence::Differs),
-            (Some(&known), r(&multi), None, false, Evidence::Digest(sha)),
-            (Some(&known), r(MD5), None, false, Evidence::Md5),
-            (None, r(MD5), None, false, Evidence::Md5),
-            (None, r(MD5), None, true, Evidence::Head),
-            (
-                None,
-                r(MD5),
-                Some(head(Some([9; 32]), None)),
-                true,
-                Evidence::Digest(Digest { sha256: [9; 32], part_size: None }),
-            ),
-            (None, r(MD5), Some(head(None, None)), true, Evidence::Differs),
-            (None, r(&multi), None, false, Evidence::Md5OfParts(likely)),
-            (None, r(&multi), Some(head(None, Some(5 << 20))), false, Evidence::Md5OfParts(vec![5 << 20])),
-            (None, r("opaque"), None, false, Evidence::Head),
-            (None, r("opaque"), Some(head(None, None)), false, Evidence::Differs),
-        ] {
-            assert_eq!(
-                evidence(&print, record, &remote, head.as_ref(), tried),
-                want,
-                "{remote:?} {head:?} {tried}"
-            );
-        }
     }
 }

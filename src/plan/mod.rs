@@ -2,13 +2,16 @@
 
 mod budget;
 mod compare;
+mod evidence;
 mod filter;
 mod license;
 mod merge;
+mod parts;
 mod split;
 
 pub use budget::{Judgement, Limits};
-pub use compare::{Evidence, Verdict, View, decide, evidence};
+pub use compare::{Verdict, View, decide};
+pub use evidence::{Evidence, Facts, evidence};
 pub use filter::Filter;
 pub use license::{License, Refusal};
 pub use merge::{Merge, Merged, Side, Step, Unsorted};

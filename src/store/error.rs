@@ -64,6 +64,9 @@ pub(super) fn classify(
         ),
         ("ObjectLocked" | "InvalidRetentionPeriod", _) => locked(),
         ("AccessDenied" | "InvalidRequest", _) if is_locked(message) => locked(),
+        ("InvalidRequest", 400) if message.contains("Server Side Encryption") => {
+            with(Permanent, "it is encrypted with a customer's key (SSE-C): nobody without it can compare it")
+        }
         ("InvalidObjectState", _) => {
             with(Permanent, "the object is archived: restore it first (`aws s3api restore-object`)")
         }
@@ -305,6 +308,7 @@ mod tests {
             ("AbortMultipartUpload", 403, "AccessDenied", "", Fatal, "s3:AbortMultipartUpload"),
             ("DeleteObject", 403, "AccessDenied", "Access Denied because object protected by object lock.", Permanent, "Lock"),
             ("PutObject", 400, "InvalidRequest", "Object is WORM protected and cannot be overwritten", Permanent, "Lock"),
+            ("GetObject", 400, "InvalidRequest", "The object was stored using a form of Server Side Encryption.", Permanent, "SSE-C"),
             ("CopyObject", 403, "InvalidObjectState", "", Permanent, "archived"),
             ("PutObject", 400, "KeyTooLongError", "", Permanent, "shorten"),
             ("PutObject", 400, "EntityTooLarge", "", Permanent, ""),

@@ -1,6 +1,7 @@
 //! What travels with an object: user metadata as rclone writes it, and ours.
 
-use crate::model::{Attributes, Head, RemoteMeta, Spec, Stamp};
+use crate::model::{Attributes, Checksum, Head, RemoteMeta, Spec, Stamp};
+use aws_sdk_s3::{operation::head_object::HeadObjectOutput, types::ChecksumType};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::collections::HashMap;
 
@@ -42,9 +43,10 @@ pub(super) fn kept(metadata: Option<HashMap<String, String>>) -> HashMap<String,
 }
 
 /// What HEAD shows. A value that cannot be read counts as missing.
-pub(super) fn incoming(meta: RemoteMeta, metadata: Option<&HashMap<String, String>>) -> Head {
-    let get =
-        |name: &str| metadata?.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| plain_text(v));
+pub(super) fn incoming(meta: RemoteMeta, head: &HeadObjectOutput) -> Head {
+    let get = |name: &str| {
+        head.metadata()?.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| plain_text(v))
+    };
     let number = |name: &str| get(name)?.parse().ok();
     let attributes = || {
         Some(Attributes {
@@ -58,9 +60,24 @@ pub(super) fn incoming(meta: RemoteMeta, metadata: Option<&HashMap<String, Strin
         own: get(OWN),
         sha256: get(SHA256).and_then(|text| hex::decode(text).ok()?.try_into().ok()),
         part_size: get(PART_SIZE).and_then(|text| text.parse().ok()).filter(|size| *size > 0),
+        checksum: checksum(head),
+        opaque: head.sse_customer_algorithm().is_some()
+            || head.server_side_encryption().is_some_and(|sse| sse.as_str().starts_with("aws:kms")),
         mtime: get("mtime").and_then(|text| time_of(&text)),
         attributes: attributes(),
     }
+}
+
+/// The store's checksum. CRC-32s are left out: equal ones prove too little.
+fn checksum(head: &HeadObjectOutput) -> Option<Checksum> {
+    let composite = head.checksum_type() == Some(&ChecksumType::Composite);
+    if let Some(text) = head.checksum_sha256() {
+        let (digest, parts) = text.split_once('-').map_or((text, composite), |(digest, _)| (digest, true));
+        let digest = BASE64_STANDARD.decode(digest).ok()?.try_into().ok()?;
+        return Some(if parts { Checksum::Sha256OfParts(digest) } else { Checksum::Sha256(digest) });
+    }
+    let crc = BASE64_STANDARD.decode(head.checksum_crc64_nvme()?).ok()?.try_into().ok()?;
+    (!composite).then_some(Checksum::Crc64Nvme(u64::from_be_bytes(crc)))
 }
 
 /// The content type for a key, by its extension. Without a charset: it is not known.
@@ -193,12 +210,43 @@ mod tests {
         assert_eq!(sent["mode"], "0100644");
         assert!(sent.values().all(|v| v.is_ascii()), "{sent:?}");
         let meta = RemoteMeta { size: 3, etag: ETag::new("x"), modified: None };
-        let head = incoming(meta.clone(), Some(&sent));
+        let answer = HeadObjectOutput::builder().set_metadata(Some(sent)).build();
+        let head = incoming(meta.clone(), &answer);
         assert_eq!(head.own.as_deref(), Some("id häsh"));
         assert_eq!((head.sha256, head.part_size), (Some([7; 32]), Some(8 << 20)));
         assert_eq!((head.mtime, head.attributes), (Some(spec.mtime), Some(spec.attributes)));
-        let bare = incoming(meta, None);
+        let bare = incoming(meta, &HeadObjectOutput::builder().build());
         assert_eq!((bare.own, bare.sha256, bare.mtime, bare.attributes), (None, None, None, None));
+        assert_eq!((bare.checksum, bare.opaque), (None, false));
+    }
+
+    #[test]
+    fn c40_checksums_and_encryption_are_told() {
+        let (sha, crc) = (BASE64_STANDARD.encode([7; 32]), BASE64_STANDARD.encode(9_u64.to_be_bytes()));
+        let (full, composite) = (Some(ChecksumType::FullObject), Some(ChecksumType::Composite));
+        let answer = HeadObjectOutput::builder;
+        for (answer, want) in [
+            (answer().checksum_sha256(&sha), Some(Checksum::Sha256([7; 32]))),
+            (answer().checksum_sha256(&sha).set_checksum_type(full), Some(Checksum::Sha256([7; 32]))),
+            (answer().checksum_sha256(format!("{sha}-3")), Some(Checksum::Sha256OfParts([7; 32]))),
+            (
+                answer().checksum_sha256(&sha).set_checksum_type(composite.clone()),
+                Some(Checksum::Sha256OfParts([7; 32])),
+            ),
+            (answer().checksum_crc64_nvme(&crc), Some(Checksum::Crc64Nvme(9))),
+            (answer().checksum_crc64_nvme(&crc).set_checksum_type(composite), None),
+            (answer().checksum_crc32("AAAAAA=="), None),
+            (answer().checksum_sha256("no base64!"), None),
+            (answer().checksum_crc64_nvme(&sha), None),
+        ] {
+            assert_eq!(checksum(&answer.build()), want);
+        }
+        let meta = || RemoteMeta { size: 3, etag: ETag::new("x"), modified: None };
+        for (sse, opaque) in [("AES256", false), ("aws:kms", true), ("aws:kms:dsse", true)] {
+            let answer = answer().server_side_encryption(sse.into()).build();
+            assert_eq!(incoming(meta(), &answer).opaque, opaque, "{sse}");
+        }
+        assert!(incoming(meta(), &answer().sse_customer_algorithm("AES256").build()).opaque);
     }
 
     #[test]

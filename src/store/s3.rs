@@ -16,6 +16,7 @@ use crate::model::{
 use aws_sdk_s3::{
     Client,
     operation::{head_object::HeadObjectOutput, put_object::builders::PutObjectFluentBuilder},
+    types::ChecksumMode,
 };
 use bytes::Bytes;
 use std::{
@@ -47,6 +48,8 @@ struct Inner {
     conditional_delete: AtomicBool,
     /// Its listings are not of the plain form.
     odd: AtomicBool,
+    /// HEAD asks for checksums, until it is refused for that.
+    checksums: AtomicBool,
 }
 
 impl fmt::Debug for S3 {
@@ -73,6 +76,7 @@ impl S3 {
             conditional_put: AtomicBool::new(false),
             conditional_delete: AtomicBool::new(false),
             odd: AtomicBool::new(false),
+            checksums: AtomicBool::new(true),
         })))
     }
 
@@ -143,11 +147,56 @@ impl S3 {
 
     /// HEAD as the SDK gives it; `None` for a 404.
     pub(super) async fn look(&self, full: &str) -> Result<Option<HeadObjectOutput>, Fault> {
-        let answer = self.client().head_object().bucket(self.bucket()).key(full).send().await;
-        match answer.map_err(|e| fault("HeadObject", full, &e)) {
-            Ok(head) => Ok(Some(head)),
-            Err(gone) if gone.class == Class::Missing => Ok(None),
-            Err(other) => Err(other),
+        self.ask(full, None).await.map_err(|(_, fault)| fault)
+    }
+
+    /// HEAD, checksums included where they may be told. They are told only to those who may decrypt what is
+    /// encrypted under SSE-KMS, and not every store knows the question.
+    async fn look_closely(&self, full: &str) -> Result<Option<HeadObjectOutput>, Fault> {
+        let mode = self.0.checksums.load(Relaxed).then_some(ChecksumMode::Enabled);
+        let asked = mode.is_some();
+        match self.ask(full, mode).await {
+            Err((400, fault)) => match self.why_not(full).await {
+                Some(why) => Err(why),
+                None if asked => self.look_without(full, fault).await,
+                None => Err(fault),
+            },
+            Err((401..=403 | 405 | 501, fault)) if asked => self.look_without(full, fault).await,
+            answer => answer.map_err(|(_, fault)| fault),
+        }
+    }
+
+    /// HEAD without checksums; if that goes well, they are not asked for again.
+    async fn look_without(&self, full: &str, refused: Fault) -> Result<Option<HeadObjectOutput>, Fault> {
+        let answer = self.look(full).await;
+        if answer.is_ok() {
+            self.0.checksums.store(false, Relaxed);
+            tracing::info!(%refused, "HEAD goes without checksums from now on (SSE-KMS: allow kms:Decrypt)");
+        }
+        answer
+    }
+
+    /// A HEAD that fails does not say why; a GET does. `None` if it is answered as it should be.
+    async fn why_not(&self, full: &str) -> Option<Fault> {
+        let get = self.client().get_object().bucket(self.bucket()).key(full).range("bytes=0-0");
+        get.send().await.err().map(|e| fault("GetObject", full, &e))
+    }
+
+    /// HEAD; with a fault, the status of HTTP (0: none came).
+    async fn ask(
+        &self,
+        full: &str,
+        mode: Option<ChecksumMode>,
+    ) -> Result<Option<HeadObjectOutput>, (u16, Fault)> {
+        let head = self.client().head_object().bucket(self.bucket()).key(full).set_checksum_mode(mode);
+        let error = match head.send().await {
+            Ok(head) => return Ok(Some(head)),
+            Err(error) => error,
+        };
+        let status = error.raw_response().map_or(0, |raw| raw.status().as_u16());
+        match fault("HeadObject", full, &error) {
+            gone if gone.class == Class::Missing => Ok(None),
+            other => Err((status, other)),
         }
     }
 
@@ -258,13 +307,13 @@ impl Store for S3 {
 
     async fn head(&self, key: &Key) -> Result<Option<Head>, Fault> {
         let full = self.full("HeadObject", key)?;
-        let Some(head) = self.look(&full).await? else { return Ok(None) };
+        let Some(head) = self.look_closely(&full).await? else { return Ok(None) };
         let meta = RemoteMeta {
             size: size("HeadObject", &full, head.content_length())?,
             etag: tag("HeadObject", &full, head.e_tag())?,
             modified: head.last_modified().map(page::stamp),
         };
-        Ok(Some(metadata::incoming(meta, head.metadata())))
+        Ok(Some(metadata::incoming(meta, &head)))
     }
 
     async fn stage<F: Source>(

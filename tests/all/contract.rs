@@ -6,7 +6,9 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use md5::Md5;
 use s3mirrord::{
-    model::{Capabilities, Class, Digest, ETag, Key, KeyRange, MAX_KEY_BYTES, Only, RemoteMeta, Stamp},
+    model::{
+        Capabilities, Checksum, Class, Digest, ETag, Key, KeyRange, MAX_KEY_BYTES, Only, RemoteMeta, Stamp,
+    },
     store::{Depth, Start, Store},
 };
 use sha2::{Digest as _, Sha256};
@@ -25,6 +27,8 @@ pub(crate) struct Expect {
     pub(crate) parts: bool,
     /// CompleteMultipartUpload is answered as S3 does; else it counts as open, and HEAD tells (case 46).
     pub(crate) completes: bool,
+    /// HEAD tells the SHA-256 of what was sent.
+    pub(crate) checksums: bool,
     /// Keys may hold a newline.
     pub(crate) newlines: bool,
 }
@@ -148,6 +152,10 @@ async fn puts_and_heads<S: Store>(store: &S, faithful: &Expect) {
         assert_eq!(head.own, Some(format!("own {at}")));
         assert_eq!((head.sha256, head.part_size), (Some(digest.sha256), None));
         assert_eq!((head.mtime, head.attributes), (Some(MTIME), Some(ATTRIBUTES)));
+        assert!(!head.opaque, "nothing was encrypted");
+        if faithful.checksums {
+            assert_eq!(head.checksum, Some(Checksum::Sha256(digest.sha256)));
+        }
         if size > 0 {
             let (body, read) = store.read(&key(at)).await.unwrap().unwrap();
             assert_eq!((body, read), (bytes, head.meta));
@@ -406,6 +414,9 @@ async fn large_objects<S: Store>(store: &S, faithful: &Expect) {
     let head = store.head(&key("large/a.bin")).await.unwrap().unwrap();
     assert_eq!((head.own.as_deref(), head.mtime), (Some("own large/a.bin"), Some(MTIME)));
     assert_eq!((head.sha256, head.part_size), (None, Some(PART as u64)));
+    if faithful.checksums {
+        assert_eq!(head.checksum, Some(Checksum::Sha256OfParts(composite(&bytes))));
+    }
     if faithful.capabilities.conditional_put {
         let file = Memory::pattern(PART + 1, 5);
         let spec = file.spec("o");

@@ -40,6 +40,7 @@ pub const FAULTS: &[&str] = &[
     "store down",
     "credentials refused",
     "random etags",
+    "no checksums",
     "no conditions",
     "EIO",
     "EMFILE",
@@ -164,6 +165,13 @@ impl Story {
             }
             if w.shelf.random_etags {
                 *w.faults.entry("random etags").or_default() += 1;
+                w.shelf.can.etag_is_md5 = false;
+                w.shelf.encrypted = w.rng.bool();
+            }
+            if w.rng.u8(0..4) == 0 {
+                *w.faults.entry("no checksums").or_default() += 1;
+                w.shelf.checksums = false;
+                w.shelf.can.verifies_sha256 = w.rng.bool();
             }
             w.disk.frozen_stat = sabotage.frozen_stat;
             w.disk.absent_for_good = sabotage.absent_for_good || sabotage.events_are_deletes;
@@ -186,6 +194,7 @@ impl Story {
                     part_size: None,
                     mtime: None,
                     attributes: None,
+                    checksum: None,
                 };
                 w.shelf.objects.insert(Key::raw(key), object.clone());
                 w.shelf.tags.insert((Key::raw(key), object.etag.clone()));

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use md5::Md5;
 use s3mirrord::{
     model::{
-        Attributes, Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, Only,
-        RemoteMeta, Source, Spec, Stamp,
+        Attributes, Capabilities, Checksum, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES,
+        Only, RemoteMeta, Source, Spec, Stamp,
     },
     store::{Depth, Page, Start, Store, Upload},
 };
@@ -29,6 +29,8 @@ pub struct Object {
     pub part_size: Option<u64>,
     pub mtime: Option<Stamp>,
     pub attributes: Option<Attributes>,
+    /// What the server computed.
+    pub checksum: Option<Checksum>,
 }
 
 impl Object {
@@ -45,6 +47,10 @@ pub struct Shelf {
     pub uploads: BTreeMap<String, (Key, Stamp)>,
     pub can: Capabilities,
     pub random_etags: bool,
+    /// It keeps checksums, and tells them.
+    pub checksums: bool,
+    /// HEAD tells that the ETags are no digests.
+    pub encrypted: bool,
     pub unsorted: bool,
     pub down: bool,
     pub refuses: bool,
@@ -79,6 +85,8 @@ impl Default for Shelf {
                 etag_is_md5: true,
             },
             random_etags: false,
+            checksums: true,
+            encrypted: false,
             unsorted: false,
             down: false,
             refuses: false,
@@ -115,7 +123,10 @@ impl World {
     fn etag(&mut self, body: &[u8], parts: bool) -> ETag {
         if self.shelf.random_etags {
             self.shelf.serial += 1;
-            return ETag::new(&format!("{:032x}", u128::from(self.shelf.serial) << 64 | 0xabc));
+            // it looks like an MD5, or like that of parts
+            let random = format!("{:032x}", u128::from(self.shelf.serial) << 64 | 0xabc);
+            let chunks = body.len().div_ceil(self.shelf.part as usize);
+            return ETag::new(&if parts { format!("{random}-{chunks}") } else { random });
         }
         if parts {
             let chunks = body.chunks(self.shelf.part as usize);
@@ -152,7 +163,13 @@ impl World {
         } else if !key.is_reserved() {
             self.broke(format!("I4: {key} was written, though no file can have it"));
         }
+        let composite = || body.chunks(self.shelf.part as usize).flat_map(sha256).collect::<Vec<u8>>();
+        let checksum = match parts {
+            true => Checksum::Sha256OfParts(sha256(&composite())),
+            false => Checksum::Sha256(sha256(&body)),
+        };
         let object = Object {
+            checksum: self.shelf.checksums.then_some(checksum),
             etag: etag.clone(),
             own: spec.map(|s| s.own.clone()),
             sha256: spec.and_then(|s| s.sha256).or((!parts && spec.is_some()).then(|| sha256(&body))),
@@ -318,6 +335,8 @@ impl Store for Fake {
                 own: o.own.clone(),
                 sha256: o.sha256,
                 part_size: o.part_size,
+                checksum: o.checksum,
+                opaque: w.shelf.encrypted,
                 mtime: o.mtime,
                 attributes: o.attributes,
             })

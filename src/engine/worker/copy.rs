@@ -13,8 +13,8 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     pub(super) async fn copy(&self, held: &Held<T::File>, from: &Key) -> Result<Outcome, Fault> {
         let Some(record) = self.renamed(held, from).await? else { return self.put(held, Only::New).await };
         let Some(digest) = record.digest else { return self.put(held, Only::New).await };
-        let mut hashes = Hashes::default();
-        if !hashes.is(&*held.file, held.meta.print.size, &digest).await? {
+        let mut hashes = Hashes::new(&self.ctx.hashing, held.meta.print.size, digest.part_size);
+        if !hashes.is(&*held.file, &digest).await? {
             return self.put(held, Only::New).await;
         }
         if !self.unchanged(held).await? {

@@ -1,23 +1,32 @@
-//! An open file whose reads are counted.
+//! An open file whose reads are counted, and which reads a small one once.
 
+use super::hash::CHUNK;
 use crate::{
     engine::Report,
     model::{Fault, LocalMeta, Source},
 };
 use bytes::Bytes;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
-/// Adds what is read to the sums.
+/// Adds what is read to the sums. What one read gave of a small file, whole, is kept: bytes that were compared
+/// and differ are those that are sent. That is no less safe than reading them again: either way they were
+/// read between two looks at the file that must say the same.
 pub(super) struct Counted<F> {
     file: F,
+    size: u64,
+    whole: OnceLock<Bytes>,
     report: Report,
     /// What is read now is sent.
     sent: AtomicBool,
 }
 
 impl<F> Counted<F> {
-    pub(super) fn new(file: F, report: Report) -> Self {
-        Self { file, report, sent: AtomicBool::new(false) }
+    /// `size` is what the file must have, or it is not used.
+    pub(super) fn new(file: F, size: u64, report: Report) -> Self {
+        Self { file, size, whole: OnceLock::new(), report, sent: AtomicBool::new(false) }
     }
 
     /// What is read from now on is given to the store.
@@ -32,9 +41,23 @@ impl<F: Source> Source for Counted<F> {
     }
 
     async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {
-        let bytes = self.file.read_at(at, len).await?;
         let live = self.report.live();
-        live.bytes_read.add(bytes.len() as u64);
+        let kept = self.whole.get().map(|whole| {
+            let from = usize::try_from(at).unwrap_or(usize::MAX).min(whole.len());
+            whole.slice(from..from.saturating_add(len).min(whole.len()))
+        });
+        let bytes = match kept {
+            Some(bytes) => bytes,
+            None => {
+                let bytes = self.file.read_at(at, len).await?;
+                live.bytes_read.add(bytes.len() as u64);
+                if at == 0 && bytes.len() <= CHUNK && bytes.len() as u64 == self.size {
+                    // one that another read kept before does as well
+                    let _ = self.whole.set(bytes.clone());
+                }
+                bytes
+            }
+        };
         if self.sent.load(Relaxed) {
             live.given.add(bytes.len() as u64);
         }

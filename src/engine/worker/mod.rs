@@ -18,6 +18,7 @@ use crate::{
 };
 use counted::Counted;
 use futures::FutureExt;
+pub(super) use hash::Hashing;
 use std::{panic::AssertUnwindSafe, sync::Arc};
 use tokio::time::Instant;
 
@@ -83,7 +84,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     async fn hold(&self, meta: LocalMeta) -> Result<Option<Held<T::File>>, Fault> {
         self.ctx.clock_step(self.seen).await;
         let file = self.ctx.tree.open(&self.path()?).await?;
-        let file = Arc::new(Counted::new(file, self.ctx.report.clone()));
+        let file = Arc::new(Counted::new(file, meta.print.size, self.ctx.report.clone()));
         let held = Held { file, meta };
         Ok(self.unchanged(&held).await?.then_some(held))
     }

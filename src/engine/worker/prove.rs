@@ -4,8 +4,10 @@ use super::{Held, Work, hash::Hashes};
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Change, Did, Digest, Fault, Head, Key, Only, Op, Outcome, Record, RemoteMeta},
-    plan::{Evidence, evidence},
+    model::{
+        Capabilities, Change, Class, Did, Digest, Fault, Head, Key, Only, Op, Outcome, Record, RemoteMeta,
+    },
+    plan::{Evidence, Facts, evidence},
     store::Store,
 };
 
@@ -18,42 +20,43 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         listed: Option<RemoteMeta>,
     ) -> Result<Outcome, Fault> {
         let print = &held.meta.print;
-        let (mut head, mut hashes, mut etag_tried) = (None, Hashes::default(), false);
-        let mut remote = match listed {
-            Some(remote) => remote,
+        let own = self.ctx.store.part_size(print.size);
+        let mut hashes = Hashes::new(&self.ctx.hashing, print.size, own);
+        let (mut head, mut refuted, mut can) = (None, vec![], self.ctx.binding.capabilities);
+        let mut remote = match &listed {
+            Some(remote) => remote.clone(),
             None => match self.head(&mut head).await? {
                 Some(remote) => remote,
                 None => return self.put(held, Only::New).await,
             },
         };
         let equal = loop {
-            match evidence(print, record.as_ref(), &remote, head.as_ref(), etag_tried) {
+            let (record, head_of) = (record.as_ref(), head.as_ref());
+            let facts = Facts { print, record, remote: &remote, own, refuted: &refuted, head: head_of, can };
+            let (file, etag, rung) = (&*held.file, remote.etag.as_str(), evidence(&facts));
+            match &rung {
                 Evidence::Differs => break None,
-                Evidence::Digest(digest) => {
-                    break hashes.is(&*held.file, print.size, &digest).await?.then_some(digest);
+                Evidence::Digest(digest) => break hashes.is(file, digest).await?.then_some(*digest),
+                Evidence::Crc64Nvme(crc) => {
+                    break if hashes.is_crc64(file, *crc).await? { hashes.any() } else { None };
                 }
-                Evidence::Md5 => {
-                    if hashes.is_md5(&*held.file, print.size, remote.etag.as_str()).await? {
-                        break hashes.any();
-                    }
-                    etag_tried = true;
+                Evidence::Md5 if hashes.is_md5(file, etag).await? => break hashes.any(),
+                Evidence::Md5OfParts(sizes) if hashes.is_md5_of_parts(file, etag, sizes).await? => {
+                    break hashes.any();
                 }
-                Evidence::Md5OfParts(sizes) => {
-                    if hashes
-                        .part_size(&*held.file, print.size, remote.etag.as_str(), &sizes)
-                        .await?
-                        .is_some()
-                    {
-                        break hashes.any();
-                    }
-                    etag_tried = true;
-                }
-                Evidence::Head => match self.head(&mut head).await? {
-                    None => return self.put(held, Only::New).await,
-                    Some(now) => {
-                        etag_tried &= now.etag == remote.etag;
+                Evidence::Md5 | Evidence::Md5OfParts(_) => refuted.push(rung),
+                Evidence::Capabilities => can = Some(self.capabilities().await?),
+                Evidence::Head => match self.head(&mut head).await {
+                    Ok(None) => return self.put(held, Only::New).await,
+                    Ok(Some(now)) => {
+                        if now.etag != remote.etag {
+                            refuted.clear();
+                        }
                         remote = now;
                     }
+                    // of what it tells nothing, nothing shows that it is equal
+                    Err(fault) if fault.class == Class::Permanent => break None,
+                    Err(fault) => return Err(fault),
                 },
             }
         };
@@ -63,6 +66,16 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         match equal {
             Some(digest) => self.equal(held, record, remote, head, digest).await,
             None => self.put(held, Only::Match(remote.etag)).await,
+        }
+    }
+
+    /// What the store honours. An object that has to be compared by more than its tag is about to be replaced
+    /// unless that proves it equal, so the prefix is claimed as for a write.
+    async fn capabilities(&self) -> Result<Capabilities, Fault> {
+        match self.ctx.options.dry_run {
+            // nothing may be written: what most stores honour
+            true => Ok(Capabilities { verifies_sha256: true, etag_is_md5: true, ..Capabilities::default() }),
+            false => Ok(self.ctx.claim().await?.capabilities()),
         }
     }
 
@@ -106,8 +119,14 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         {
             return Ok(self.done(Did::Foreign, vec![]));
         }
-        let Some(head) = self.ctx.store.head(key).await? else {
-            return Ok(self.done(Did::Learnt, vec![Change::Gone(key.clone())]));
+        let head = match (self.ctx.store.head(key).await, listed) {
+            (Ok(Some(head)), _) => head,
+            (Ok(None), _) => return Ok(self.done(Did::Learnt, vec![Change::Gone(key.clone())])),
+            // what tells nothing of itself was not written by us
+            (Err(fault), Some(listed)) if fault.class == Class::Permanent => {
+                return Ok(self.done(Did::Foreign, vec![Change::Foreign(key.clone(), listed.etag.clone())]));
+            }
+            (Err(fault), _) => return Err(fault),
         };
         let ours = self.is_ours(key, &head) || record.as_ref().is_some_and(|r| r.etag == head.meta.etag);
         if !ours && !self.ctx.options.adopt {
