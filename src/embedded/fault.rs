@@ -48,6 +48,8 @@ pub enum Kind {
     NoUrlEncoding,
     /// What is stored gets an ETag that looks like an MD5 and is none, as with SSE-KMS.
     RandomEtag,
+    /// What PutObject stores gets an ETag that does not even look like a digest.
+    OddEtag,
     /// `If-Match`, `If-None-Match` and their copy-source kin are ignored.
     IgnoreConditions,
     /// Content-MD5 and `x-amz-checksum-*` are neither checked nor kept.

@@ -35,16 +35,13 @@ pub(super) async fn object(
     let Received { body, md5, sum } =
         receive(&state.shelf, input.body.take(), claim, trailers, manner).await?;
     linger(kinds).await;
-    let random = kinds.contains(&Kind::RandomEtag) || attributes.opaque_etag();
-    let object = Object {
-        etag: if random { opaque() } else { hex::encode(md5) },
-        body,
-        modified: now(),
-        attributes: Arc::new(attributes),
-        sum,
-        parts: None,
-        tags,
+    let etag = match kinds.contains(&Kind::RandomEtag) || attributes.opaque_etag() {
+        _ if kinds.contains(&Kind::OddEtag) => format!("odd.{}", &opaque()[..10]),
+        true => opaque(),
+        false => hex::encode(md5),
     };
+    let object =
+        Object { etag, body, modified: now(), attributes: Arc::new(attributes), sum, parts: None, tags };
     let attributes = &object.attributes;
     let mut output = PutObjectOutput {
         e_tag: Some(object.tag()),

@@ -3,7 +3,8 @@
 //! | known | rung | costs |
 //! |---|---|---|
 //! | the sizes differ | they differ | nothing |
-//! | the ledger's digest, of an object with this tag | our SHA-256 | one read |
+//! | the ledger's proof of this very file and an object with this tag | they are equal | nothing |
+//! | the ledger's digest of an object with this tag | our SHA-256 | one read |
 //! | a tag that looks like an MD5 | the file's MD5 | the same read |
 //! | a tag `…-N` | the MD5 of the parts' MD5s, by the part sizes that N leaves | the same read |
 //! | none of these, or they differ: HEAD tells the store's own checksum | it has the last word | one HEAD, the same read |
@@ -22,6 +23,8 @@ use crate::model::{Capabilities, Checksum, Digest, Fingerprint, Head, Record, Re
 pub enum Evidence {
     /// They differ, or nothing can show that they do not.
     Differs,
+    /// They are proven equal already; the content has this digest.
+    Proven(Digest),
     /// Hash the file so, and compare: this decides.
     Digest(Digest),
     /// The file's CRC-64/NVME is this: this decides.
@@ -61,9 +64,11 @@ pub fn evidence(facts: &Facts<'_>) -> Evidence {
     if remote.size != print.size {
         return Evidence::Differs;
     }
-    let proven = record.filter(|row| row.etag == remote.etag).and_then(|row| row.digest);
-    if let Some(digest) = proven {
-        return Evidence::Digest(digest);
+    if let Some(row) = record.filter(|row| row.etag == remote.etag)
+        && let Some(digest) = row.digest
+    {
+        let same = row.print == Some(**print);
+        return if same { Evidence::Proven(digest) } else { Evidence::Digest(digest) };
     }
     let Some(head) = head else {
         return match by_etag(remote, *own) {
@@ -203,6 +208,9 @@ mod tests {
         let digest = Digest { sha256: [7; 32], part_size: Some(8 * MIB) };
         let known = Case { row: Some(row(MULTI, Some(digest))), ..case(MULTI) };
         assert_eq!(rung(&known), Evidence::Digest(digest));
+        let print = Some(Fingerprint { size: SIZE, ..print });
+        let same = Case { row: Some(Record { print, ..row(MULTI, Some(digest)) }), ..case(MULTI) };
+        assert_eq!(rung(&same), Evidence::Proven(digest), "asked only because it was not listed");
         let changed = Case { row: Some(row(MULTI, Some(digest))), ..case(MD5) };
         assert_eq!(rung(&changed), Evidence::Md5, "the row is of another object");
         let bare = Case { row: Some(row(MD5, None)), ..case(MD5) };

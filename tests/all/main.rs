@@ -14,6 +14,8 @@ mod credentials;
 mod demo;
 mod documents;
 mod floors;
+#[cfg(feature = "demo")]
+mod ladder;
 mod ledger;
 mod listing;
 #[cfg(feature = "demo")]

@@ -61,6 +61,11 @@ impl Bench {
         bench
     }
 
+    /// A client of the server that is not ours.
+    pub fn client(&self) -> &aws_sdk_s3::Client {
+        &self.store
+    }
+
     /// One `[[mirror]]`.
     pub fn mirror(&self, name: &str, root: &Path, prefix: &str, lines: &str) -> String {
         format!(

@@ -36,6 +36,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             let (file, etag, rung) = (&*held.file, remote.etag.as_str(), evidence(&facts));
             match &rung {
                 Evidence::Differs => break None,
+                Evidence::Proven(digest) => break Some(*digest),
                 Evidence::Digest(digest) => break hashes.is(file, digest).await?.then_some(*digest),
                 Evidence::Crc64Nvme(crc) => {
                     break if hashes.is_crc64(file, *crc).await? { hashes.any() } else { None };
