@@ -39,6 +39,8 @@ pub(super) struct Context<T, S, L> {
     pub permits: Semaphore,
     /// Requests for a page of a listing at the same time.
     pub listers: Semaphore,
+    /// Of those, the jobs of large files: what takes long leaves room for what does not.
+    pub large: Semaphore,
     /// The threads that compare files with objects.
     pub hashing: Hashing,
     /// Counts the bytes read.
@@ -63,6 +65,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
         Self {
             permits: Semaphore::new(options.workers),
             listers: Semaphore::new(options.listers),
+            large: Semaphore::new((options.workers / 2).max(1)),
             hashing: Hashing::default(),
             binding: opened.binding,
             root: opened.sameness,

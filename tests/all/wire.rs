@@ -466,6 +466,56 @@ async fn c54_a_403_is_never_absent() {
     assert!(fault.to_string().contains("region = \"ap-south-1\""), "{fault}");
 }
 
+/// Checksums are told to those alone who may decrypt, and not every store knows the question.
+#[tokio::test]
+async fn c40_a_head_that_is_refused_its_checksums_does_without() {
+    for status in [400, 403, 501] {
+        let server = Server::start(move |_, request| {
+            let asks = request.headers.get("x-amz-checksum-mode").is_some_and(|mode| mode == "ENABLED");
+            if asks { Answer::new(status, "") } else { Answer::tagged("e").with("content-length", "1") }
+        })
+        .await;
+        let store = store(&server).await;
+        for _ in 0..3 {
+            let head = store.head(&key("a")).await.unwrap().unwrap();
+            assert_eq!((head.meta.etag.as_str(), head.checksum), ("e", None));
+        }
+        // a HEAD of 400 does not say why: a GET would
+        let why = u64::from(status == 400);
+        assert_eq!(server.seen().len() as u64, 4 + why, "{status}: asked once for all");
+        assert_eq!(store.requests().get("GetObject").copied().unwrap_or_default(), why);
+    }
+    // what is refused without them too is refused, and they are asked for again
+    let server = Server::start(|_, _| Answer::new(403, "")).await;
+    let store = store(&server).await;
+    for _ in 0..2 {
+        assert_eq!(store.head(&key("a")).await.unwrap_err().class, Class::Fatal);
+    }
+    let asked = |request: &Request| request.headers.contains_key("x-amz-checksum-mode");
+    assert_eq!(server.seen().iter().map(asked).collect::<Vec<_>>(), [true, false, true, false]);
+}
+
+#[tokio::test]
+async fn c40_a_head_of_400_is_told_apart_by_a_get() {
+    let sse_c = "<Error><Code>InvalidRequest</Code><Message>The object was stored using a form of Server Side \
+                 Encryption. The correct parameters must be provided to retrieve the object.</Message></Error>";
+    let expired =
+        "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>";
+    for (body, class, word) in
+        [(sse_c, Class::Permanent, "SSE-C"), (expired, Class::Fatal, "renew the credentials")]
+    {
+        let server = Server::start(move |_, request| {
+            Answer::new(400, if request.method == "GET" { body } else { "" })
+        })
+        .await;
+        let fault = store(&server).await.head(&key("a")).await.unwrap_err();
+        assert_eq!(fault.class, class, "{fault}");
+        assert!(fault.to_string().contains(word), "{fault}");
+        assert_eq!(server.seen()[1].headers["range"], "bytes=0-0", "no more than a byte is fetched");
+        assert_eq!(server.seen().len(), 2);
+    }
+}
+
 #[tokio::test]
 async fn c49_a_failed_condition_on_what_is_gone_is_a_delete() {
     for (status, gone) in [(404, true), (200, false)] {

@@ -4,7 +4,7 @@ use crate::{story::Story, support::disk::path};
 use s3mirrord::{
     engine::Options,
     local::{Notice, Prune},
-    model::{Key, Scope},
+    model::{ETag, Key, Scope},
 };
 use std::time::Duration;
 use tokio::time::sleep;
@@ -170,4 +170,62 @@ async fn c75_a_page_from_before_a_put_makes_no_second_put() {
     let puts = story.world.with(|w| w.trace.iter().filter(|line| line.contains("bucket: b is")).count());
     assert_eq!(puts, 1);
     unbroken(&story);
+}
+
+/// Case 40, for every sort of store: what was written is known again without a ledger, and what another client
+/// wrote over it, metadata and all, is not taken for it.
+#[tokio::test(start_paused = true)]
+async fn c40_a_lost_ledger_sends_nothing_again_and_overlooks_nothing() {
+    for [random, encrypted, checksums] in (0..8).map(|n| [n & 1, n & 2, n & 4].map(|bit| bit != 0)) {
+        let story = Story::calm();
+        story.world.with(|w| {
+            (w.shelf.random_etags, w.shelf.encrypted, w.shelf.checksums) =
+                (random, random && encrypted, checksums);
+            (w.shelf.can.etag_is_md5, w.shelf.can.verifies_sha256) = (!random, checksums);
+            w.write(&path("small"), 2, 1);
+            // three parts
+            w.write(&path("large"), 5, 1);
+        });
+        story.once(story.options(true)).await;
+        story.world.with(|w| w.book = Default::default());
+        let sends = |story: &Story| {
+            let sending = ["UploadPart", "CreateMultipartUpload"];
+            let small =
+                story.world.with(|w| w.trace.iter().filter(|l| l.contains("bucket: small is")).count());
+            story.world.with(|w| sending.iter().filter_map(|op| w.shelf.requests.get(op)).sum::<u64>())
+                + small as u64
+        };
+        let (before, heads) =
+            (sends(&story), story.world.with(|w| w.shelf.requests.get("HeadObject").copied()));
+        let report = story.once(story.options(true)).await;
+        let what = format!("random {random}, encrypted {encrypted}, checksums {checksums}");
+        // no checksum, no digest in the metadata of what went up in parts: nothing shows that they are equal
+        let blind = u64::from(random && !checksums);
+        assert_eq!(sends(&story) - before, 2 * blind, "{what}");
+        assert_eq!(report.status().sums.adopted, 2 - blind, "{what}");
+        let asked = story.world.with(|w| w.shelf.requests.get("HeadObject").copied());
+        assert_eq!(asked.is_some(), random, "{what}: {heads:?}");
+
+        // overwritten: of the same size, and by a client that kept our metadata
+        story.world.with(|w| {
+            let object = w.shelf.objects.get_mut(&Key::raw("small")).unwrap();
+            object.body[0] ^= 1;
+            let body = object.body.clone();
+            object.etag = ETag::new(&hex::encode(<md5::Md5 as md5::Digest>::digest(&body)));
+            object.checksum = None;
+            let etag = object.etag.clone();
+            w.shelf.tags.insert((Key::raw("small"), etag));
+        });
+        if !random {
+            story.once(story.options(true)).await;
+            story.world.with(|w| {
+                assert_eq!(
+                    w.shelf.objects[&Key::raw("small")].body,
+                    w.disk.files[&path("small")].body,
+                    "{what}"
+                );
+            });
+        }
+        unbroken(&story);
+    }
 }

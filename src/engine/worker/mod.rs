@@ -22,6 +22,9 @@ pub(super) use hash::Hashing;
 use std::{panic::AssertUnwindSafe, sync::Arc};
 use tokio::time::Instant;
 
+/// Files of more bytes take long to compare and to send.
+const LARGE: u64 = 8 << 20;
+
 /// Runs one job. `seen` is when its survey's look at the file had come back. A panic is a fault of this
 /// job alone (promise I10).
 pub(super) async fn work<T: Tree, S: Store, L: Ledger>(
@@ -29,7 +32,12 @@ pub(super) async fn work<T: Tree, S: Store, L: Ledger>(
     job: Job,
     seen: Instant,
 ) -> Outcome {
-    let Ok(_permit) = ctx.permits.acquire().await else { return Outcome::Stale };
+    let large = job.expect.is_some_and(|meta| meta.print.size > LARGE);
+    let permits = async {
+        let large = if large { Some(ctx.large.acquire().await.ok()?) } else { None };
+        Some((large, ctx.permits.acquire().await.ok()?))
+    };
+    let Some(_permits) = permits.await else { return Outcome::Stale };
     let run = AssertUnwindSafe(Work { ctx: &ctx, job: &job, seen }.run()).catch_unwind().await;
     match run {
         Ok(Ok(outcome)) => outcome,
