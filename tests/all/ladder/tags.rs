@@ -1,9 +1,13 @@
 //! Tags that are no MD5 of the object: those of parts, and those that mean nothing.
 
 use super::{MIB, asked, content, costs, in_sync, lose_the_ledger, pass, put, put_parts, rests, write};
-use crate::support::{bench::Bench, memory::pattern};
+use crate::support::{
+    bench::{Bench, Ran},
+    memory::pattern,
+};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, ServerSideEncryption};
 use s3mirrord::embedded::{Kind, Rule};
+use std::time::Duration;
 
 const PLAIN: ChecksumAlgorithm = ChecksumAlgorithm::Crc32;
 
@@ -108,4 +112,28 @@ async fn c40_random_tags_are_no_reason_to_send_again() {
             rests(&bench).await;
         }
     }
+}
+
+/// Sixteen jobs at a time; those of large files wait for their HEADs here.
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_do_not_wait_for_large_ones_that_are_compared() {
+    let bench = Bench::new().await;
+    bench.server.faults().add(Rule::new(Kind::RandomEtag));
+    for n in 0..16 {
+        write(&bench, &format!("large {n:02}"), vec![n; 9 * MIB]);
+    }
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    lose_the_ledger(&bench);
+    let slow = Rule::new(Kind::Latency(Duration::from_secs(3))).operation("HeadObject");
+    let slow = bench.server.faults().add(slow);
+    write(&bench, "small", "and last");
+    let once = tokio::spawn(Ran::of(bench.command(&["once"])));
+    while bench.client().get_object().bucket("backups").key("www/small").send().await.is_err() {
+        assert!(!once.is_finished(), "{:?}", once.await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // all large ones have asked when the first is answered and the workers are free
+    let met = bench.server.faults().met(slow);
+    assert!(met <= 8, "{met} large files took their turn before the small one");
+    assert_eq!(once.await.unwrap().code, 0);
 }
