@@ -172,6 +172,35 @@ async fn c75_a_page_from_before_a_put_makes_no_second_put() {
     unbroken(&story);
 }
 
+/// The disk's clock ticks every 50 ms: were a proof stored of a file whose ctime is of the tick that has not ended,
+/// the next write of that tick would not show.
+#[tokio::test(start_paused = true)]
+async fn c21_a_second_write_of_a_tick_is_found() {
+    for later in (2..46).step_by(2) {
+        let story = Story::calm();
+        story.world.with(|w| w.write(&path("a"), 0, 1));
+        story.once(story.options(true)).await;
+        let begin = story.world.with(|w| w.now().as_millis() as u64).next_multiple_of(50);
+        story
+            .daemon(async |notices| {
+                let at = |ms| tokio::time::sleep_until(story.world.with(|w| w.start) + self::ms(begin + ms));
+                let write = |text| story.world.with(|w| w.write(&path("a"), 0, text));
+                // looked at when it was quiet for 200 ms, and just then it is written twice
+                at(5_005).await;
+                notices.send(look("a")).await.unwrap();
+                at(5_202).await;
+                write(2);
+                at(5_202 + later).await;
+                write(3);
+                at(40_000).await;
+            })
+            .await;
+        let body = story.world.with(|w| w.shelf.objects[&Key::raw("a")].body.clone());
+        assert_eq!(body, 3_u64.to_le_bytes(), "written again {later} ms later");
+        unbroken(&story);
+    }
+}
+
 /// Case 40, for every sort of store: what was written is known again without a ledger, and what another client
 /// wrote over it, metadata and all, is not taken for it.
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,6 @@ use super::{MIB, asked, content, costs, in_sync, pass, put, rests, write};
 use crate::support::memory::pattern;
 use std::{
     fs::{self, File},
-    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -28,37 +27,6 @@ async fn c22_an_edit_of_the_same_size_is_found_though_mtime_is_set_back() {
         let sums = costs(&bench, requests, read).await;
         assert_eq!((&sums["uploaded"], &sums["bytes"]), (&1.into(), &new.len().into()));
         assert!(content(&bench, name).await == new);
-    }
-}
-
-/// Were a proof stored of a file that was written within the tick of the clock that its ctime shows, the next
-/// write of that tick would never be found.
-#[tokio::test(flavor = "multi_thread")]
-async fn c21_writes_within_a_tick_of_the_clock_are_found() {
-    let bench = in_sync(&[]).await;
-    for round in 0..12_u64 {
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|threads| {
-            threads.spawn(|| {
-                for n in 0_u64.. {
-                    write(&bench, "a", format!("{round:08}{n:08}"));
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    // now without a pause, now with one that lets a pass get through
-                    std::thread::sleep(Duration::from_micros([0, 0, 0, 40_000][n as usize / 200 % 4]));
-                }
-            });
-            tokio::task::block_in_place(|| {
-                tokio::runtime::Handle::current().block_on(bench.run(&["once"]));
-            });
-            stop.store(true, Ordering::Relaxed);
-        });
-        let (sums, _) = pass(&bench).await;
-        assert!(
-            content(&bench, "a").await == fs::read(bench.root.join("a")).unwrap(),
-            "round {round}: {sums}"
-        );
     }
 }
 
