@@ -4,7 +4,7 @@ use super::{Options, Report, owner, worker::Hashing};
 use crate::{
     ledger::Ledger,
     local::{Prune, Tree},
-    model::{Binding, Fault, Key, LocalMeta, Sameness, Spec},
+    model::{Binding, Fault, Key, LocalMeta, Sameness, Spec, Stamp},
     plan::View,
     store::Store,
 };
@@ -37,16 +37,18 @@ pub(super) struct Context<T, S, L> {
     pub clock_step: Duration,
     /// Jobs that run at the same time.
     pub permits: Semaphore,
-    /// Requests for a page of a listing at the same time.
-    pub listers: Semaphore,
     /// Of those, the jobs of large files: what takes long leaves room for what does not.
     pub large: Semaphore,
+    /// Requests for a page of a listing at the same time.
+    pub listers: Semaphore,
     /// The threads that compare files with objects.
     pub hashing: Hashing,
     /// Counts the bytes read.
     pub report: Report,
     /// The owner record found when the mirror was opened, to be replaced by the claim.
     pub found: owner::Found,
+    /// Nothing in the bucket was ours when the mirror was opened.
+    pub fresh: bool,
     claimed: OnceCell<owner::Claim>,
     /// Keys whose multipart upload may be left open.
     unsettled: Mutex<BTreeSet<Key>>,
@@ -71,6 +73,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
             root: opened.sameness,
             clock_step: opened.clock_step,
             found: opened.found,
+            fresh: opened.fresh,
             claimed: OnceCell::new(),
             unsettled: Mutex::default(),
             unsorted: AtomicBool::new(false),
@@ -91,6 +94,15 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
     /// The claim, if there was need of one.
     pub(super) fn claimed(&self) -> Option<&owner::Claim> {
         self.claimed.get()
+    }
+
+    /// True if an object that was changed last then cannot be ours: it is older than the mirror's first claim.
+    pub(super) fn is_older(&self, modified: Option<Stamp>) -> bool {
+        match self.binding.claimed.or_else(|| self.claimed()?.first()) {
+            // servers tell whole seconds
+            Some(first) => modified.is_some_and(|modified| modified.sec < first.sec),
+            None => self.fresh && self.claimed().is_none(),
+        }
     }
 
     /// The text of `s3mirrord-own`: which mirror wrote the object, and for which key, so that a copy of it

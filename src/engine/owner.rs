@@ -41,12 +41,19 @@ pub(super) struct Claim {
     /// The tag of our record.
     tag: Mutex<ETag>,
     capabilities: Capabilities,
+    /// When the mirror first claimed its prefix, by the server's clock; `None`: not known.
+    first: Option<Stamp>,
 }
 
 impl Claim {
     /// What the store honours.
     pub(super) fn capabilities(&self) -> Capabilities {
         self.capabilities
+    }
+
+    /// When the mirror first claimed its prefix, by the server's clock; `None`: not known.
+    pub(super) fn first(&self) -> Option<Stamp> {
+        self.first
     }
 }
 
@@ -56,6 +63,8 @@ pub(super) struct Opened {
     pub sameness: Sameness,
     pub clock_step: Duration,
     pub found: Found,
+    /// Neither a ledger nor an owner record was there: nothing in the bucket is ours yet.
+    pub fresh: bool,
 }
 
 fn key() -> Key {
@@ -87,6 +96,7 @@ pub(super) async fn open<T: Tree, S: Store, L: Ledger>(
         (None, Some((record, _))) => root.compare(&record.root()),
         (None, None) => root.compare(&root),
     };
+    let fresh = bound.is_none() && found.is_none();
     let binding = match (bound, &found) {
         (Some(bound), Some((record, _))) if bound.mirror != record.mirror()? => {
             return Err(Fault::new(
@@ -120,7 +130,7 @@ pub(super) async fn open<T: Tree, S: Store, L: Ledger>(
     if let Some(capabilities) = binding.capabilities {
         store.know(capabilities);
     }
-    Ok(Opened { binding, sameness, clock_step, found })
+    Ok(Opened { binding, sameness, clock_step, found, fresh })
 }
 
 /// Writes the owner record, and finds out what the store honours if that is not known yet.
@@ -130,17 +140,21 @@ pub(super) async fn claim<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) 
         None => Only::New,
     };
     let etag = write(ctx, only).await?;
-    let capabilities = match ctx.binding.capabilities {
-        Some(known) => known,
-        None => {
-            let found = ctx.store.probe(&key()).await?;
-            ctx.store.know(found);
-            let binding = Binding { capabilities: Some(found), ..ctx.binding.clone() };
-            ctx.ledger.commit(vec![Change::Bind(binding)]).await?;
-            found
-        }
-    };
-    Ok(Claim { tag: Mutex::new(etag), capabilities })
+    let mut binding = ctx.binding.clone();
+    if binding.capabilities.is_none() {
+        let found = ctx.store.probe(&key()).await?;
+        ctx.store.know(found);
+        binding.capabilities = Some(found);
+    }
+    if ctx.fresh && binding.claimed.is_none() {
+        binding.claimed = ctx.store.head(&key()).await?.and_then(|head| head.meta.modified);
+    }
+    let capabilities = binding.capabilities.unwrap_or_default();
+    let first = binding.claimed;
+    if binding != ctx.binding {
+        ctx.ledger.commit(vec![Change::Bind(binding)]).await?;
+    }
+    Ok(Claim { tag: Mutex::new(etag), capabilities, first })
 }
 
 /// Claims at once what another host holds, if that is asked for: a pass that changes nothing else leaves the

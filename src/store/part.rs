@@ -99,7 +99,7 @@ async fn send_all<F: Source>(
         }
         let len = part_size.min(size - at);
         let memory = store.reserve(len).await;
-        let payload = Payload::new(read(file, full, at, len).await?);
+        let payload = Payload::of(read(file, full, at, len).await?).await;
         composite.update(payload.sha256);
         let part = send_one(store.clone(), full.to_owned(), id.to_owned(), number, payload, memory);
         flying.spawn(part.in_current_span());

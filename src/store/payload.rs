@@ -48,6 +48,18 @@ impl Payload {
         Self { bytes, sha256 }
     }
 
+    /// Hashes `bytes` on another thread, unless they are few: parts of 8 MiB would hold up what runs here. As
+    /// many do so as the memory budget lets be in flight.
+    pub(super) async fn of(bytes: Bytes) -> Self {
+        if bytes.len() <= PIECE {
+            return Self::new(bytes);
+        }
+        let held = bytes.clone();
+        let hashed = tokio::task::spawn_blocking(move || Self::new(held)).await;
+        // the runtime is ending: nothing waits for this one any more
+        hashed.unwrap_or_else(|_| Self::new(bytes))
+    }
+
     /// The body, for as many attempts as it takes.
     pub(super) fn body(&self) -> ByteStream {
         let bytes = self.bytes.clone();

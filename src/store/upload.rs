@@ -56,7 +56,7 @@ pub(super) async fn stage<F: Source>(
         return Ok((Staged(Road::Parts(parts)), digest));
     }
     let memory = store.reserve(spec.size).await;
-    let payload = Payload::new(read(&**file, &full, 0, spec.size).await?);
+    let payload = Payload::of(read(&**file, &full, 0, spec.size).await?).await;
     let digest = Digest { sha256: payload.sha256, part_size: None };
     let whole = Whole { full, payload, spec: spec.clone(), _memory: memory };
     Ok((Staged(Road::Whole(Box::new(whole))), digest))

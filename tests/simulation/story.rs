@@ -194,6 +194,7 @@ impl Story {
                     part_size: None,
                     mtime: None,
                     attributes: None,
+                    modified: Stamp { sec: 1_600_000_001, nsec: 0 },
                     checksum: None,
                 };
                 w.shelf.objects.insert(Key::raw(key), object.clone());

@@ -29,14 +29,15 @@ pub struct Object {
     pub part_size: Option<u64>,
     pub mtime: Option<Stamp>,
     pub attributes: Option<Attributes>,
+    /// By the server's clock, which does not jump.
+    pub modified: Stamp,
     /// What the server computed.
     pub checksum: Option<Checksum>,
 }
 
 impl Object {
     fn listed(&self) -> RemoteMeta {
-        let modified = Some(Stamp { sec: 1_700_000_000, nsec: 0 });
-        RemoteMeta { size: self.body.len() as u64, etag: self.etag.clone(), modified }
+        RemoteMeta { size: self.body.len() as u64, etag: self.etag.clone(), modified: Some(self.modified) }
     }
 }
 
@@ -168,7 +169,9 @@ impl World {
             true => Checksum::Sha256OfParts(sha256(&composite())),
             false => Checksum::Sha256(sha256(&body)),
         };
+        let modified = Stamp { sec: 1_700_000_000 + self.now().as_secs() as i64, nsec: 0 };
         let object = Object {
+            modified,
             checksum: self.shelf.checksums.then_some(checksum),
             etag: etag.clone(),
             own: spec.map(|s| s.own.clone()),

@@ -322,7 +322,7 @@ mod tests {
         const LARGE: usize = 24 << 20;
         let hashing = Hashing::default();
         let bytes = Bytes::from(vec![7; LARGE]);
-        let large: Vec<_> = (0..6)
+        let large: Vec<_> = (0..4 * available_parallelism().map_or(1, usize::from))
             .map(|_| {
                 let (hashing, file) = (hashing.clone(), Memory(bytes.clone()));
                 tokio::spawn(async move {

@@ -114,11 +114,13 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     pub(super) async fn whose(&self, record: Option<Record>) -> Result<Outcome, Fault> {
         let key = &self.job.key;
         let Op::Prove(listed) = &self.job.op else { return Ok(Outcome::Stale) };
-        if let Some(listed) = listed
-            && self.ctx.ledger.foreign(key).await?.as_ref() == Some(&listed.etag)
-            && !self.ctx.options.adopt
-        {
-            return Ok(self.done(Did::Foreign, vec![]));
+        if let Some(listed) = listed.as_ref().filter(|_| !self.ctx.options.adopt) {
+            if self.ctx.ledger.foreign(key).await?.as_ref() == Some(&listed.etag) {
+                return Ok(self.done(Did::Foreign, vec![]));
+            }
+            if record.is_none() && self.ctx.is_older(listed.modified) {
+                return Ok(self.done(Did::Foreign, vec![Change::Foreign(key.clone(), listed.etag.clone())]));
+            }
         }
         let head = match (self.ctx.store.head(key).await, listed) {
             (Ok(Some(head)), _) => head,

@@ -88,3 +88,42 @@ async fn what_another_tool_mirrored_is_adopted_for_one_read() {
     assert_eq!((&sums["adopted"], &sums["uploaded"]), (&20.into(), &0.into()));
     assert_eq!(bench.objects().await.len(), 20);
 }
+
+/// A mirror that never ran wrote nothing: whatever lies there is not its.
+#[tokio::test(flavor = "multi_thread")]
+async fn c62_what_is_older_than_the_first_claim_is_foreign_without_a_head() {
+    let bench = Bench::new().await;
+    for n in 0..30 {
+        put(&bench, &format!("theirs/{n}"), b"not ours", |put| put).await;
+    }
+    // so that the claim is of another second
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let sums = costs(&bench, &[], 0).await;
+    assert_eq!((&sums["foreign"], &sums["deleted"]), (&30.into(), &0.into()));
+    // when it has claimed the prefix: what is older is still not its, what is younger might be
+    write(&bench, "ours", "ours");
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    for n in 0..30 {
+        put(&bench, &format!("theirs, too/{n}"), b"not ours", |put| put).await;
+    }
+    let sums = costs(&bench, &[("HeadObject", 30)], 0).await;
+    assert_eq!(sums["foreign"], 60);
+    // in one go
+    let bench = Bench::new().await;
+    for n in 0..30 {
+        put(&bench, &format!("theirs/{n}"), b"not ours", |put| put).await;
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    (0..30).for_each(|n| write(&bench, &format!("ours {n}"), "ours"));
+    bench.server.reset_requests();
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    assert_eq!(bench.server.requests()["HeadObject"], 1, "when the claim was made");
+    rests(&bench).await;
+    // the ledger gone, nothing tells when that was
+    super::lose_the_ledger(&bench);
+    bench.remove("ours 7");
+    bench.server.reset_requests();
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!((ran.code, &ran.summary()["deleted"]), (0, &1.into()), "{ran:?}");
+    assert_eq!(bench.objects().await.len(), 59);
+}
