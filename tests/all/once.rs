@@ -2,7 +2,11 @@
 
 use crate::support::bench::{Bench, QUICK, Ran, binary};
 use s3mirrord::embedded::{Kind, Rule};
-use std::{fs, os::unix::ffi::OsStrExt, time::Duration};
+use std::{
+    fs,
+    os::unix::ffi::OsStrExt,
+    time::{Duration, Instant},
+};
 
 fn counts(told: &serde_json::Value, names: &[&str]) -> Vec<u64> {
     names.iter().map(|name| told[name].as_u64().unwrap_or_else(|| panic!("{name} in {told}"))).collect()
@@ -308,4 +312,31 @@ async fn c63_a_take_over_claims_even_if_there_is_nothing_else_to_do() {
     assert_eq!(bench.run(&["once", "--take-over"]).await.code, 0);
     let after = bench.run(&["once"]).await;
     assert_eq!(after.code, 0, "it is ours now: {after:?}");
+}
+
+/// Case 70: with `S3MIRRORD_TEST_FILES=1000000`, the million.
+#[tokio::test(flavor = "multi_thread")]
+async fn c65_c70_a_first_pass_that_is_killed_goes_on_without_sending_again_what_was_sent() {
+    let files: u64 = std::env::var("S3MIRRORD_TEST_FILES").map_or(5_000, |n| n.parse().unwrap());
+    let bench = Bench::new().await;
+    for n in 0..files {
+        bench.write(&format!("d{:04}/f{n:07}", n / 1_000), "x");
+    }
+    let puts = |bench: &Bench| bench.server.requests().get("PutObject").copied().unwrap_or_default();
+    for part in 1..=3 {
+        let mut pass = bench.start(&["once"]);
+        let deadline = Instant::now() + Duration::from_secs(60 + files / 100);
+        while puts(&bench) < files * part / 4 {
+            assert!(Instant::now() < deadline, "{:?}", bench.server.requests());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        pass.kill().await.unwrap(); // SIGKILL
+    }
+    let last = bench.run(&["once", "--json"]).await;
+    assert_eq!(last.code, 0, "{}", last.stderr);
+    // each life may lose what was in flight or not yet durable, and claims and probes anew
+    let again = puts(&bench) - files;
+    assert!(again <= 3 * (256 + 20) + 20, "{again} of {files} were sent again");
+    let counted = bench.run(&["once", "--json"]).await.summary();
+    assert_eq!(counts(&counted, &["unchanged", "uploaded", "bytes_read"]), [files, 0, 0]);
 }
