@@ -134,7 +134,7 @@ pub(super) fn less(sum: u64) -> Result<u64, redb::Error> {
 fn encode(row: &Condemned) -> Vec<u8> {
     Writer::new()
         .text(row.key.as_str())
-        .text(row.etag.as_str())
+        .text(&row.etag.to_string())
         .u64(row.seen)
         .u8(row.approved.into())
         .u8(row.moved.into())

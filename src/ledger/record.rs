@@ -28,7 +28,7 @@ impl Row {
             .option(attributes.as_ref(), |w, a| w.u32(a.mode).u32(a.uid).u32(a.gid))
             .u8(u8::from(*metadata_due))
             .u64(*size)
-            .text(etag.as_str())
+            .text(&etag.to_string())
             .option(digest.as_ref(), |w, d| w.raw(&d.sha256).option(d.part_size, Writer::u64))
             .u64(*seq)
             .u8(self.moved.into())
@@ -53,7 +53,7 @@ impl Row {
 }
 
 pub(super) fn encode_tag(etag: &ETag) -> Vec<u8> {
-    Writer::new().text(etag.as_str()).seal()
+    Writer::new().text(&etag.to_string()).seal()
 }
 
 pub(super) fn decode_tag(bytes: &[u8]) -> Result<ETag, Damage> {

@@ -1,6 +1,6 @@
 //! What is known of a file, and of an object.
 
-use std::{fmt, sync::Arc};
+use super::ETag;
 
 /// A point in wall-clock time, as a file system or a server gives it. Compared for equality only;
 /// debounce, grace and clock steps count on monotonic time.
@@ -44,51 +44,6 @@ pub struct LocalMeta {
     pub print: Fingerprint,
     /// Mode and owner.
     pub attributes: Attributes,
-}
-
-/// An entity tag, without its quotes. Not necessarily a digest.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ETag(Arc<str>);
-
-impl ETag {
-    /// Takes a tag with or without quotes.
-    pub fn new(text: &str) -> Self {
-        Self(text.trim_matches('"').into())
-    }
-
-    /// Without quotes.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// As `If-Match` wants it.
-    pub fn quoted(&self) -> String {
-        format!("\"{}\"", self.0)
-    }
-
-    /// `N` of a multipart ETag `…-N`.
-    pub fn parts(&self) -> Option<u32> {
-        let (digest, n) = self.0.rsplit_once('-')?;
-        (digest.len() == 32).then_some(())?;
-        n.parse().ok()
-    }
-
-    /// True if it has the form of an MD5 digest (which KMS and SSE-C tags share).
-    pub fn looks_like_md5(&self) -> bool {
-        self.0.len() == 32 && self.0.bytes().all(|b| b.is_ascii_hexdigit())
-    }
-}
-
-impl fmt::Debug for ETag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.quoted())
-    }
-}
-
-impl fmt::Display for ETag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// Our own digest of a content: SHA-256 of the whole or, for what went up in parts, SHA-256 of the
@@ -143,20 +98,4 @@ pub struct Head {
     pub mtime: Option<Stamp>,
     /// `mode`, `uid` and `gid` of its metadata.
     pub attributes: Option<Attributes>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn etags_tell_their_form() {
-        let multi = ETag::new("\"0123456789abcdef0123456789abcdef-17\"");
-        assert_eq!((multi.parts(), multi.looks_like_md5()), (Some(17), false));
-        let plain = ETag::new("0123456789abcdef0123456789abcdef");
-        assert_eq!((plain.parts(), plain.looks_like_md5()), (None, true));
-        assert_eq!(plain.quoted(), "\"0123456789abcdef0123456789abcdef\"");
-        let odd = ETag::new("x-2");
-        assert_eq!((odd.parts(), odd.looks_like_md5()), (None, false));
-    }
 }

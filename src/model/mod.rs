@@ -3,6 +3,7 @@
 //! A [`Key`] is where a file goes, a [`Triple`] is what is known of it from three sides, a
 //! [`Job`] is what to do about it, and an [`Outcome`] is how that went.
 
+mod etag;
 mod fault;
 mod job;
 mod key;
@@ -14,10 +15,11 @@ mod scope;
 mod source;
 mod triple;
 
+pub use etag::ETag;
 pub use fault::{Class, Fault};
 pub use job::{Did, Job, Only, Op, Outcome, Spec, Why};
 pub use key::{Key, KeyRange, MAX_KEY_BYTES, RESERVED};
-pub use meta::{Attributes, Checksum, Digest, ETag, Fingerprint, Head, LocalMeta, RemoteMeta, Stamp};
+pub use meta::{Attributes, Checksum, Digest, Fingerprint, Head, LocalMeta, RemoteMeta, Stamp};
 pub use path::{BadPath, RelPath};
 pub use record::{Binding, Capabilities, Change, Condemned, Intent, MirrorId, Record, Seq, Tally};
 pub use root::{RootId, Sameness};

@@ -36,7 +36,7 @@ async fn attempts(store: &S3, full: &str) -> Result<Capabilities, Fault> {
 
     // without any of these nothing works, so their faults are the probe's
     let etag = store.put(full, &one, None, (None, None)).await?;
-    let etag_is_md5 = etag.as_str().eq_ignore_ascii_case(&hex::encode(Md5::digest(b"1")));
+    let etag_is_md5 = etag.to_string().eq_ignore_ascii_case(&hex::encode(Md5::digest(b"1")));
 
     let exists = put(store, full, &two, &two, only(Only::New)).await?;
     let other = put(store, full, &two, &two, only(Only::Match(wrong.clone()))).await?;

@@ -271,7 +271,7 @@ pub(super) fn condition(only: &Only) -> Condition {
 
 /// The tag in an answer that must have one.
 pub(super) fn tag(operation: &str, full: &str, etag: Option<&str>) -> Result<ETag, Fault> {
-    etag.map(ETag::new).filter(|tag| !tag.as_str().is_empty()).ok_or_else(|| no_s3(operation, full, "ETag"))
+    etag.map(ETag::new).filter(|tag| !tag.is_empty()).ok_or_else(|| no_s3(operation, full, "ETag"))
 }
 
 /// A size in an answer that must have one.

@@ -33,7 +33,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let equal = loop {
             let (record, head_of) = (record.as_ref(), head.as_ref());
             let facts = Facts { print, record, remote: &remote, own, refuted: &refuted, head: head_of, can };
-            let (file, etag, rung) = (&*held.file, remote.etag.as_str(), evidence(&facts));
+            let (file, etag, rung) = (&*held.file, remote.etag.to_string(), evidence(&facts));
             match &rung {
                 Evidence::Differs => break None,
                 Evidence::Proven(digest) => break Some(*digest),
@@ -41,8 +41,8 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
                 Evidence::Crc64Nvme(crc) => {
                     break if hashes.is_crc64(file, *crc).await? { hashes.any() } else { None };
                 }
-                Evidence::Md5 if hashes.is_md5(file, etag).await? => break hashes.any(),
-                Evidence::Md5OfParts(sizes) if hashes.is_md5_of_parts(file, etag, sizes).await? => {
+                Evidence::Md5 if hashes.is_md5(file, &etag).await? => break hashes.any(),
+                Evidence::Md5OfParts(sizes) if hashes.is_md5_of_parts(file, &etag, sizes).await? => {
                     break hashes.any();
                 }
                 Evidence::Md5 | Evidence::Md5OfParts(_) => refuted.push(rung),
