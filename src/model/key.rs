@@ -117,9 +117,14 @@ pub enum KeyRange {
 impl KeyRange {
     /// True if `key` lies in the range.
     pub fn contains(&self, key: &Key) -> bool {
+        self.holds(key.as_str())
+    }
+
+    /// [`KeyRange::contains`], of a key's text: where keys are looked at and not kept.
+    pub fn holds(&self, key: &str) -> bool {
         match self {
-            Self::One(one) => one == key,
-            Self::Under(prefix) => key.0.starts_with(&*prefix.0),
+            Self::One(one) => *one.0 == *key,
+            Self::Under(prefix) => key.starts_with(&*prefix.0),
         }
     }
 }
