@@ -7,14 +7,14 @@ use super::meta::{self, META, Sums};
 use super::record::{FOREIGN, INTENTS, RECORDS, Row, encode_intent, encode_tag};
 use super::window::{self, WINDOW};
 use crate::model::{Change, ETag, Key, Record, Seq};
-use redb::{MultimapTable, ReadableTable, Table, WriteTransaction};
+use redb::{ReadableTable, Table, WriteTransaction};
 
 type Keyed<'txn> = Table<'txn, &'static str, &'static [u8]>;
 
 /// Every table, open for writing, and the counters as they will be.
 struct Batch<'txn> {
     records: Keyed<'txn>,
-    inodes: MultimapTable<'txn, u64, &'static str>,
+    inodes: Table<'txn, &'static [u8], ()>,
     condemned: Rows<'txn>,
     foreign: Keyed<'txn>,
     intents: Keyed<'txn>,
@@ -49,7 +49,7 @@ impl<'txn> Batch<'txn> {
         let meta = txn.open_table(META)?;
         Ok(Self {
             records: txn.open_table(RECORDS)?,
-            inodes: txn.open_multimap_table(INODES)?,
+            inodes: txn.open_table(INODES)?,
             condemned: Rows::open(txn)?,
             foreign: txn.open_table(FOREIGN)?,
             intents: txn.open_table(INTENTS)?,

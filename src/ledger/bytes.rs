@@ -1,4 +1,4 @@
-//! The bytes of a row: fixed widths, little-endian, a version in front and a checksum behind.
+//! The bytes of a row: little-endian, of fixed widths where rows are few, a version in front and a checksum behind.
 //!
 //! The checksum is there because the store under it checks its pages only when it repairs: a flipped
 //! bit must be told, not believed. Decoding never panics and never reads past the end.
@@ -49,6 +49,10 @@ impl Writer {
         self.raw(&[value])
     }
 
+    pub(super) fn u16(self, value: u16) -> Self {
+        self.raw(&value.to_le_bytes())
+    }
+
     pub(super) fn u32(self, value: u32) -> Self {
         self.raw(&value.to_le_bytes())
     }
@@ -59,6 +63,21 @@ impl Writer {
 
     pub(super) fn i64(self, value: i64) -> Self {
         self.raw(&value.to_le_bytes())
+    }
+
+    /// Seven bits a byte, the lowest first: few bytes for a small number, ten at most.
+    pub(super) fn number(mut self, mut value: u64) -> Self {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+        self
+    }
+
+    /// As [`Writer::number`], of either sign.
+    pub(super) fn signed(self, value: i64) -> Self {
+        self.number((value << 1 ^ value >> 63) as u64)
     }
 
     /// Length in front, so that fields may follow. Texts here are keys, tags and places: far below 4 GiB.
@@ -99,7 +118,35 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn take(&mut self, n: usize) -> Result<&'a [u8], Damage> {
+    /// What [`Writer::number`] wrote, and no longer spelling of it.
+    pub(super) fn number(&mut self) -> Result<u64, Damage> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7F);
+            if bits << shift >> shift != bits {
+                return Err(Damage::Form);
+            }
+            value |= bits << shift;
+            if byte < 0x80 {
+                return if byte == 0 && shift > 0 { Err(Damage::Form) } else { Ok(value) };
+            }
+        }
+        Err(Damage::Form)
+    }
+
+    /// As [`Reader::number`], for what has to fit 32 bits.
+    pub(super) fn small(&mut self) -> Result<u32, Damage> {
+        u32::try_from(self.number()?).map_err(|_| Damage::Form)
+    }
+
+    /// What [`Writer::signed`] wrote.
+    pub(super) fn signed(&mut self) -> Result<i64, Damage> {
+        let value = self.number()?;
+        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
+    pub(super) fn take(&mut self, n: usize) -> Result<&'a [u8], Damage> {
         let (head, rest) = self.0.split_at_checked(n).ok_or(Damage::Form)?;
         self.0 = rest;
         Ok(head)
@@ -113,6 +160,10 @@ impl<'a> Reader<'a> {
 
     pub(super) fn u8(&mut self) -> Result<u8, Damage> {
         Ok(self.array::<1>()?[0])
+    }
+
+    pub(super) fn u16(&mut self) -> Result<u16, Damage> {
+        self.array().map(u16::from_le_bytes)
     }
 
     pub(super) fn u32(&mut self) -> Result<u32, Damage> {
@@ -186,6 +237,27 @@ mod tests {
         assert_eq!((r.option(Reader::u64), r.option(Reader::u64)), (Ok(Some(4)), Ok(None)));
         assert_eq!(r.u8(), Err(Damage::Form));
         assert_eq!(r.end(), Ok(()));
+    }
+
+    #[test]
+    fn numbers_are_short_and_have_one_spelling() {
+        for (value, bytes) in [(0, 1), (0x7F, 1), (0x80, 2), (1 << 14, 3), (u64::MAX >> 1, 9), (u64::MAX, 10)]
+        {
+            let row = Writer::new().number(value).seal();
+            assert_eq!(row.len(), 1 + bytes + SUM, "{value}");
+            assert_eq!(Reader::open(&row).expect("sealed").number(), Ok(value));
+        }
+        for value in [0, -1, 1, i64::MIN, i64::MAX] {
+            let row = Writer::new().signed(value).seal();
+            assert_eq!(Reader::open(&row).expect("sealed").signed(), Ok(value));
+        }
+        let over = [[0xFF; 9].as_slice(), &[2]].concat();
+        for wrong in [&[0x80, 0][..], &[0xFF; 11], &over, &[0x80]] {
+            let row = Writer::new().raw(wrong).seal();
+            assert_eq!(Reader::open(&row).expect("sealed").number(), Err(Damage::Form), "{wrong:?}");
+        }
+        let row = Writer::new().number(1 << 32).seal();
+        assert_eq!(Reader::open(&row).expect("sealed").small(), Err(Damage::Form));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The real ledger: a redb database in a file of its own.
 //!
 //! What redb asks for: a small cache (its default is 1 GiB), read transactions that are short (one held
-//! open makes the file grow), and to be opened anew after any I/O error. All of it happens on blocking
-//! threads, since a disk may hang.
+//! open makes the file grow), and to be opened anew after any I/O error. All of it happens on threads of
+//! the ledger's own, since a disk may hang.
 //!
 //! What cannot be seen: a ledger that was rolled back to an older copy of itself. Its proofs are still
 //! held against the disk and the bucket, so it costs reading. And a batch whose last fsync failed may or
@@ -12,6 +12,7 @@ use super::layout::{self, Found};
 use super::lock::{Held, LOCK_FILE, Lock, OpenError};
 use super::medium::{Medium, OnDisk, Sheet};
 use super::record::{self, FOREIGN, RECORDS, Row};
+use super::threads::{Threads, Unanswered};
 use super::{Ledger, Window, batch, condemned, fault, inode, meta, window};
 use crate::model::{
     Binding, Change, Class, Condemned, ETag, Fault, Intent, Key, KeyRange, Record, Seq, Stamp, Tally,
@@ -30,6 +31,9 @@ use std::{
 /// The ledger's name in its directory.
 pub const LEDGER_FILE: &str = "ledger.redb";
 
+/// Rows that room is made for at once when a page is read.
+const PAGE: usize = 1024;
+
 /// How to open a [`Database`].
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -40,9 +44,9 @@ pub struct Options {
 }
 
 impl Options {
-    /// A cache of 8 MiB.
+    /// A cache of 4 MiB: a survey reads in order, and gains nothing from more.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), cache_bytes: 8 << 20 }
+        Self { directory: directory.into(), cache_bytes: 4 << 20 }
     }
 }
 
@@ -107,6 +111,7 @@ struct Shared {
     engine: RwLock<Option<redb::Database>>,
     id: AtomicU64,
     seq: AtomicU64,
+    threads: Threads,
     /// After the engine, so that it is dropped after it.
     _lock: Option<Lock>,
 }
@@ -212,24 +217,23 @@ impl Database {
             engine: RwLock::new(Some(live.engine)),
             id: AtomicU64::new(live.id),
             seq: AtomicU64::new(live.seq),
+            threads: Threads::start().map_err(|e| fault::io("start the ledger's threads", &e))?,
             _lock: lock,
         };
         Ok(Opened { ledger: Self(Arc::new(shared)), fresh })
     }
 
-    /// Runs on a blocking thread. A panic is the database's, over bytes it did not expect.
+    /// Runs on one of the ledger's threads. A panic is the database's, over bytes it did not expect.
     async fn run<T: Send + 'static>(
         &self,
         what: &'static str,
         work: impl FnOnce() -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, Fault> {
         let name = || self.0.medium.name();
-        match tokio::task::spawn_blocking(work).await {
+        match self.0.threads.run(work).await {
             Ok(done) => done.map_err(|e| fault::of(what, &name(), &e)),
-            Err(e) if e.is_panic() => {
-                Err(fault::panicked(what, &name(), &layout::panic_text(&*e.into_panic())))
-            }
-            Err(e) => Err(Fault::new(Class::Transient, what, e)),
+            Err(Unanswered::Panicked(cause)) => Err(fault::panicked(what, &name(), &cause)),
+            Err(Unanswered::Ended) => Err(Fault::new(Class::Transient, what, "the ledger is being closed")),
         }
     }
 
@@ -328,14 +332,13 @@ impl Ledger for Database {
             let (KeyRange::One(first) | KeyRange::Under(first)) = &range;
             let first = from.as_ref().filter(|from| *from > first).unwrap_or(first);
             let table = txn.open_table(RECORDS)?;
-            let mut page = Vec::new();
+            let mut page = Vec::with_capacity(most.min(PAGE));
             for row in table.range(first.as_str()..)?.take(most) {
                 let (key, row) = row?;
-                let key = Key::raw(key.value());
-                if !range.contains(&key) {
+                if !range.holds(key.value()) {
                     break;
                 }
-                page.push((key, Row::decode(row.value())?.record));
+                page.push((Key::raw(key.value()), Row::decode(row.value())?.record));
             }
             Ok(page)
         })
@@ -375,7 +378,7 @@ impl Ledger for Database {
     }
 
     async fn by_inode(&self, inode: u64) -> Result<Vec<Key>, Fault> {
-        self.read(move |txn| inode::keys(&txn.open_multimap_table(inode::INODES)?, inode)).await
+        self.read(move |txn| inode::keys(&txn.open_table(inode::INODES)?, inode)).await
     }
 
     async fn condemned(&self, after: u64, most: usize) -> Result<Vec<Condemned>, Fault> {

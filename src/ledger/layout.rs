@@ -1,16 +1,11 @@
 //! What a file turns out to be when it is opened, and how a new ledger begins.
 //!
-//! There is one layout so far, and no migration: a ledger of another layout is set aside, since what it
-//! proves can be proven anew.
+//! An older layout is migrated; a newer one is set aside, since what it proves can be proven anew.
 
 use super::medium::{Medium, random};
-use super::{batch, condemned, inode, meta, record, window};
+use super::{batch, condemned, inode, meta, migrate, panics, record, window};
 use crate::model::Seq;
 use redb::{Database, Error, ReadableDatabase, ReadableTableMetadata};
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
 
 /// A ledger, ready.
 pub(super) struct Live {
@@ -31,14 +26,7 @@ pub(super) enum Found {
 
 /// Opens what is there. Bytes that redb does not expect may make it panic: that is damage as well.
 pub(super) fn find(medium: &dyn Medium, cache_bytes: usize) -> Result<Found, Error> {
-    catch_unwind(AssertUnwindSafe(|| look(medium.open(cache_bytes)?)))
-        .unwrap_or_else(|panic| Err(Error::Corrupted(panic_text(&*panic))))
-}
-
-/// What a panic said.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
+    panics::caught(|| look(medium.open(cache_bytes)?)).unwrap_or_else(|cause| Err(Error::Corrupted(cause)))
 }
 
 /// Opens a medium that has to be empty, and begins a ledger.
@@ -70,7 +58,9 @@ fn look(engine: Database) -> Result<Found, Error> {
         return Ok(Found::Newer(schema));
     }
     if schema < meta::SCHEMA {
-        return Err(Error::Corrupted(format!("its schema {schema} never was")));
+        drop((table, txn));
+        migrate::step(&engine, schema, id)?;
+        return look(engine);
     }
     let sums = meta::sums(&table)?;
     meta::binding(&table)?;
@@ -78,7 +68,7 @@ fn look(engine: Database) -> Result<Found, Error> {
     txn.open_table(record::FOREIGN)?;
     txn.open_table(record::INTENTS)?;
     txn.open_table(window::WINDOW)?;
-    txn.open_multimap_table(inode::INODES)?;
+    txn.open_table(inode::INODES)?;
     let lengths = (
         txn.open_table(record::RECORDS)?.len()?,
         txn.open_table(condemned::CONDEMNED)?.len()?,

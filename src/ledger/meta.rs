@@ -8,8 +8,9 @@ use redb::{ReadableTable, Table, TableDefinition};
 /// Name → value.
 pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 
-/// The layout of the tables. A ledger of another layout is set aside: what it proves can be proven anew.
-pub(super) const SCHEMA: u32 = 1;
+/// The layout of the tables. An older one is migrated; a ledger of a newer one is set aside: what it proves can be
+/// proven anew.
+pub(super) const SCHEMA: u32 = 2;
 
 const NAME: &str = "ledger";
 const SUMS: &str = "sums";

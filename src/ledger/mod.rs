@@ -15,7 +15,10 @@ mod layout;
 mod lock;
 mod medium;
 mod meta;
+mod migrate;
+mod panics;
 mod record;
+mod threads;
 mod window;
 
 pub use database::{Database, LEDGER_FILE, Opened, Options, Reason};

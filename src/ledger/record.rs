@@ -1,11 +1,15 @@
 //! What is kept of one key, as bytes: the proof, the foreign tag, the intent.
+//!
+//! There are as many proofs as files: so nothing is kept twice in one, numbers are as short as they can be, and a tag
+//! that is an MD5 is kept as its 16 bytes.
 
 use super::bytes::{Damage, Reader, Writer};
 use crate::model::{Attributes, Digest, ETag, Fingerprint, Intent, Key, Record, Stamp};
+use std::num::NonZeroU32;
 use redb::TableDefinition;
 
 /// Key → proof.
-pub(super) const RECORDS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("records");
+pub(super) const RECORDS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("proofs");
 /// Key → the tag under which it was found to be foreign.
 pub(super) const FOREIGN: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("foreign");
 /// Key → intent.
@@ -20,36 +24,123 @@ pub(super) struct Row {
     pub(super) moved: bool,
 }
 
+/// What a proof has, in the two bytes before its fields. Bits that are not named here are zero.
+mod has {
+    pub(super) const PRINT: u16 = 1 << 0;
+    pub(super) const ATTRIBUTES: u16 = 1 << 1;
+    pub(super) const METADATA_DUE: u16 = 1 << 2;
+    pub(super) const DIGEST: u16 = 1 << 3;
+    pub(super) const PART_SIZE: u16 = 1 << 4;
+    pub(super) const MOVED: u16 = 1 << 5;
+    /// The file had the object's size: it is not kept twice.
+    pub(super) const SAME_SIZE: u16 = 1 << 6;
+    /// The file was not changed since its content was written: one time is kept.
+    pub(super) const SAME_TIME: u16 = 1 << 7;
+    /// The tag is an MD5, spelled as servers spell it.
+    pub(super) const MD5: u16 = 1 << 8;
+    /// And `-N` follows it.
+    pub(super) const PARTS: u16 = 1 << 9;
+    pub(super) const ALL: u16 = (1 << 10) - 1;
+}
+
 impl Row {
     pub(super) fn encode(&self) -> Vec<u8> {
         let Record { print, attributes, metadata_due, size, etag, digest, seq } = &self.record;
-        Writer::new()
-            .option(print.as_ref(), write_print)
-            .option(attributes.as_ref(), |w, a| w.u32(a.mode).u32(a.uid).u32(a.gid))
-            .u8(u8::from(*metadata_due))
-            .u64(*size)
-            .text(&etag.to_string())
-            .option(digest.as_ref(), |w, d| w.raw(&d.sha256).option(d.part_size, Writer::u64))
-            .u64(*seq)
-            .u8(self.moved.into())
-            .seal()
+        let part_size = digest.and_then(|d| d.part_size);
+        let md5 = etag.as_md5();
+        let flags = [
+            (has::PRINT, print.is_some()),
+            (has::ATTRIBUTES, attributes.is_some()),
+            (has::METADATA_DUE, *metadata_due),
+            (has::DIGEST, digest.is_some()),
+            (has::PART_SIZE, part_size.is_some()),
+            (has::MOVED, self.moved),
+            (has::SAME_SIZE, print.is_some_and(|p| p.size == *size)),
+            (has::SAME_TIME, print.is_some_and(|p| p.ctime == p.mtime)),
+            (has::MD5, md5.is_some()),
+            (has::PARTS, md5.is_some_and(|(_, parts)| parts.is_some())),
+        ];
+        let flags = flags.iter().filter(|(_, set)| *set).fold(0, |all, (flag, _)| all | flag);
+        let mut w = Writer::new().u16(flags).number(*seq).number(*size);
+        if let Some(print) = print {
+            w = if print.size == *size { w } else { w.number(print.size) };
+            w = short_stamp(w.number(print.inode), print.mtime);
+            w = if print.ctime == print.mtime { w } else { short_stamp(w, print.ctime) };
+        }
+        if let Some(a) = attributes {
+            w = w.number(a.mode.into()).number(a.uid.into()).number(a.gid.into());
+        }
+        w = match md5 {
+            Some((md5, None)) => w.raw(&md5),
+            Some((md5, Some(parts))) => w.raw(&md5).number(parts.get().into()),
+            None => {
+                let text = etag.to_string();
+                w.number(text.len() as u64).raw(text.as_bytes())
+            }
+        };
+        if let Some(digest) = digest {
+            w = w.raw(&digest.sha256);
+        }
+        let w = match part_size {
+            Some(size) => w.number(size),
+            None => w,
+        };
+        w.seal()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Damage> {
         let mut r = Reader::open(bytes)?;
-        let record = Record {
-            print: r.option(read_print)?,
-            attributes: r.option(|r| Ok(Attributes { mode: r.u32()?, uid: r.u32()?, gid: r.u32()? }))?,
-            metadata_due: r.u8()? != 0,
-            size: r.u64()?,
-            etag: ETag::new(r.text()?),
-            digest: r.option(|r| Ok(Digest { sha256: r.array()?, part_size: r.option(Reader::u64)? }))?,
-            seq: r.u64()?,
+        let flags = r.u16()?;
+        let has = |flag| flags & flag != 0;
+        if has(!has::ALL) {
+            return Err(Damage::Form);
+        }
+        let (seq, size) = (r.number()?, r.number()?);
+        let print = match has(has::PRINT) {
+            true => {
+                let size = if has(has::SAME_SIZE) { size } else { r.number()? };
+                let (inode, mtime) = (r.number()?, read_short_stamp(&mut r)?);
+                let ctime = if has(has::SAME_TIME) { mtime } else { read_short_stamp(&mut r)? };
+                Some(Fingerprint { size, mtime, ctime, inode })
+            }
+            false => None,
         };
-        let moved = r.flag()?;
+        let attributes = match has(has::ATTRIBUTES) {
+            true => Some(Attributes { mode: r.small()?, uid: r.small()?, gid: r.small()? }),
+            false => None,
+        };
+        let etag = match (has(has::MD5), has(has::PARTS)) {
+            (true, parts) => {
+                let md5 = r.array()?;
+                let parts = if parts { Some(NonZeroU32::new(r.small()?).ok_or(Damage::Form)?) } else { None };
+                ETag::of_md5(md5, parts)
+            }
+            (false, true) => return Err(Damage::Form),
+            (false, false) => {
+                let length = usize::try_from(r.number()?).map_err(|_| Damage::Form)?;
+                ETag::new(std::str::from_utf8(r.take(length)?).map_err(|_| Damage::Form)?)
+            }
+        };
+        let digest = match (has(has::DIGEST), has(has::PART_SIZE)) {
+            (true, parts) => {
+                Some(Digest { sha256: r.array()?, part_size: if parts { Some(r.number()?) } else { None } })
+            }
+            (false, true) => return Err(Damage::Form),
+            (false, false) => None,
+        };
         r.end()?;
-        Ok(Self { record, moved })
+        let metadata_due = has(has::METADATA_DUE);
+        let record = Record { print, attributes, metadata_due, size, etag, digest, seq };
+        Ok(Self { record, moved: has(has::MOVED) })
     }
+}
+
+fn short_stamp(w: Writer, stamp: Stamp) -> Writer {
+    w.signed(stamp.sec).u32(stamp.nsec)
+}
+
+fn read_short_stamp(r: &mut Reader<'_>) -> Result<Stamp, Damage> {
+    Ok(Stamp { sec: r.signed()?, nsec: r.u32()? })
 }
 
 pub(super) fn encode_tag(etag: &ETag) -> Vec<u8> {
@@ -85,7 +176,7 @@ fn write_print(w: Writer, print: &Fingerprint) -> Writer {
     write_stamp(write_stamp(w, print.mtime), print.ctime)
 }
 
-fn read_print(r: &mut Reader<'_>) -> Result<Fingerprint, Damage> {
+pub(super) fn read_print(r: &mut Reader<'_>) -> Result<Fingerprint, Damage> {
     let (size, inode) = (r.u64()?, r.u64()?);
     Ok(Fingerprint { size, inode, mtime: read_stamp(r)?, ctime: read_stamp(r)? })
 }
@@ -125,7 +216,7 @@ mod tests {
             proptest::option::of(attributes),
             any::<bool>(),
             any::<u64>(),
-            "[0-9a-f-]{0,40}",
+            prop_oneof!["[0-9a-f-]{0,40}", "[0-9a-f]{32}", "[0-9a-f]{32}-[0-9]{1,11}", "[0-9A-F]{32}"],
             proptest::option::of(digest),
             any::<u64>(),
             any::<bool>(),
@@ -154,16 +245,23 @@ mod tests {
 
     #[test]
     fn a_row_is_small() {
-        let print = Fingerprint { size: 1, mtime: Stamp::default(), ctime: Stamp::default(), inode: 1 };
+        let written = Stamp { sec: 1_700_000_000, nsec: 123_456_789 };
+        let print = Fingerprint { size: 1_000_000, mtime: written, ctime: written, inode: 10_000_000 };
         let record = Record {
             print: Some(print),
-            attributes: Some(Attributes { mode: 0, uid: 0, gid: 0 }),
+            attributes: Some(Attributes { mode: 0o100_644, uid: 1000, gid: 1000 }),
             metadata_due: false,
-            size: 1,
+            size: 1_000_000,
             etag: ETag::new("0123456789abcdef0123456789abcdef"),
             digest: Some(Digest { sha256: [0; 32], part_size: None }),
-            seq: 1,
+            seq: 1_000_000,
         };
-        assert!(Row { record, moved: false }.encode().len() <= 160);
+        let length = |record: &Record| Row { record: record.clone(), moved: false }.encode().len();
+        assert_eq!(length(&record), 81);
+        let ctime = Stamp { sec: 1_700_000_001, nsec: 0 };
+        let touched = Record { print: Some(Fingerprint { ctime, ..print }), ..record.clone() };
+        assert_eq!(length(&touched), 90);
+        let parts = Record { etag: ETag::new("0123456789abcdef0123456789abcdef-10000"), ..record };
+        assert_eq!(length(&parts), 83);
     }
 }

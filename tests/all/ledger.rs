@@ -164,7 +164,7 @@ async fn c64_a_ledger_that_lost_a_row_is_set_aside() {
     let path = dir.path().join(LEDGER_FILE);
     let raw = redb::Database::open(&path).expect("opened");
     let txn = raw.begin_write().expect("begun");
-    let records: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("records");
+    let records: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("proofs");
     txn.open_table(records).expect("there").remove("00001").expect("removed");
     txn.commit().expect("committed");
     drop(raw);

@@ -13,9 +13,11 @@ mod credentials;
 #[cfg(feature = "demo")]
 mod demo;
 mod documents;
+mod figures;
 mod floors;
 #[cfg(feature = "demo")]
 mod ladder;
+mod kept;
 mod ledger;
 mod listing;
 #[cfg(feature = "demo")]

@@ -42,6 +42,13 @@ impl Book {
         self.moved.remove(key);
     }
 
+    /// Deletes since `minute`, and the records at its begin.
+    pub fn window(&self, minute: i64) -> (u64, u64) {
+        let mut rows = self.deleted.range(minute..).map(|(_, row)| *row).peekable();
+        let records = rows.peek().map_or(self.records.len() as u64, |row| row.1);
+        (rows.map(|row| row.0).sum(), records)
+    }
+
     pub fn apply(&mut self, batch: Vec<Change>) -> Seq {
         self.seq += 1;
         let seq = self.seq;
@@ -182,11 +189,8 @@ impl Ledger for Fake {
     }
 
     async fn window(&self, since: Stamp) -> Result<Window, Fault> {
-        Ok(self.with(|w| {
-            let mut rows = w.book.deleted.range(since.sec.div_euclid(60)..).map(|(_, row)| *row).peekable();
-            let records = rows.peek().map_or(w.book.records.len() as u64, |row| row.1);
-            Window { deleted: rows.map(|row| row.0).sum(), records }
-        }))
+        let (deleted, records) = self.with(|w| w.book.window(since.sec.div_euclid(60)));
+        Ok(Window { deleted, records })
     }
 
     async fn spent(&self, since: Stamp) -> Result<(Tally, Window), Fault> {
