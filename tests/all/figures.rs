@@ -107,8 +107,5 @@ async fn what_the_ledger_costs() {
             length(),
             memory()
         );
-        drop(ledger);
-        redb::Database::open(dir.path().join(LEDGER_FILE)).unwrap().compact().unwrap();
-        println!("  compacted: {} bytes a row", length());
     }
 }

@@ -15,9 +15,9 @@ mod demo;
 mod documents;
 mod figures;
 mod floors;
+mod kept;
 #[cfg(feature = "demo")]
 mod ladder;
-mod kept;
 mod ledger;
 mod listing;
 #[cfg(feature = "demo")]

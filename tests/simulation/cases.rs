@@ -1,6 +1,9 @@
 //! Cases that need the whole engine and exact times, each played once on a fair day.
 
-use crate::{story::Story, support::disk::path};
+use crate::{
+    story::Story,
+    support::disk::{File, path},
+};
 use s3mirrord::{
     engine::Options,
     local::{Notice, Prune},
@@ -19,6 +22,10 @@ fn look(at: &str) -> Notice {
     Notice::Look(Scope::File(path(at)))
 }
 
+fn owner() -> Key {
+    Key::raw(".s3mirrord/owner.json")
+}
+
 fn writes(story: &Story) -> u64 {
     let writing = ["PutObject", "CopyObject", "DeleteObject", "CreateMultipartUpload"];
     story.world.with(|w| writing.iter().filter_map(|op| w.shelf.requests.get(op)).sum())
@@ -26,6 +33,62 @@ fn writes(story: &Story) -> u64 {
 
 fn unbroken(story: &Story) {
     story.world.with(|w| assert!(w.broken.is_empty(), "{:#?}\n{}", w.broken, w.trace.join("\n")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c21_a_rewrite_within_a_tick_of_the_look_is_not_blessed() {
+    let story = Story::calm();
+    story.world.with(|w| w.write(&path("b"), 0, 1));
+    story
+        .daemon(async |notices| {
+            // the prefix is claimed by now: a claim takes longer than a tick
+            sleep(ms(3_000)).await;
+            story.world.with(|w| {
+                w.write(&path("a"), 0, 1);
+                w.disk.hasty = Some(path("a"));
+            });
+            notices.send(look("a")).await.unwrap();
+            sleep(ms(10_000)).await;
+            story.world.with(|w| w.disk.hasty = None);
+            // the next comparison with the bucket comes and goes
+            sleep(ms(100_000)).await;
+        })
+        .await;
+    story.world.with(|w| {
+        let object = &w.shelf.objects[&Key::raw("a")];
+        assert_eq!(object.body, w.disk.files[&path("a")].body, "{}", w.trace.join("\n"));
+    });
+    unbroken(&story);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c07_what_lies_in_another_root_replaces_and_deletes_nothing() {
+    let story = Story::calm();
+    story.world.with(|w| ["a", "b", "c"].iter().for_each(|name| w.write(&path(name), 0, 1)));
+    story.once(story.options(true)).await;
+    let before = story.world.with(|w| w.shelf.objects.clone());
+    story.world.with(|w| {
+        let other = |n: u64| File {
+            body: n.to_le_bytes().into(),
+            mtime: 0,
+            ctime: 0,
+            inode: 1_000 + n,
+            mode: 0o100_644,
+        };
+        w.disk.elsewhere.0 = [(path("b"), other(7)), (path("d"), other(8))].into();
+        w.swap_root();
+    });
+    story.daemon(async |_| sleep(ms(200_000)).await).await;
+    story.world.with(|w| {
+        let same = |(key, object)| key == &owner() || w.shelf.objects.get(key) == Some(object);
+        assert!(before.iter().all(same), "{}", w.trace.join("\n"));
+        assert!(w.shelf.objects.contains_key(&Key::raw("d")), "what the bucket lacks is uploaded");
+        w.swap_root();
+    });
+    // the true one is back
+    let report = story.once(story.options(true)).await;
+    assert_eq!((report.status().sums.unchanged, report.status().sums.deleted), (3, 1));
+    unbroken(&story);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use crate::support::{
     bucket::Object,
-    disk::{BLOCK, path},
+    disk::{BLOCK, File, path},
     world::{Fake, World},
 };
 use futures::StreamExt;
@@ -10,7 +10,7 @@ use s3mirrord::{
     engine::{self, Event, Input, Options, Report},
     ledger::Ledger,
     local::{Notice, Prune, Tree},
-    model::{Capabilities, Change, ETag, Key, MirrorId, RelPath, RootId, Scope, Stamp},
+    model::{Capabilities, Change, ETag, Key, MirrorId, RelPath, Scope, Stamp},
     plan::Limits,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -29,7 +29,9 @@ pub const FAULTS: &[&str] = &[
     "a put lands late",
     "crash",
     "ledger lost",
+    "ledger damaged",
     "ledger rolled back",
+    "ledger half lost",
     "ledger disk full",
     "503",
     "reply lost after the effect",
@@ -154,7 +156,7 @@ impl Story {
     }
 
     fn set_the_scene(&mut self) {
-        let sabotage = self.sabotage;
+        let (sabotage, limits) = (self.sabotage, self.limits);
         self.world.with(|w| {
             w.shelf.grace = S;
             w.shelf.random_etags = w.rng.u8(0..5) == 0;
@@ -173,6 +175,7 @@ impl Story {
                 w.shelf.checksums = false;
                 w.shelf.can.verifies_sha256 = w.rng.bool();
             }
+            w.shelf.budget = limits.map(|limits| (limits.count, limits.window.as_secs() as i64));
             w.disk.frozen_stat = sabotage.frozen_stat;
             w.disk.absent_for_good = sabotage.absent_for_good || sabotage.events_are_deletes;
             for (i, name) in names().iter().enumerate().take(40) {
@@ -182,6 +185,12 @@ impl Story {
                 if !w.disk.files.contains_key(name) {
                     w.replace(name, vec![]);
                 }
+            }
+            // another file system: some names are the same, no content is
+            for (i, name) in names().iter().enumerate().skip(1).step_by(3).take(12) {
+                let body = vec![i as u8 ^ 0xA5; BLOCK * (i % 4)];
+                let file = File { body, mtime: 0, ctime: 0, inode: 10_000 + i as u64, mode: 0o100_644 };
+                w.disk.elsewhere.0.insert(name.clone(), file);
             }
             for key in ["foreign/x", "n3", "d/n9", "a//b", "../x", "d/", "\u{FF0F}"] {
                 let body = key.as_bytes().to_vec();
@@ -273,7 +282,14 @@ impl Story {
             if w.strikes("ledger lost", 6) {
                 w.book = Default::default();
             }
-            if w.strikes("ledger rolled back", 6) {
+            // what is torn is told when it is opened, and a new one is begun
+            if w.strikes("ledger damaged", 8) {
+                w.book = Default::default();
+            }
+            if w.strikes("ledger rolled back", 5) {
+                w.book = w.kept.clone();
+            }
+            if w.strikes("ledger half lost", 8) {
                 let keep = w.book.records.len() / 2;
                 let late: Vec<Key> = w.book.records.keys().skip(keep).cloned().collect();
                 late.iter().for_each(|key| {
@@ -294,7 +310,9 @@ impl Story {
             (w.stormy, w.shelf.down, w.shelf.refuses, w.disk.missing, w.shelf.lies) =
                 (false, false, false, false, lies);
             w.disk.closed.clear();
-            w.disk.root = RootId { inode: 2, filesystem: Some("fs".into()) };
+            if w.disk.root != w.disk.truth {
+                w.swap_root();
+            }
         });
         let (notices, watch) = mpsc::channel(64);
         self.world.with(|w| w.disk.watch = Some(watch));
@@ -371,9 +389,10 @@ impl Story {
             {
                 wrong.push(format!("I5: {key} is recorded and is not there"));
             }
-            // a lost ledger takes its intents with it, and a clock that leapt a year makes them older than any
+            // a lost ledger takes its intents with it, an old one lacks them, and a clock that leapt a year makes them older than any
             // upload: nobody can tell those uploads from another's
-            if !w.faults.contains_key("ledger lost") && !w.faults.contains_key("wall clock jumped") {
+            let lost = ["ledger lost", "ledger damaged", "ledger rolled back", "wall clock jumped"];
+            if !lost.iter().any(|fault| w.faults.contains_key(fault)) {
                 wrong.extend(
                     w.shelf.uploads.iter().map(|(id, (key, _))| format!("{id} of {key} was left open")),
                 );
@@ -515,9 +534,7 @@ fn weather(w: &mut World) {
         }
         6 => {
             // another file system is mounted there, or the true one again
-            w.disk.root_changed = w.now();
-            let swapped = w.disk.root.filesystem.as_deref() == Some("fs");
-            w.disk.root.filesystem = Some(if swapped { "other" } else { "fs" }.into());
+            w.swap_root();
             *w.faults.entry("root swapped").or_default() += 1;
         }
         _ => (w.shelf.down, w.shelf.refuses, w.disk.missing) = (false, false, false),

@@ -224,6 +224,9 @@ impl Ledger for Fake {
                     w.broke(format!("I2: {key} is recorded as deleted, and was not condemned"));
                 }
             }
+            if w.stormy && w.rng.u8(0..30) == 0 {
+                w.kept = w.book.clone();
+            }
             batch.iter().for_each(|change| w.log(format_args!("ledger: {change:?}")));
             w.book.apply(batch)
         });

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use md5::Md5;
 use s3mirrord::{
     model::{
-        Attributes, Capabilities, Checksum, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES,
-        Only, RemoteMeta, Source, Spec, Stamp,
+        Attributes, Capabilities, Checksum, Class, Condemned, Digest, ETag, Fault, Head, Key, KeyRange,
+        MAX_KEY_BYTES, Only, RemoteMeta, Source, Spec, Stamp,
     },
     store::{Depth, Page, Start, Store, Upload},
 };
@@ -66,6 +66,10 @@ pub struct Shelf {
     /// Sabotage: `commit` answers before anything is stored, and stores nothing.
     pub lies: bool,
     pub grace: Duration,
+    /// Deletes that are allowed, in how many seconds.
+    pub budget: Option<(u64, i64)>,
+    /// A request lands whose sender gave up on it.
+    pub late: bool,
     /// Keys that a write or a delete is on its way for.
     pub in_flight: BTreeSet<Key>,
     /// Larger files go up in parts,
@@ -98,6 +102,8 @@ impl Default for Shelf {
             foreign: BTreeMap::new(),
             lies: false,
             grace: Duration::ZERO,
+            budget: None,
+            late: false,
             in_flight: BTreeSet::new(),
             single: 32,
             part: 16,
@@ -161,6 +167,9 @@ impl World {
             {
                 self.broke(format!("I4: {key} is foreign, has no file, and was replaced"));
             }
+            if self.another_root() && !self.shelf.late && self.shelf.objects.contains_key(key) {
+                self.broke(format!("I2: {key} was replaced under another root"));
+            }
         } else if !key.is_reserved() {
             self.broke(format!("I4: {key} was written, though no file can have it"));
         }
@@ -213,9 +222,23 @@ impl World {
             Some(ago) if ago >= grace => {}
             ago => self.broke(format!("I2: {key} was deleted, first found absent {ago:?} ago")),
         }
-        let another = self.disk.missing || self.disk.bound.as_ref() != Some(&self.disk.root);
-        if another && now - self.disk.root_changed > just {
+        if self.another_root() {
             self.broke(format!("I2: {key} was deleted under another root"));
+        }
+    }
+
+    /// I2 is checked here, before an object goes: what the budget's window holds already, what is gone and not yet
+    /// written down, and this one.
+    fn spend(&mut self, key: &Key) {
+        let Some((most, window)) = self.shelf.budget else { return };
+        let costs = |row: &&Condemned| !row.approved && !row.moved;
+        let rows = self.book.condemned.values().filter(costs);
+        let (this, others): (Vec<_>, Vec<_>) = rows.partition(|row| row.key == *key);
+        let unwritten = others.iter().filter(|row| !self.shelf.objects.contains_key(&row.key)).count() as u64;
+        let since = self.wall + self.now().as_secs() as i64 - window;
+        let (done, _) = self.book.window(since.div_euclid(60));
+        if !this.is_empty() && done + unwritten + 1 > most {
+            self.broke(format!("I2: {key} was deleted after {done} and {unwritten} others, of {most}"));
         }
     }
 }
@@ -424,7 +447,9 @@ impl Store for Fake {
                     let me = self.clone();
                     tokio::spawn(async move {
                         me.lag(5000).await;
+                        me.with(|w| w.shelf.late = true);
                         let _refused = land();
+                        me.with(|w| w.shelf.late = false);
                     });
                     return Err(Fault::new(Class::Transient, "PutObject", "timeout"));
                 }
@@ -481,7 +506,10 @@ impl Store for Fake {
         self.with(|w| {
             match w.shelf.objects.get(key) {
                 Some(o) if o.etag != *etag => return Err(Fault::new(Class::Changed, "delete", "412")),
-                Some(_) => w.unshelve(key),
+                Some(_) => {
+                    w.spend(key);
+                    w.unshelve(key);
+                }
                 None => {}
             }
             Ok(())

@@ -41,12 +41,18 @@ pub struct Disk {
     /// When a look first found a path absent, in this life.
     pub found_absent: BTreeMap<RelPath, Duration>,
     pub root: RootId,
+    /// The root that was there when the prefix was claimed: what is mounted in its place is another.
+    pub truth: RootId,
+    /// What lies in the other root, or in the true one while the other is mounted in its place.
+    pub elsewhere: (BTreeMap<RelPath, File>, BTreeSet<RelPath>),
     pub bound: Option<RootId>,
     pub missing: bool,
     /// When the root was last taken away, swapped, or given back.
     pub root_changed: Duration,
     pub inode: u64,
     pub watch: Option<mpsc::Receiver<Notice>>,
+    /// Is rewritten just before it is looked at and again just after it is read, for as long as the clock does not tick.
+    pub hasty: Option<RelPath>,
     /// Sabotage: `fstat` of an open file keeps saying what it said first.
     pub frozen_stat: bool,
     /// Sabotage: what was once seen absent, or had an event, is said to be absent.
@@ -64,11 +70,14 @@ impl Default for Disk {
             appeared: BTreeMap::new(),
             found_absent: BTreeMap::new(),
             root: RootId { inode: 2, filesystem: Some("fs".into()) },
+            truth: RootId { inode: 2, filesystem: Some("fs".into()) },
+            elsewhere: Default::default(),
             bound: None,
             missing: false,
             root_changed: Duration::ZERO,
             inode: 100,
             watch: None,
+            hasty: None,
             frozen_stat: false,
             absent_for_good: false,
             believed_absent: BTreeSet::new(),
@@ -229,6 +238,36 @@ impl World {
         }
     }
 
+    /// Another file system is mounted on the root, or the true one is seen again.
+    pub fn swap_root(&mut self) {
+        let now = self.now();
+        let other = RootId { filesystem: Some("other".into()), ..self.disk.truth.clone() };
+        self.disk.root = if self.disk.root == self.disk.truth { other } else { self.disk.truth.clone() };
+        self.disk.root_changed = now;
+        let (files, links) = std::mem::take(&mut self.disk.elsewhere);
+        let gone = std::mem::replace(&mut self.disk.files, files);
+        let gone_links = std::mem::replace(&mut self.disk.links, links);
+        let all = gone.keys().chain(&gone_links).chain(self.disk.files.keys()).chain(&self.disk.links);
+        for p in all.cloned().collect::<BTreeSet<_>>() {
+            let here = self.disk.files.contains_key(&p) || self.disk.links.contains(&p);
+            if here && !gone.contains_key(&p) && !gone_links.contains(&p) {
+                self.disk.appeared.insert(p.clone(), now);
+            }
+            if self.disk.files.contains_key(&p) {
+                self.remember(&p);
+            }
+        }
+        self.disk.elsewhere = (gone, gone_links);
+        let root = self.disk.root.clone();
+        self.log(format_args!("disk: the root is {root:?}"));
+    }
+
+    /// The root is gone or another, and was so for longer than a request is on its way.
+    pub fn another_root(&self) -> bool {
+        let another = self.disk.missing || self.disk.root != self.disk.truth;
+        another && self.now() - self.disk.root_changed > Duration::from_millis(300)
+    }
+
     fn remember(&mut self, p: &RelPath) {
         let body = self.disk.files[p].body.clone();
         self.disk.past.entry(p.clone()).or_default().insert(body);
@@ -273,6 +312,15 @@ impl Source for Open {
             }
             out.extend_from_slice(&body[from..to]);
         }
+        self.world.with(|w| {
+            let hasty = w.disk.hasty.clone();
+            if let Some((p, file)) = hasty.and_then(|p| Some((p.clone(), w.disk.files.get(&p)?.clone())))
+                && file.inode == self.inode
+                && file.mtime == w.tick()
+            {
+                w.write(&p, 0, 0xBAD);
+            }
+        });
         Ok(out.into())
     }
 }
@@ -378,6 +426,11 @@ impl Tree for Fake {
     async fn look(&self, paths: Vec<RelPath>) -> Result<Vec<Local>, Fault> {
         self.lag(2).await;
         self.root_ok()?;
+        if let Some(p) = self.with(|w| w.disk.hasty.clone()).filter(|p| paths.contains(p)) {
+            let into = self.with(|w| w.now().as_millis() % TICK.as_millis()) as u64;
+            tokio::time::sleep(TICK - Duration::from_millis(into)).await;
+            self.with(|w| w.write(&p, 0, 0x600D));
+        }
         Ok(self.with(|w| {
             paths
                 .iter()

@@ -20,6 +20,8 @@ pub struct World {
     pub disk: Disk,
     pub shelf: Shelf,
     pub book: Book,
+    /// The ledger as it was at some moment before: last week's copy.
+    pub kept: Book,
     /// How often each kind of fault was injected.
     pub faults: BTreeMap<&'static str, u64>,
     /// Faults are injected while this is true.
@@ -43,6 +45,7 @@ impl Fake {
             disk: Disk::default(),
             shelf: Shelf::default(),
             book: Book::default(),
+            kept: Book::default(),
             faults: BTreeMap::new(),
             stormy: false,
             wall: 1_700_000_000,

@@ -4,7 +4,7 @@ use super::{Held, Work, settle};
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Change, Did, Fault, Intent, Only, Outcome},
+    model::{Change, Did, Fault, Intent, Only, Outcome, Sameness},
     store::Store,
 };
 
@@ -15,6 +15,10 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let bytes = held.meta.print.size;
         if ctx.options.dry_run {
             return Ok(self.done(Did::Put { bytes }, vec![]));
+        }
+        // under another root nothing is replaced, whatever a listing left out and whether conditions are honoured or not
+        if ctx.root == Sameness::Changed && ctx.store.head(key).await?.is_some() {
+            return Ok(Outcome::Stale);
         }
         ctx.claim().await?;
         if ctx.is_unsettled(key) {
