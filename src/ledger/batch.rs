@@ -99,7 +99,7 @@ impl<'txn> Batch<'txn> {
 
     fn row(&self, key: &Key) -> Result<Option<Row>, redb::Error> {
         let row = self.records.get(key.as_str())?;
-        Ok(row.map(|row| Row::decode(row.value())).transpose()?)
+        Ok(row.map(|row| Row::decode(key.as_str(), row.value())).transpose()?)
     }
 
     /// A proof says that the file is there: what was known of its absence is void, `moved` too.
@@ -109,8 +109,8 @@ impl<'txn> Batch<'txn> {
         let row = Row { record: Record { seq: self.sums.seq, ..record }, moved: false };
         let old = self
             .records
-            .insert(key.as_str(), row.encode().as_slice())?
-            .map(|old| Row::decode(old.value()))
+            .insert(key.as_str(), row.encode(key.as_str()).as_slice())?
+            .map(|old| Row::decode(key.as_str(), old.value()))
             .transpose()?;
         self.sums.records += u64::from(old.is_none());
         let old = old.and_then(|row| row.record.print);
@@ -127,7 +127,7 @@ impl<'txn> Batch<'txn> {
     /// Drops the proof.
     fn forget(&mut self, key: &Key) -> Result<(), redb::Error> {
         let old: Option<Result<Row, Damage>> =
-            self.records.remove(key.as_str())?.map(|row| Row::decode(row.value()));
+            self.records.remove(key.as_str())?.map(|row| Row::decode(key.as_str(), row.value()));
         let Some(old) = old.transpose()? else { return Ok(()) };
         self.sums.records = less(self.sums.records)?;
         inode::replace(&mut self.inodes, key, old.record.print.as_ref(), None)
@@ -136,7 +136,7 @@ impl<'txn> Batch<'txn> {
     /// Remembered on the proof as well, for a row that is condemned later. The proof is no newer for it.
     fn moved(&mut self, key: &Key, etag: &ETag) -> Result<(), redb::Error> {
         if let Some(row) = self.row(key)?.filter(|row| row.record.etag == *etag && !row.moved) {
-            self.records.insert(key.as_str(), Row { moved: true, ..row }.encode().as_slice())?;
+            self.records.insert(key.as_str(), Row { moved: true, ..row }.encode(key.as_str()).as_slice())?;
         }
         self.condemned.moved(&mut self.sums, key, etag)
     }

@@ -3,7 +3,7 @@
 //! The checksum is there because the store under it checks its pages only when it repairs: a flipped
 //! bit must be told, not believed. Decoding never panics and never reads past the end.
 
-use crc_fast::{CrcAlgorithm, checksum};
+use crc_fast::{CrcAlgorithm, Digest};
 use std::fmt;
 
 /// The version every row is written with.
@@ -96,7 +96,12 @@ impl Writer {
 
     /// The finished row.
     pub(super) fn seal(self) -> Vec<u8> {
-        let sum = sum(&self.0);
+        self.seal_as("")
+    }
+
+    /// The finished row, good under this name only: a name that was damaged shows as well.
+    pub(super) fn seal_as(self, name: &str) -> Vec<u8> {
+        let sum = sum(&self.0, name);
         self.raw(&sum).0
     }
 }
@@ -107,8 +112,13 @@ pub(super) struct Reader<'a>(&'a [u8]);
 impl<'a> Reader<'a> {
     /// Checks sum and version.
     pub(super) fn open(row: &'a [u8]) -> Result<Self, Damage> {
+        Self::open_as("", row)
+    }
+
+    /// As [`Reader::open`], of a row that was sealed under a name.
+    pub(super) fn open_as(name: &str, row: &'a [u8]) -> Result<Self, Damage> {
         let (body, tail) = row.split_last_chunk::<SUM>().ok_or(Damage::Sum)?;
-        if sum(body) != *tail {
+        if sum(body, name) != *tail {
             return Err(Damage::Sum);
         }
         match body.split_first() {
@@ -210,10 +220,12 @@ impl fmt::Debug for Reader<'_> {
     }
 }
 
-/// CRC-32 of the body.
-fn sum(body: &[u8]) -> [u8; SUM] {
-    let crc = checksum(CrcAlgorithm::Crc32IsoHdlc, body);
-    let [a, b, c, d, ..] = crc.to_le_bytes();
+/// CRC-32 of the body and the name.
+fn sum(body: &[u8], name: &str) -> [u8; SUM] {
+    let mut crc = Digest::new(CrcAlgorithm::Crc32IsoHdlc);
+    crc.update(body);
+    crc.update(name.as_bytes());
+    let [a, b, c, d, ..] = crc.finalize().to_le_bytes();
     [a, b, c, d]
 }
 
@@ -271,8 +283,13 @@ mod tests {
         for cut in 0..row.len() {
             assert_eq!(Reader::open(&row[..cut]).err(), Some(Damage::Sum), "cut at {cut}");
         }
+        let named = Writer::new().text("abc").seal_as("d");
+        assert_eq!(Reader::open_as("d", &named).expect("sealed").text(), Ok("abc"));
+        for wrong in ["", "e", "dd"] {
+            assert_eq!(Reader::open_as(wrong, &named).err(), Some(Damage::Sum), "as {wrong:?}");
+        }
         let mut newer = vec![VERSION + 1, 7];
-        newer.extend(sum(&newer));
+        newer.extend(sum(&newer, ""));
         assert_eq!(Reader::open(&newer).err(), Some(Damage::Version(VERSION + 1)));
         let lying = Writer::new().u32(9).raw(b"abc").seal();
         assert_eq!(Reader::open(&lying).expect("sealed").text(), Err(Damage::Form));

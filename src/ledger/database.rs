@@ -13,7 +13,7 @@ use super::lock::{Held, LOCK_FILE, Lock, OpenError};
 use super::medium::{Medium, OnDisk, Sheet};
 use super::record::{self, FOREIGN, RECORDS, Row};
 use super::threads::{Threads, Unanswered};
-use super::{Ledger, Window, batch, condemned, fault, inode, meta, window};
+use super::{Ledger, Window, batch, condemned, fault, inode, meta, panics, window};
 use crate::model::{
     Binding, Change, Class, Condemned, ETag, Fault, Intent, Key, KeyRange, Record, Seq, Stamp, Tally,
 };
@@ -246,6 +246,20 @@ impl Database {
     }
 }
 
+/// Closing writes what the next opening needs; over damaged bytes that may panic, too.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let engine = self.engine.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Err(cause) = panics::caught(move || drop(engine)) {
+            tracing::warn!(
+                ledger = self.medium.name(),
+                cause,
+                "the ledger is damaged: it could not be closed"
+            );
+        }
+    }
+}
+
 impl Shared {
     /// Calls with the database, which is opened again if it failed before.
     fn with<T>(
@@ -307,7 +321,7 @@ impl Ledger for Database {
         let key = key.clone();
         self.read(move |txn| {
             let row = txn.open_table(RECORDS)?.get(key.as_str())?;
-            Ok(row.map(|row| Row::decode(row.value())).transpose()?.map(|row| row.record))
+            Ok(row.map(|row| Row::decode(key.as_str(), row.value())).transpose()?.map(|row| row.record))
         })
         .await
     }
@@ -338,7 +352,7 @@ impl Ledger for Database {
                 if !range.holds(key.value()) {
                     break;
                 }
-                page.push((Key::raw(key.value()), Row::decode(row.value())?.record));
+                page.push((Key::raw(key.value()), Row::decode(key.value(), row.value())?.record));
             }
             Ok(page)
         })

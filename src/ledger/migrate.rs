@@ -39,7 +39,7 @@ fn second(txn: &redb::WriteTransaction) -> Result<(), Error> {
     for found in old.iter()? {
         let (key, row) = found?;
         let row = decode_1(row.value())?;
-        new.insert(key.value(), row.encode().as_slice())?;
+        new.insert(key.value(), row.encode(key.value()).as_slice())?;
         inode::replace(&mut inodes, &Key::raw(key.value()), None, row.record.print.as_ref())?;
     }
     drop((old, new, inodes));

@@ -44,7 +44,7 @@ mod has {
 }
 
 impl Row {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self, key: &str) -> Vec<u8> {
         let Record { print, attributes, metadata_due, size, etag, digest, seq } = &self.record;
         let part_size = digest.and_then(|d| d.part_size);
         let md5 = etag.as_md5();
@@ -85,11 +85,11 @@ impl Row {
             Some(size) => w.number(size),
             None => w,
         };
-        w.seal()
+        w.seal_as(key)
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Damage> {
-        let mut r = Reader::open(bytes)?;
+    pub(super) fn decode(key: &str, bytes: &[u8]) -> Result<Self, Damage> {
+        let mut r = Reader::open_as(key, bytes)?;
         let flags = r.u16()?;
         let has = |flag| flags & flag != 0;
         if has(!has::ALL) {
@@ -230,16 +230,16 @@ mod tests {
     proptest! {
         #[test]
         fn rows_come_back(row in any_row(), print in any_print(), at in any_stamp(), part_size: u64) {
-            prop_assert_eq!(Row::decode(&row.encode()), Ok(row));
+            prop_assert_eq!(Row::decode("k", &row.encode("k")), Ok(row));
             let intent = Intent { key: Key::raw("k"), print, part_size, at };
             prop_assert_eq!(decode_intent("k", &encode_intent(&intent)), Ok(intent));
         }
 
         #[test]
         fn any_bytes_are_refused_without_a_panic(bytes: Vec<u8>) {
-            prop_assert!(Row::decode(&bytes).is_err());
+            prop_assert!(Row::decode("", &bytes).is_err());
             let sealed = Writer::new().raw(&bytes).seal();
-            let _: (Result<Row, _>, Result<Intent, _>) = (Row::decode(&sealed), decode_intent("k", &sealed));
+            let _: (Result<Row, _>, Result<Intent, _>) = (Row::decode("", &sealed), decode_intent("k", &sealed));
         }
     }
 
@@ -256,7 +256,7 @@ mod tests {
             digest: Some(Digest { sha256: [0; 32], part_size: None }),
             seq: 1_000_000,
         };
-        let length = |record: &Record| Row { record: record.clone(), moved: false }.encode().len();
+        let length = |record: &Record| Row { record: record.clone(), moved: false }.encode("").len();
         assert_eq!(length(&record), 81);
         let ctime = Stamp { sec: 1_700_000_001, nsec: 0 };
         let touched = Record { print: Some(Fingerprint { ctime, ..print }), ..record.clone() };

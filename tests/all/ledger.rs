@@ -5,8 +5,9 @@ use crate::support::world::Fake;
 use proptest::prelude::*;
 use redb::ReadableDatabase;
 use s3mirrord::ledger::{Database, LEDGER_FILE, Ledger, OpenError, Opened, Options, Reason, Window};
-use s3mirrord::model::{Change, Class, KeyRange, Stamp, Tally};
+use s3mirrord::model::{Change, Class, Key, KeyRange, Record, Stamp, Tally};
 use std::{
+    collections::HashSet,
     fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
@@ -218,6 +219,118 @@ async fn c64_damage_anywhere_is_never_believed() {
     assert!(told > 0 && late > 0, "told at once {told}, late {late}: each was to be hit");
 }
 
+/// What happens to a file of bytes.
+#[derive(Clone, Debug)]
+enum Harm {
+    Cut(prop::sample::Index),
+    Flip(prop::sample::Index, u8),
+    Zeros(prop::sample::Index, usize),
+    Swapped(prop::sample::Index, prop::sample::Index),
+    Tail(Vec<u8>),
+}
+
+fn any_harm() -> impl Strategy<Value = Harm> {
+    let at = any::<prop::sample::Index>;
+    prop_oneof![
+        1 => at().prop_map(Harm::Cut),
+        8 => (at(), 1..=255u8).prop_map(|(at, bits)| Harm::Flip(at, bits)),
+        1 => (at(), 1..9000usize).prop_map(|(at, n)| Harm::Zeros(at, n)),
+        1 => (at(), at()).prop_map(|(a, b)| Harm::Swapped(a, b)),
+        1 => prop::collection::vec(any::<u8>(), 1..5000).prop_map(Harm::Tail),
+    ]
+}
+
+impl Harm {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        match self {
+            Self::Cut(at) => bytes.truncate(at.index(bytes.len())),
+            Self::Flip(at, bits) => {
+                // where something is written: most of the file is room
+                let written: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+                if let Some(at) = (!written.is_empty()).then(|| written[at.index(written.len())]) {
+                    bytes[at] ^= bits;
+                }
+            }
+            Self::Zeros(at, n) => {
+                let at = at.index(bytes.len());
+                let end = bytes.len().min(at + n);
+                bytes[at..end].fill(0);
+            }
+            Self::Swapped(a, b) => {
+                let pages = (bytes.len() / 4096).max(1);
+                let (a, b) = (a.index(pages) * 4096, b.index(pages) * 4096);
+                for i in 0..4096.min(bytes.len().saturating_sub(a.max(b))) {
+                    bytes.swap(a + i, b + i);
+                }
+            }
+            Self::Tail(more) => bytes.extend_from_slice(more),
+        }
+    }
+}
+
+/// The proofs that a page or a lookup shows, until one of them fails.
+async fn shown(ledger: &Database, names: &[Key]) -> Vec<(Key, Record)> {
+    let mut shown = ledger.page(&KeyRange::Under(key("")), None, usize::MAX).await.unwrap_or_default();
+    for name in names {
+        match ledger.get(name).await {
+            Ok(found) => shown.extend(found.map(|record| (name.clone(), record))),
+            Err(fault) => {
+                assert!(
+                    fault.class == Class::Fatal && fault.remedy.is_some(),
+                    "an operator can help: {fault}"
+                );
+                break;
+            }
+        }
+    }
+    shown
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    /// Whatever happens to the file: it is told, or every proof that is shown was committed once, for that key.
+    #[test]
+    fn c64_no_harm_to_the_file_makes_a_proof_that_was_not_committed(
+        harms in prop::collection::vec(any_harm(), 1..6),
+        sizes in prop::collection::vec(1..120u64, 1..6),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().expect("a directory");
+            let ledger = fresh(dir.path()).await;
+            let name = |i: u64| key(&format!("{}/{i}", i % 7));
+            let (mut committed, mut id) = (HashSet::new(), ledger.id());
+            for (round, size) in sizes.iter().enumerate() {
+                let proof = |i: u64| record(&format!("{round}-{i}"), Some(i ^ round as u64));
+                committed.extend((0..*size).map(|i| (name(i), format!("{round}-{i}"), i ^ round as u64)));
+                ledger.commit((0..*size).map(|i| Change::Proof(name(i), proof(i))).collect()).await.expect("committed");
+            }
+            drop(ledger);
+            let path = dir.path().join(LEDGER_FILE);
+            let mut bytes = fs::read(&path).expect("read");
+            harms.iter().for_each(|harm| harm.apply(&mut bytes));
+            fs::write(&path, &bytes).expect("written");
+            let opened = open(dir.path()).await;
+            if opened.fresh.is_some() {
+                id = opened.ledger.id();
+                assert_eq!(opened.ledger.tally().await, Ok(Tally::default()), "a new one");
+            }
+            assert_eq!(opened.ledger.id(), id);
+            let names: Vec<_> = (0..130).map(name).collect();
+            for (key, found) in shown(&opened.ledger, &names).await {
+                let inode = found.print.expect("taken of a file").inode;
+                let told = (key, found.etag.as_str().to_owned(), inode);
+                assert!(committed.contains(&told), "never committed: {told:?}");
+                let want = record(&told.1, Some(inode));
+                assert_eq!(Record { seq: 0, ..found }, want);
+            }
+        });
+    }
+}
+
 #[tokio::test]
 async fn c64_a_newer_ledger_is_set_aside_whole() {
     let dir = filled(3).await;
@@ -331,7 +444,7 @@ async fn a_hundred_thousand_proofs_fit_a_small_cache() {
 const CHILD: &str = "S3MIRRORD_TEST_LEDGER_CHILD";
 const PER_BATCH: u64 = 20;
 
-fn child_key(seq: u64, i: u64) -> s3mirrord::model::Key {
+fn child_key(seq: u64, i: u64) -> Key {
     key(&format!("{seq:06}/{i:02}"))
 }
 
