@@ -324,13 +324,16 @@ impl Story {
         );
         let (stop, report) = (CancellationToken::new(), self.report());
         let operator = async {
-            // calm for longer than a relist takes to come round: what landed late is found by the next
-            let (begin, mut calm) = (Instant::now(), 0);
-            while calm < 20 && begin.elapsed() < S * 3000 {
+            // nothing is written down for longer than a relist takes to come round: what landed late is found by the next.
+            // A rescan that waits for its turn is no unrest
+            let (begin, mut calm, mut written) = (Instant::now(), 0, 0);
+            while (calm < 20 || !report.status().settled) && begin.elapsed() < S * 3000 {
                 // never in step with the rescans
                 sleep(Duration::from_millis(3_700)).await;
                 let status = report.status();
-                calm = if status.settled && status.held.is_none() { calm + 1 } else { 0 };
+                let seq = self.world.with(|w| w.book.seq);
+                let still = status.held.is_none() && (status.settled || calm > 0) && seq == written;
+                (calm, written) = (if still { calm + 1 } else { 0 }, seq);
                 if status.held.is_some() {
                     self.world.with(|w| *w.faults.entry("deletes held").or_default() += 1);
                     let last = self.world.tally().await.unwrap().last_row;
@@ -338,7 +341,7 @@ impl Story {
                     approve.send(Input::Approved).await.unwrap();
                 }
             }
-            if calm < 20 {
+            if calm < 20 || !report.status().settled {
                 self.world.with(|w| w.broke("I10: it did not become quiet"));
             }
             stop.cancel();
