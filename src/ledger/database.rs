@@ -20,7 +20,6 @@ use crate::model::{
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 use std::{
     fmt,
-    ops::Bound,
     path::{Path, PathBuf},
     sync::{
         Arc, PoisonError, RwLock,
@@ -355,38 +354,6 @@ impl Ledger for Database {
                 page.push((Key::raw(key.value()), Row::decode(key.value(), row.value())?.record));
             }
             Ok(page)
-        })
-        .await
-    }
-
-    async fn split(
-        &self,
-        range: &KeyRange,
-        after: Option<Key>,
-        every: usize,
-        most: usize,
-    ) -> Result<Vec<Key>, Fault> {
-        let range = range.clone();
-        self.read(move |txn| {
-            let (KeyRange::One(first) | KeyRange::Under(first)) = &range;
-            let begin = match &after {
-                Some(after) if after >= first => Bound::Excluded(after.as_str()),
-                _ => Bound::Included(first.as_str()),
-            };
-            let mut cuts = Vec::new();
-            let mut left = every.max(1);
-            for row in txn.open_table(RECORDS)?.range::<&str>((begin, Bound::Unbounded))? {
-                let (key, _) = row?;
-                if cuts.len() == most || !range.holds(key.value()) {
-                    break;
-                }
-                left -= 1;
-                if left == 0 {
-                    cuts.push(Key::raw(key.value()));
-                    left = every.max(1);
-                }
-            }
-            Ok(cuts)
         })
         .await
     }

@@ -69,20 +69,6 @@ pub trait Ledger: Clone + Send + Sync + 'static {
         most: usize,
     ) -> impl Future<Output = Result<Vec<(Key, Record)>, Fault>> + Send;
 
-    /// Where to cut a range into even parts: of the keys of `range` that lie behind `after` (all of them for `None`)
-    /// every `every`-th, in order, at most `most` of them. So `every` keys lie from one to the next, and a part ends
-    /// with the key that is told. An `every` of 0 counts as 1. Costs a look at `every * most` keys, and no row is decoded.
-    ///
-    /// # Errors
-    /// As above.
-    fn split(
-        &self,
-        range: &KeyRange,
-        after: Option<Key>,
-        every: usize,
-        most: usize,
-    ) -> impl Future<Output = Result<Vec<Key>, Fault>> + Send;
-
     /// Keys whose proof was taken of this inode.
     ///
     /// # Errors

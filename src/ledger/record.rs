@@ -5,8 +5,8 @@
 
 use super::bytes::{Damage, Reader, Writer};
 use crate::model::{Attributes, Digest, ETag, Fingerprint, Intent, Key, Record, Stamp};
-use std::num::NonZeroU32;
 use redb::TableDefinition;
+use std::num::NonZeroU32;
 
 /// Key → proof.
 pub(super) const RECORDS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("proofs");

@@ -83,9 +83,6 @@ async fn what_the_ledger_costs() {
             println!("  pages of {most}: {:.2} µs a row, {:?} KiB", each(begun), memory());
         }
         let begun = Instant::now();
-        let cuts = ledger.split(&KeyRange::Under(Key::raw("")), None, 1000, usize::MAX).await.unwrap();
-        println!("  {} cuts: {:.2} µs a row", cuts.len(), each(begun));
-        let begun = Instant::now();
         for n in 0..10_000 {
             let n = n * (rows / 10_000).max(1) % rows;
             assert_eq!(ledger.by_inode(1_000_000 + n).await.unwrap(), [key(n)]);

@@ -322,7 +322,7 @@ proptest! {
             let names: Vec<_> = (0..130).map(name).collect();
             for (key, found) in shown(&opened.ledger, &names).await {
                 let inode = found.print.expect("taken of a file").inode;
-                let told = (key, found.etag.as_str().to_owned(), inode);
+                let told = (key, found.etag.to_string(), inode);
                 assert!(committed.contains(&told), "never committed: {told:?}");
                 let want = record(&told.1, Some(inode));
                 assert_eq!(Record { seq: 0, ..found }, want);

@@ -144,22 +144,6 @@ impl Ledger for Fake {
         Ok(rows)
     }
 
-    async fn split(
-        &self,
-        range: &KeyRange,
-        after: Option<Key>,
-        every: usize,
-        most: usize,
-    ) -> Result<Vec<Key>, Fault> {
-        let cuts = self.with(|w| {
-            let keys = w.book.records.keys();
-            let behind = keys.filter(|k| range.contains(k) && after.as_ref().is_none_or(|after| *k > after));
-            behind.skip(every.max(1) - 1).step_by(every.max(1)).take(most).cloned().collect()
-        });
-        self.lag(1).await;
-        Ok(cuts)
-    }
-
     async fn by_inode(&self, inode: u64) -> Result<Vec<Key>, Fault> {
         Ok(self.with(|w| {
             let of = |r: &Record| r.print.is_some_and(|p| p.inode == inode);

@@ -24,7 +24,6 @@ pub(crate) async fn check<L: Ledger, F: AsyncFn() -> L>(make: F) {
     a_foreign_key_has_no_proof(&make().await).await;
     inodes_follow_the_proofs(&make().await).await;
     pages_keep_to_their_range(&make().await).await;
-    a_range_is_cut_into_even_parts(&make().await).await;
     the_window_counts_what_costs(&make().await).await;
     binding_and_hold_are_kept(&make().await).await;
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
@@ -230,41 +229,6 @@ async fn pages_keep_to_their_range<L: Ledger>(l: &L) {
     assert!(keys(l, KeyRange::One(key("aa")), None, 99).await.is_empty());
 }
 
-async fn a_range_is_cut_into_even_parts<L: Ledger>(l: &L) {
-    let all = ["a", "a-", "a/", "a/b", "a/c", "a/\u{10FFFF}", "a0", "b"];
-    put(l, all.map(|k| Change::Proof(key(k), record("1", None)))).await;
-    let cuts = async |range: KeyRange, after: Option<&str>, every, most| -> Vec<String> {
-        let cuts = l.split(&range, after.map(key), every, most).await.expect("read");
-        cuts.into_iter().map(|key| key.as_str().to_owned()).collect()
-    };
-    let under = |p| KeyRange::Under(key(p));
-    assert_eq!(cuts(under(""), None, 1, 99).await, all);
-    assert_eq!(cuts(under(""), None, 0, 99).await, all, "0 counts as 1");
-    assert_eq!(cuts(under(""), None, 3, 99).await, ["a/", "a/\u{10FFFF}"]);
-    assert_eq!(cuts(under(""), None, 3, 1).await, ["a/"]);
-    assert_eq!(
-        cuts(under(""), Some("a/"), 3, 99).await,
-        ["a/\u{10FFFF}"],
-        "goes on where the last one ended"
-    );
-    assert_eq!(cuts(under(""), Some("a.never there"), 4, 99).await, ["a/\u{10FFFF}"]);
-    assert_eq!(cuts(under("a/"), None, 2, 99).await, ["a/b", "a/\u{10FFFF}"]);
-    assert_eq!(
-        cuts(under("a/"), Some("a"), 4, 99).await,
-        ["a/\u{10FFFF}"],
-        "what lies before counts nothing"
-    );
-    assert_eq!(cuts(under("a/"), Some("a/"), 3, 99).await, ["a/\u{10FFFF}"]);
-    assert!(cuts(under("a/"), None, 5, 99).await.is_empty() && cuts(under(""), None, 1, 0).await.is_empty());
-    assert!(
-        cuts(under("a/"), Some("a0"), 1, 99).await.is_empty()
-            && cuts(under("c"), None, 1, 9).await.is_empty()
-    );
-    assert!(cuts(under("a/"), Some("a/\u{10FFFF}"), 1, 9).await.is_empty());
-    assert_eq!(cuts(KeyRange::One(key("a")), None, 1, 99).await, ["a"]);
-    assert!(cuts(KeyRange::One(key("a")), Some("a"), 1, 99).await.is_empty());
-}
-
 async fn the_window_counts_what_costs<L: Ledger>(l: &L) {
     put(l, ["a", "b", "c", "d", "e"].map(|k| Change::Proof(key(k), record("1", None)))).await;
     let since = async |sec| l.window(Stamp { sec, nsec: 0 }).await.expect("read");
@@ -457,14 +421,6 @@ impl Model {
             for most in [1, 2, usize::MAX] {
                 let got = ledger.page(range, from.clone(), most).await.expect("read");
                 assert_eq!(got, want[..want.len().min(most)], "{range:?} from {from:?}");
-            }
-            let behind: Vec<_> =
-                want.into_iter().map(|(key, _)| key).filter(|k| Some(k) != from.as_ref()).collect();
-            for (every, most) in [(1, usize::MAX), (2, usize::MAX), (3, 2)] {
-                let want: Vec<_> =
-                    behind.chunks_exact(every).filter_map(|part| part.last()).take(most).collect();
-                let got = ledger.split(range, from.clone(), every, most).await.expect("read");
-                assert_eq!(got.iter().collect::<Vec<_>>(), want, "{range:?} behind {from:?} by {every}");
             }
         }
     }
