@@ -11,6 +11,7 @@
 use super::layout::{self, Found};
 use super::lock::{Held, LOCK_FILE, Lock, OpenError};
 use super::medium::{Medium, OnDisk, Sheet};
+use super::reason::Reason;
 use super::record::{self, FOREIGN, RECORDS, Row};
 use super::threads::{Threads, Unanswered};
 use super::{Ledger, Window, batch, condemned, fault, inode, meta, panics, window};
@@ -46,47 +47,6 @@ impl Options {
     /// A cache of 4 MiB: a survey reads in order, and gains nothing from more.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into(), cache_bytes: 4 << 20 }
-    }
-}
-
-/// Why a ledger is a new one. Where the old one is now, if it was set aside: nothing is ever deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// There was none.
-    Missing,
-    /// It could not be read.
-    Corrupt {
-        /// Why.
-        cause: String,
-        /// Where it is now.
-        aside: Option<PathBuf>,
-    },
-    /// A newer version of this program wrote it.
-    Newer {
-        /// Its schema.
-        schema: u32,
-        /// Where it is now.
-        aside: Option<PathBuf>,
-    },
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let aside = match self {
-            Self::Missing => return f.write_str("there was no ledger"),
-            Self::Corrupt { cause, aside } => {
-                write!(f, "the ledger could not be read ({cause})")?;
-                aside
-            }
-            Self::Newer { schema, aside } => {
-                write!(f, "a newer version wrote the ledger (schema {schema}, known is {})", meta::SCHEMA)?;
-                aside
-            }
-        };
-        match aside {
-            Some(path) => write!(f, "; it was kept as {}", path.display()),
-            None => Ok(()),
-        }
     }
 }
 

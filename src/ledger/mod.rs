@@ -17,12 +17,14 @@ mod medium;
 mod meta;
 mod migrate;
 mod panics;
+mod reason;
 mod record;
 mod threads;
 mod window;
 
-pub use database::{Database, LEDGER_FILE, Opened, Options, Reason};
+pub use database::{Database, LEDGER_FILE, Opened, Options};
 pub use lock::{Held, LOCK_FILE, Lock, OpenError};
+pub use reason::Reason;
 
 use crate::model::{
     Binding, Change, Condemned, ETag, Fault, Intent, Key, KeyRange, Record, Seq, Stamp, Tally,
