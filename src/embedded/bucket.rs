@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use s3s::dto::BucketLifecycleConfiguration;
 use s3s::{S3Result, s3_error};
@@ -197,6 +197,17 @@ impl Bucket {
 impl Contents {
     pub(super) fn current(&self, key: &str) -> Option<&Object> {
         self.keys.get(key)?.current().map(|object| &**object)
+    }
+
+    pub(super) fn age(&mut self, by: Duration) {
+        for versions in self.keys.values_mut() {
+            for version in std::iter::once(&mut versions.latest).chain(&mut versions.older) {
+                version.modified -= by;
+                if let Some(object) = &mut version.object {
+                    Arc::make_mut(object).modified = version.modified;
+                }
+            }
+        }
     }
 
     fn version(&self, key: &str, id: VersionId) -> Option<&Version> {

@@ -106,6 +106,15 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Contents(Arc<State>);
 
+impl Contents {
+    /// Makes every object that is there older, by whole seconds.
+    pub fn age(&self, by: Duration) {
+        for (_, bucket) in self.0.buckets() {
+            bucket.write().age(Duration::from_secs(by.as_secs()));
+        }
+    }
+}
+
 /// The server.
 pub struct Server;
 

@@ -22,6 +22,9 @@ use tokio::{
     time::Instant,
 };
 
+/// Seconds that the clocks of one store's servers may be apart.
+const APART: i64 = 900;
+
 /// The three sides and what was found when the mirror was opened. One for each session.
 pub(super) struct Context<T, S, L> {
     pub tree: T,
@@ -99,8 +102,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
     /// True if an object that was changed last then cannot be ours: it is older than the mirror's first claim.
     pub(super) fn is_older(&self, modified: Option<Stamp>) -> bool {
         match self.binding.claimed.or_else(|| self.claimed()?.first()) {
-            // servers tell whole seconds
-            Some(first) => modified.is_some_and(|modified| modified.sec < first.sec),
+            Some(first) => modified.is_some_and(|modified| modified.sec + APART < first.sec),
             None => self.fresh && self.claimed().is_none(),
         }
     }

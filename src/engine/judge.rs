@@ -1,6 +1,11 @@
 //! What a survey saw becomes a job, a condemned row, or nothing.
 
-use super::{ROUNDS, session::Session, survey::Seen, worker};
+use super::{
+    ROUNDS,
+    session::{Session, Surveyed},
+    survey::{InSync, Seen},
+    worker,
+};
 use crate::{
     ledger::Ledger,
     local::Tree,
@@ -17,7 +22,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let now = self.now();
         match seen {
             Seen::Triple(triple) => {
-                let Some((note, _)) = self.surveying.get(&id) else { return };
+                let Some(Surveyed { note, .. }) = self.surveying.get(&id) else { return };
                 let (born, failures) = (note.born, note.failures);
                 let whole = self.whole == Some(id);
                 if whole {
@@ -25,21 +30,36 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 }
                 self.judge(*triple, born, failures);
             }
-            Seen::InSync(files) => {
-                let live = self.life.report.live();
-                live.unchanged.add(files.objects);
+            Seen::InSync(InSync { files, first, last }) => {
+                // what is under way may come of an older state of the file: it is looked at again then
+                self.jobs.seen(&first, &last);
+                if let Some(surveyed) = self.surveying.get_mut(&id) {
+                    surveyed.in_sync += files.objects;
+                }
                 if self.whole == Some(id) {
-                    live.came_to_all(files);
+                    self.life.report.live().came_to_all(files);
+                }
+            }
+            Seen::Anew => {
+                if let Some(surveyed) = self.surveying.get_mut(&id) {
+                    surveyed.in_sync = 0;
+                }
+                if self.whole == Some(id) {
+                    self.life.report.live().look_begins();
                 }
             }
             Seen::Also(scope, against) => self.pending.retry(scope, against, now, Mono::ZERO, 0),
             Seen::End(result) => {
-                let Some((note, begun)) = self.surveying.remove(&id) else { return };
+                let Some(Surveyed { note, begun, in_sync }) = self.surveying.remove(&id) else { return };
                 if self.whole.take_if(|whole| *whole == id).is_some() {
                     self.life.report.live().look_ends(result.is_ok());
                 }
                 match result {
-                    Ok(()) => self.looked(&note, now.saturating_sub(begun)),
+                    // a look that is broken off comes to the same files again
+                    Ok(()) => {
+                        self.life.report.live().unchanged.add(in_sync);
+                        self.looked(&note, now.saturating_sub(begun));
+                    }
                     Err(fault) => self.blind(note, fault, now),
                 }
             }
@@ -50,7 +70,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if !note.scope.is_everything() {
             return;
         }
-        self.scan_time = time;
+        self.timetable.took = time;
         if note.against == Against::Ledger {
             return;
         }

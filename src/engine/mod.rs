@@ -15,6 +15,7 @@ mod session;
 mod settle;
 mod survey;
 mod sweep;
+mod timetable;
 mod worker;
 
 pub use live::{Progress, Stored};

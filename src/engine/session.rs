@@ -8,12 +8,13 @@ use super::{
     owner,
     settle::{After, Committed, Task, Worked},
     survey::{Seen, survey},
+    timetable::Timetable,
     worker,
 };
 use crate::{
     ledger::Ledger,
     local::{Notice, Prune, Tree},
-    model::{Against, Change, Class, Fault, Key, Sameness, Scope},
+    model::{Against, Change, Class, Fault, Sameness, Scope},
     queue::{self, Jobs, Mono, Note, Pace, Pending},
     store::Store,
 };
@@ -34,8 +35,6 @@ use tracing::Instrument;
 const SURVEYS: usize = 4;
 /// Notes kept apart.
 const NOTES: usize = 8192;
-/// The claim is renewed this often.
-const RENEW: Mono = Mono::from_secs(3600);
 
 /// Why a session ended.
 pub(super) struct Failed {
@@ -91,6 +90,14 @@ async fn recover<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result
     Ok(())
 }
 
+/// A survey that is under way.
+pub(super) struct Surveyed {
+    pub(super) note: Note,
+    pub(super) begun: Mono,
+    /// Files that it found in sync.
+    pub(super) in_sync: u64,
+}
+
 /// All state of a session.
 pub(super) struct Session<'a, T, S, L> {
     pub(super) ctx: Arc<Context<T, S, L>>,
@@ -105,7 +112,7 @@ pub(super) struct Session<'a, T, S, L> {
     /// Sweeps that left something over, in a row.
     pub(super) left_over: u32,
     surveys: SelectAll<BoxStream<'static, (u64, Seen)>>,
-    pub(super) surveying: BTreeMap<u64, (Note, Mono)>,
+    pub(super) surveying: BTreeMap<u64, Surveyed>,
     surveyed: u64,
     /// The newest survey of everything, while it is under way.
     pub(super) whole: Option<u64>,
@@ -114,11 +121,7 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) commit_at: Mono,
     /// Commits that failed, in a row.
     pub(super) unwritten: u32,
-    relist_at: Mono,
-    rescan_at: Mono,
-    renew_at: Mono,
-    /// How long the last look at everything took.
-    pub(super) scan_time: Mono,
+    pub(super) timetable: Timetable,
     /// One comparison with the bucket has been completed; until then every look is against the bucket and no
     /// delete is judged.
     pub(super) relisted: bool,
@@ -152,10 +155,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             commit: JoinSet::new(),
             commit_at: now,
             unwritten: 0,
-            relist_at: now + options.relist,
-            rescan_at: now + options.rescan,
-            renew_at: now + RENEW,
-            scan_time: Mono::ZERO,
+            timetable: Timetable::new(options.relist, options.rescan, now),
             relisted: false,
             purge: false,
             settled: false,
@@ -224,7 +224,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
     fn begin(&mut self) {
         let now = self.now();
         self.begin_commit(now);
-        self.begin_scans(now);
+        self.begin_regular(now);
         while self.may_survey(now) {
             let Some(note) = self.pending.pop(now) else { break };
             self.surveyed += 1;
@@ -234,7 +234,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
                 self.life.report.live().look_begins();
             }
             self.surveys.push(survey(self.ctx.clone(), &note).map(move |seen| (id, seen)).boxed());
-            self.surveying.insert(id, (note, now));
+            self.surveying.insert(id, Surveyed { note, begun: now, in_sync: 0 });
         }
         if let Some(absent) = self.docket.take_absent() {
             let ctx = self.ctx.clone();
@@ -278,43 +278,6 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         self.commit.spawn(commit.in_current_span());
     }
 
-    fn begin_scans(&mut self, now: Mono) {
-        if self.ctx.options.once {
-            return;
-        }
-        if now >= self.relist_at {
-            self.relist_at = now + self.ctx.options.relist;
-            self.rescan_at = now + self.ctx.options.rescan;
-            self.pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0);
-        } else if now >= self.rescan_at {
-            self.rescan_at = now + self.ctx.options.rescan;
-            self.look_at_everything(now);
-            self.tidy();
-        }
-        if now >= self.renew_at {
-            self.renew_at = now + RENEW;
-            let ctx = self.ctx.clone();
-            self.task_of(async move { Task::Renewed(owner::renew(&ctx).await) });
-        }
-    }
-
-    /// Ends uploads that were left open because ending them failed.
-    fn tidy(&mut self) {
-        let keys: Vec<Key> =
-            self.ctx.all_unsettled().into_iter().filter(|k| self.jobs.take(&[k], u64::MAX)).collect();
-        if keys.is_empty() {
-            return;
-        }
-        let ctx = self.ctx.clone();
-        self.task_of(async move {
-            let mut result = Ok(());
-            for key in &keys {
-                result = result.and(worker::settle(&ctx, key).await);
-            }
-            Task::Tidied(keys, result)
-        });
-    }
-
     fn may_survey(&self, now: Mono) -> bool {
         let armed = self.ctx.options.once || *self.life.armed;
         armed && self.surveying.len() < SURVEYS && !self.pace.paused(now)
@@ -327,11 +290,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let due = self.pending.next().filter(|_| self.may_survey(now));
         let commit = (!self.batch.is_empty() && self.commit.is_empty()).then_some(self.commit_at);
         let sweep = self.docket.next(self.grace()).filter(|at| *at > now);
-        let mut times = vec![paused, due, commit, sweep];
-        if !self.ctx.options.once {
-            times.extend([self.relist_at, self.rescan_at, self.renew_at].map(Some));
-        }
-        times.into_iter().flatten().min()
+        let regular = (!self.ctx.options.once).then(|| self.timetable.next());
+        [paused, due, commit, sweep, regular].into_iter().flatten().min()
     }
 
     /// True if nothing is under way; deletes may be waiting.
@@ -347,7 +307,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
 
     /// The number of the oldest note that is not decided, and tried once, yet.
     pub(super) fn oldest(&self) -> Option<u64> {
-        let surveys = self.surveying.values().map(|(note, _)| note.born).min();
+        let surveys = self.surveying.values().map(|surveyed| surveyed.note.born).min();
         [self.pending.oldest(), surveys, self.jobs.oldest()].into_iter().flatten().min()
     }
 
@@ -377,12 +337,6 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
                 self.fail(Fault::new(Class::Transient, "follow the operator", "another root was accepted"));
             }
         }
-    }
-
-    /// Not more often than a tenth of the time.
-    fn look_at_everything(&mut self, now: Mono) {
-        let wait = self.ctx.options.quiet.max((self.scan_time * 10).min(self.ctx.options.rescan));
-        self.pending.retry(Scope::everything(), self.against(), now, wait, 0);
     }
 
     pub(super) fn against(&self) -> Against {

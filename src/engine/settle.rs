@@ -6,7 +6,7 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{Against, Change, Class, Did, Fault, Job, Key, Op, Outcome, Sameness, Scope, Seq},
-    queue::{Mono, delay},
+    queue::{Mono, Note, delay},
     store::Store,
 };
 
@@ -125,7 +125,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                             let (born, grace) = (self.pending.newest(), self.grace());
                             self.docket.condemned(seq, now, born, grace);
                         }
-                        after => self.then(after),
+                        after => {
+                            self.overtake(&after);
+                            self.then(after);
+                        }
                     }
                 }
             }
@@ -144,6 +147,23 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 }
                 self.commit_at = now + delay(self.unwritten, 1.0).min(UNWRITTEN);
                 self.tell(&Event::Trouble(fault));
+            }
+        }
+    }
+
+    /// A row was written while surveys are under way that may have read the one before it: what they say of its
+    /// key may be old, so it is looked at again. The survey that the job came of is past it.
+    fn overtake(&mut self, after: &After) {
+        let keys = match after {
+            After::Condemned => return,
+            After::Job { keys, .. } => keys.as_slice(),
+            After::Row { key, .. } => std::slice::from_ref(key),
+        };
+        for key in keys {
+            let born = self.jobs.born(key);
+            let other = |note: &Note| Some(note.born) != born && note.scope.holds(key);
+            if self.surveying.values().any(|surveyed| other(&surveyed.note)) {
+                self.jobs.busy(key);
             }
         }
     }

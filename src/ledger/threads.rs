@@ -1,4 +1,4 @@
-//! The threads that a ledger works on: few, and always the same.
+//! The threads that a ledger works on: few, and none of anybody else's.
 //!
 //! tokio's own blocking threads will not do: one is not idle yet when its answer is awaited, so the next call wakes
 //! another, and in the end some dozens took turns. Each has its own heap, and each heap kept what the database's cache

@@ -269,13 +269,16 @@ impl Reader {
         unpack(self.packed())
     }
 
-    /// The same, packed.
+    /// The same, packed. Empty if it could not be read on: the heap it is in may still compare it.
     pub(super) fn packed(&self) -> &[u8] {
-        &self.buffer[self.begin..][..self.layout.length()]
+        self.buffer[self.begin..].get(..self.layout.length()).unwrap_or_default()
     }
 
     fn encoded(&self) -> &[u8] {
-        self.layout.encoded(self.packed())
+        match self.packed() {
+            [] => &[],
+            packed => self.layout.encoded(packed),
+        }
     }
 
     /// Bytes of memory that it takes at most.

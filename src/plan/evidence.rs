@@ -77,9 +77,12 @@ pub fn evidence(facts: &Facts<'_>) -> Evidence {
         };
     };
     let Some(can) = can else { return Evidence::Capabilities };
+    // what the content's MD5 tells apart, 64 bits do not make equal
+    let md5_differs = refuted.contains(&Evidence::Md5) && !head.opaque && can.etag_is_md5;
     if let Some(checksum) = head.checksum.filter(|_| can.verifies_sha256) {
         match (checksum, head.part_size) {
             (Checksum::Sha256(sha256), _) => return Evidence::Digest(Digest { sha256, part_size: None }),
+            (Checksum::Crc64Nvme(_), _) if md5_differs => return Evidence::Differs,
             (Checksum::Crc64Nvme(crc), _) => return Evidence::Crc64Nvme(crc),
             (Checksum::Sha256OfParts(sha256), Some(part)) => {
                 return Evidence::Digest(Digest { sha256, part_size: Some(part) });
@@ -239,7 +242,7 @@ mod tests {
         for (checksum, part_size, want) in [
             (Checksum::Sha256([1; 32]), None, whole([1; 32])),
             (Checksum::Sha256([1; 32]), Some(8 * MIB), whole([1; 32])),
-            (Checksum::Crc64Nvme(5), None, Evidence::Crc64Nvme(5)),
+            (Checksum::Crc64Nvme(5), None, Evidence::Differs),
             (
                 Checksum::Sha256OfParts([2; 32]),
                 Some(8 * MIB),
@@ -251,6 +254,15 @@ mod tests {
             assert_eq!(rung(&asked), want, "{checksum:?}");
             let can = Some(Capabilities { verifies_sha256: false, ..AWS });
             assert_eq!(rung(&Case { can, ..asked }), Evidence::Differs, "nobody compared {checksum:?}");
+        }
+        // it decides where the tag is not the MD5 of the whole content
+        let crc = with(Checksum::Crc64Nvme(5), None);
+        let opaque = crc.clone().map(|head| Head { opaque: true, ..head });
+        for (etag, tried, head) in
+            [(MD5, Evidence::Md5, opaque), (MULTI, Evidence::Md5OfParts(vec![8 * MIB, 10 * MIB]), crc)]
+        {
+            let asked = Case { refuted: vec![tried], head, ..case(etag) };
+            assert_eq!(rung(&asked), Evidence::Crc64Nvme(5), "{etag}");
         }
     }
 

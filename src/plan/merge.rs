@@ -61,12 +61,14 @@ struct Lane<T> {
     side: Side,
     items: VecDeque<(Key, T)>,
     last: Option<Key>,
+    /// There is nothing more up to this key.
+    clear: Option<Key>,
     ended: bool,
 }
 
 impl<T> Lane<T> {
     fn new(side: Side) -> Self {
-        Self { side, items: VecDeque::new(), last: None, ended: false }
+        Self { side, items: VecDeque::new(), last: None, clear: None, ended: false }
     }
 
     fn push(&mut self, items: Vec<(Key, T)>) -> Result<(), Unsorted> {
@@ -79,8 +81,10 @@ impl<T> Lane<T> {
         Ok(())
     }
 
-    fn wants(&self) -> bool {
-        self.items.is_empty() && !self.ended
+    /// True if it has to be asked before `head`, the least key that is known, can be given.
+    fn wants(&self, head: Option<&Key>) -> bool {
+        let clear = head.is_some() && self.clear.as_ref() >= head;
+        self.items.is_empty() && !self.ended && !clear
     }
 
     fn peek(&self) -> Option<&Key> {
@@ -138,6 +142,17 @@ impl Merge {
         self.ledger.push(items)
     }
 
+    /// This side has no more up to and with `upto`: it need not be asked before keys up to there are given. Without
+    /// that, a side that has nothing for long would have to be read on and on while the others wait.
+    pub fn clear(&mut self, side: Side, upto: Key) {
+        let clear = match side {
+            Side::Local => &mut self.local.clear,
+            Side::Remote => &mut self.remote.clear,
+            Side::Ledger => &mut self.ledger.clear,
+        };
+        *clear = Some(upto);
+    }
+
     /// This side has no more.
     pub fn end(&mut self, side: Side) {
         match side {
@@ -149,17 +164,18 @@ impl Merge {
 
     /// What comes next. Answers `Need` until each side has an item or has ended.
     pub fn step(&mut self) -> Step {
+        let heads = [self.local.peek(), self.remote.peek(), self.ledger.peek()];
+        let head = heads.into_iter().flatten().min();
         for (wants, side) in [
-            (self.ledger.wants(), Side::Ledger),
-            (self.remote.wants(), Side::Remote),
-            (self.local.wants(), Side::Local),
+            (self.ledger.wants(head), Side::Ledger),
+            (self.remote.wants(head), Side::Remote),
+            (self.local.wants(head), Side::Local),
         ] {
             if wants {
                 return Step::Need(side);
             }
         }
-        let heads = [self.local.peek(), self.remote.peek(), self.ledger.peek()];
-        let Some(key) = heads.into_iter().flatten().min().cloned() else { return Step::End };
+        let Some(key) = head.cloned() else { return Step::End };
         self.covers.retain(|(directory, _)| key.as_str().starts_with(directory.as_str()));
         let own = self.local.take(&key);
         let covered = own.is_none() && !self.covers.is_empty();
@@ -240,6 +256,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_side_that_is_clear_is_not_asked() {
+        let mut m = Merge::default();
+        m.push_ledger(["a", "b", "c"].map(|k| (key(k), None)).into()).expect("sorted");
+        m.clear(Side::Remote, key("b"));
+        m.end(Side::Local);
+        let next = |m: &mut Merge| match m.step() {
+            Step::Next(found) => found.key.as_str().to_owned(),
+            step => format!("{step:?}"),
+        };
+        assert_eq!([(); 3].map(|()| next(&mut m)), ["a", "b", "Need(Remote)"]);
+        m.clear(Side::Remote, key("c"));
+        // with no key known, each side has to say what it has
+        assert_eq!([(); 2].map(|()| next(&mut m)), ["c", "Need(Ledger)"]);
+        m.end(Side::Ledger);
+        assert_eq!(next(&mut m), "Need(Remote)");
+    }
+
     proptest! {
         #[test]
         fn it_is_the_outer_join(
@@ -253,11 +287,11 @@ mod tests {
             loop {
                 match merge.step() {
                     Step::Need(Side::Local) => match lp.pop() {
-                        Some(p) => merge.push_local(p.into_iter().map(|k| (k, Local::Skipped(Skip::Link))).collect()).expect("sorted"),
+                        Some(p) => { merge.clear(Side::Local, p[p.len() - 1].clone()); merge.push_local(p.into_iter().map(|k| (k, Local::Skipped(Skip::Link))).collect()).expect("sorted") },
                         None => merge.end(Side::Local),
                     },
                     Step::Need(Side::Remote) => match rp.pop() {
-                        Some(p) => merge.push_remote(p.into_iter().map(|k| (k, remote())).collect()).expect("sorted"),
+                        Some(p) => { merge.clear(Side::Remote, p[p.len() - 1].clone()); merge.push_remote(p.into_iter().map(|k| (k, remote())).collect()).expect("sorted") },
                         None => merge.end(Side::Remote),
                     },
                     Step::Need(Side::Ledger) => match gp.pop() {

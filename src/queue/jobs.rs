@@ -44,6 +44,16 @@ impl Jobs {
         self.slots.get_mut(key).map(|slot| slot.again = true).is_some()
     }
 
+    /// The keys from `first` to `last` were seen: what is being done about any of them, it will be looked at again.
+    pub fn seen(&mut self, first: &Key, last: &Key) {
+        self.slots.range_mut(first.clone()..=last.clone()).for_each(|(_, slot)| slot.again = true);
+    }
+
+    /// The number of the note that led to what is being done about `key`.
+    pub fn born(&self, key: &Key) -> Option<u64> {
+        self.slots.get(key).map(|slot| slot.born)
+    }
+
     /// True if nothing is being done about `key`.
     pub fn is_free(&self, key: &Key) -> bool {
         !self.slots.contains_key(key)
@@ -90,10 +100,13 @@ mod tests {
         assert!(jobs.take(&[&a, &b], 4) && !jobs.has_room());
         assert!(!jobs.take(&[&c, &b], 5), "all or none");
         assert!(!jobs.busy(&c) && jobs.busy(&b));
-        assert_eq!(jobs.oldest(), Some(4));
+        assert_eq!((jobs.oldest(), jobs.born(&a), jobs.born(&c)), (Some(4), Some(4), None));
         jobs.tried(&a);
         jobs.tried(&b);
         assert_eq!(jobs.oldest(), None);
         assert!(!jobs.finish(&a) && jobs.finish(&b) && jobs.is_empty());
+        assert!(jobs.take(&[&a, &b], 6) && jobs.take(&[&c], 6));
+        jobs.seen(&b, &c);
+        assert!(!jobs.finish(&a) && jobs.finish(&b) && jobs.finish(&c), "the range includes its ends");
     }
 }

@@ -179,7 +179,10 @@ impl S3 {
     /// A HEAD that fails does not say why; a GET does. `None` if it is answered as it should be.
     async fn why_not(&self, full: &str) -> Option<Fault> {
         let get = self.client().get_object().bucket(self.bucket()).key(full).range("bytes=0-0");
-        get.send().await.err().map(|e| fault("GetObject", full, &e))
+        let refused = get.send().await.err()?;
+        // an empty object has no first byte
+        let empty = refused.raw_response().is_some_and(|answer| answer.status().as_u16() == 416);
+        (!empty).then(|| fault("GetObject", full, &refused))
     }
 
     /// HEAD; with a fault, the status of HTTP (0: none came).

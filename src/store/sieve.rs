@@ -91,8 +91,7 @@ impl Objects {
                 return None;
             }
         }
-        let etag =
-            etag.map(|tag| tag.strip_prefix(QUOTE).and_then(|tag| tag.strip_suffix(QUOTE)).unwrap_or(tag));
+        let etag = etag.map(unquoted);
         for text in [key, etag].into_iter().flatten() {
             if text.bytes().any(|byte| matches!(byte, b'&' | b'<')) {
                 return None; // it would have to be decoded
@@ -111,7 +110,11 @@ impl Objects {
     }
 }
 
-const QUOTE: &str = "&quot;";
+/// A tag without its quotes, however they are spelled.
+fn unquoted(tag: &str) -> &str {
+    let without = |quote| tag.strip_prefix(quote)?.strip_suffix(quote);
+    ["&quot;", "&#34;"].into_iter().find_map(without).unwrap_or(tag)
+}
 
 /// Where `</name>` begins.
 fn end_of(text: &[u8], name: &[u8]) -> Option<usize> {
@@ -263,12 +266,12 @@ mod tests {
         let answer = "<?xml version=\"1.0\"?>\n<R><Name>b</Name><Contents><Key>a%20b</Key>\
             <LastModified>2026-01-02T03:04:05.678Z</LastModified><ETag>&quot;e-2&quot;</ETag><Size>7</Size>\
             <Owner><ID>Key</ID><DisplayName/></Owner><StorageClass>STANDARD</StorageClass></Contents>\n  \
-            <Contents>\n<ETag>\"f\"</ETag><Key>é</Key><Size>0</Size>\n</Contents>\n<CommonPrefixes><Prefix>p/\
+            <Contents>\n<ETag>&#34;f&#34;</ETag><Key>é</Key><Size>0</Size>\n</Contents>\n<CommonPrefixes><Prefix>p/\
             </Prefix></CommonPrefixes><IsTruncated>false</IsTruncated></R>";
         let rest = "<?xml version=\"1.0\"?>\n<R><Name>b</Name><CommonPrefixes><Prefix>p/</Prefix>\
             </CommonPrefixes><IsTruncated>false</IsTruncated></R>";
         for piece in (1..50).chain([answer.len()]) {
-            let want = vec![one("a%20b", "e-2", 7), one("é", "\"f\"", 0)];
+            let want = vec![one("a%20b", "e-2", 7), one("é", "f", 0)];
             assert_eq!(sieved(answer, piece), (want, false, rest.to_owned()), "{piece}");
         }
         let sieve = Sieve::default();

@@ -19,6 +19,7 @@ mod kept;
 #[cfg(feature = "demo")]
 mod ladder;
 mod ledger;
+#[cfg(feature = "demo")]
 mod listing;
 #[cfg(feature = "demo")]
 mod once;

@@ -91,6 +91,69 @@ async fn c07_what_lies_in_another_root_replaces_and_deletes_nothing() {
     unbroken(&story);
 }
 
+/// Directories are swapped, and swapped back while the new file is under way: nothing of the old file says that it
+/// was away.
+#[tokio::test(start_paused = true)]
+async fn c66_a_file_that_is_back_while_another_is_sent_in_its_place_wins() {
+    let story = Story::calm();
+    let a = path("a");
+    story.world.with(|w| w.write(&a, 0, 1));
+    story
+        .daemon(async |notices| {
+            sleep(ms(1_000)).await;
+            let old = story.world.with(|w| w.disk.files[&a].clone());
+            story.world.with(|w| {
+                w.shelf.write_takes = 3_000;
+                w.replace(&a, b"rejected".into());
+            });
+            notices.send(look("a")).await.unwrap();
+            sleep(ms(1_500)).await;
+            story.world.with(|w| w.bring(&a, old));
+            notices.send(look("a")).await.unwrap();
+            // and no comparison of everything comes until then
+            sleep(ms(10_000)).await;
+        })
+        .await;
+    story.world.with(|w| {
+        let trace = w.trace.join("\n");
+        assert!(trace.contains("bucket: a is"), "{trace}");
+        assert_eq!(w.shelf.objects[&Key::raw("a")].body, w.disk.files[&a].body, "{trace}");
+    });
+    unbroken(&story);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c66_a_file_that_is_back_while_its_object_is_deleted_is_sent_again() {
+    let story = Story::calm();
+    let a = path("a");
+    story.world.with(|w| [&a, &path("b")].map(|p| w.write(p, 0, 1)));
+    story
+        .daemon(async |notices| {
+            sleep(ms(1_000)).await;
+            let old = story.world.with(|w| w.disk.files[&a].clone());
+            story.world.with(|w| {
+                w.shelf.write_takes = 3_000;
+                w.remove(&a);
+            });
+            notices.send(look("a")).await.unwrap();
+            // until the grace is over, and the delete on its way
+            let begun = tokio::time::Instant::now();
+            while story.world.with(|w| w.shelf.in_flight.is_empty()) {
+                assert!(begun.elapsed() < ms(9_000));
+                sleep(ms(100)).await;
+            }
+            story.world.with(|w| w.bring(&a, old));
+            notices.send(look("a")).await.unwrap();
+            sleep(ms(8_000)).await;
+        })
+        .await;
+    story.world.with(|w| {
+        let trace = w.trace.join("\n");
+        assert!(trace.contains("bucket: a is gone"), "{trace}");
+        assert!(w.shelf.objects.contains_key(&Key::raw("a")), "{trace}");
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn c24_a_clock_that_jumps_a_year_moves_nothing() {
     let story = Story::calm();

@@ -57,6 +57,8 @@ pub struct Shelf {
     pub refuses: bool,
     /// How long a listing takes to come back, in milliseconds.
     pub list_takes: u64,
+    /// How long an upload and a delete take until they have their effect, in milliseconds.
+    pub write_takes: u64,
     pub requests: BTreeMap<&'static str, u64>,
     pub serial: u64,
     /// Every tag that each key ever had: what a proof may say.
@@ -96,6 +98,7 @@ impl Default for Shelf {
             down: false,
             refuses: false,
             list_takes: 0,
+            write_takes: 0,
             requests: BTreeMap::new(),
             serial: 0,
             tags: BTreeSet::new(),
@@ -409,6 +412,7 @@ impl Store for Fake {
             return Err(Fault::new(Class::Changed, "read", "it is shorter now"));
         }
         let (key, spec) = (key.clone(), spec.clone());
+        tokio::time::sleep(Duration::from_millis(self.with(|w| w.shelf.write_takes))).await;
         if !parts {
             let digest = Digest { sha256: sha256(&body), part_size: None };
             return Ok((Staged::Small { key, body, spec }, digest));
@@ -503,6 +507,7 @@ impl Store for Fake {
     async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {
         let _flight = self.takes_off(key);
         self.request("DeleteObject", 12).await?;
+        tokio::time::sleep(Duration::from_millis(self.with(|w| w.shelf.write_takes))).await;
         self.with(|w| {
             match w.shelf.objects.get(key) {
                 Some(o) if o.etag != *etag => return Err(Fault::new(Class::Changed, "delete", "412")),

@@ -268,6 +268,13 @@ impl World {
         another && self.now() - self.disk.root_changed > Duration::from_millis(300)
     }
 
+    /// A file comes to be at this path as it was before, as when its directory is renamed: even its ctime is the same.
+    pub fn bring(&mut self, p: &RelPath, file: File) {
+        self.clear(p);
+        self.put_file(p, file);
+        self.log(format_args!("disk: {p} is back"));
+    }
+
     fn remember(&mut self, p: &RelPath) {
         let body = self.disk.files[p].body.clone();
         self.disk.past.entry(p.clone()).or_default().insert(body);

@@ -27,10 +27,19 @@ const DEEP: usize = 8;
 /// Rows of the ledger; a subdirectory, as far as direct entries go, is a key without a row.
 pub(super) type Rows = Vec<(Key, Option<Record>)>;
 
+/// One section. Where it ends is `None` for the end of its side.
 struct Section {
-    rows: Rows,
-    span: Option<Span>,
+    rows: Option<(Rows, Option<Key>)>,
+    span: Option<(Span, Option<Key>)>,
     last: bool,
+}
+
+/// More of one side.
+pub(super) enum More<T> {
+    Items(T),
+    /// There is nothing more up to this key.
+    Clear(Key),
+    End,
 }
 
 /// How a scope is looked at.
@@ -46,8 +55,11 @@ pub(super) struct Way {
 pub(super) struct Ahead {
     sections: mpsc::Receiver<Section>,
     reader: AbortOnDropHandle<Result<(), Fault>>,
-    rows: VecDeque<Rows>,
-    spans: VecDeque<Span>,
+    rows: VecDeque<(Rows, Option<Key>)>,
+    spans: VecDeque<(Span, Option<Key>)>,
+    /// The end of the rows, of the listing, and of the sections was seen.
+    rows_ended: bool,
+    spans_ended: bool,
     ended: bool,
 }
 
@@ -67,27 +79,43 @@ impl Ahead {
             }
         };
         let reader = AbortOnDropHandle::new(tokio::spawn(reading.in_current_span()));
-        Self { sections, reader, rows: VecDeque::new(), spans: VecDeque::new(), ended: false }
+        Self {
+            sections,
+            reader,
+            rows: VecDeque::new(),
+            spans: VecDeque::new(),
+            rows_ended: false,
+            spans_ended: way.against == Against::Ledger,
+            ended: false,
+        }
     }
 
-    /// More of the ledger; `None` at its end.
-    pub(super) async fn rows(&mut self) -> Result<Option<Rows>, Fault> {
-        while self.rows.is_empty() && !self.ended {
+    /// More of the ledger, and up to where it is all.
+    pub(super) async fn rows(&mut self) -> Result<Option<(Rows, Option<Key>)>, Fault> {
+        while self.rows.is_empty() && !self.rows_ended && !self.ended {
             self.section().await?;
         }
-        Ok(self.rows.pop_front())
+        let rows = self.rows.pop_front();
+        self.rows_ended |= rows.as_ref().is_none_or(|(_, upto)| upto.is_none());
+        Ok(rows)
     }
 
-    /// More of the listing; `None` at its end.
-    pub(super) async fn items(&mut self) -> Result<Option<Vec<Item>>, Trouble> {
+    /// More of the listing.
+    pub(super) async fn items(&mut self) -> Result<More<Vec<Item>>, Trouble> {
         loop {
-            match self.spans.front_mut() {
-                Some(span) => match span.next().await? {
-                    Some(items) => return Ok(Some(items)),
-                    None => drop(self.spans.pop_front()),
-                },
-                None if self.ended => return Ok(None),
-                None => self.section().await?,
+            let Some((span, _)) = self.spans.front_mut() else {
+                if self.spans_ended || self.ended {
+                    return Ok(More::End);
+                }
+                self.section().await?;
+                continue;
+            };
+            if let Some(items) = span.next().await? {
+                return Ok(More::Items(items));
+            }
+            match self.spans.pop_front().and_then(|(_, upto)| upto) {
+                Some(upto) => return Ok(More::Clear(upto)),
+                None => self.spans_ended = true,
             }
         }
     }
@@ -105,7 +133,7 @@ impl Ahead {
             };
         };
         self.ended = section.last;
-        self.rows.push_back(section.rows);
+        self.rows.extend(section.rows);
         self.spans.extend(section.span);
         Ok(())
     }
@@ -128,13 +156,13 @@ impl<T: Tree, S: Store, L: Ledger> Reader<T, S, L> {
             let most = if listed { units(&split) } else { self.ctx.options.page };
             let (rows, next) = self.rows(from.take(), most).await?;
             if next.is_none() && after.is_none() && listed {
-                return self.few(rows).await;
+                return self.by_directories(rows).await;
             }
             let upto = next.as_ref().and_then(|_| rows.last().map(|(key, _)| key.clone()));
             let bounds = Bounds { prefix: self.prefix.clone(), after: after.take(), upto: upto.clone() };
-            let span = listed.then(|| Span::begin(&self.ctx, bounds, rows.len(), &split));
+            let span = listed.then(|| (Span::begin(&self.ctx, bounds, rows.len(), &split), upto.clone()));
             let last = next.is_none();
-            if !self.give(Section { rows, span, last }).await || last {
+            if !self.give(Section { rows: Some((rows, upto.clone())), span, last }).await || last {
                 return Ok(());
             }
             (from, after) = (next, upto);
@@ -149,19 +177,23 @@ impl<T: Tree, S: Store, L: Ledger> Reader<T, S, L> {
         Ok((rows.into_iter().map(|(key, record)| (key, Some(record))).collect(), next))
     }
 
-    /// The ledger knows little. If the bucket holds more than a page, its directories cut the listing.
-    async fn few(&self, rows: Rows) -> Result<(), Fault> {
+    /// The ledger knows no more than these rows. If the bucket holds more than a page, its directories cut the listing.
+    async fn by_directories(&self, rows: Rows) -> Result<(), Fault> {
         let whole = Bounds { prefix: self.prefix.clone(), after: None, upto: None };
         let page = ask(&self.ctx, &self.prefix, Depth::All, Start::First).await?;
         let end = page.objects.last().map(|(key, _)| key.clone()).filter(|_| page.next.is_some());
-        let first = Some(Span::ready(page, &whole));
+        let first = Section {
+            rows: Some((rows, None)),
+            span: Some((Span::ready(page, &whole), end.clone())),
+            last: end.is_none(),
+        };
         let Some(mut after) = end else {
-            self.give(Section { rows, span: first, last: true }).await;
+            self.give(first).await;
             return Ok(());
         };
         let mut cuts: VecDeque<Key> =
             self.directories().await?.into_iter().filter(|cut| *cut > after).collect();
-        if !self.give(Section { rows, span: first, last: false }).await {
+        if !self.give(first).await {
             return Ok(());
         }
         let split = Arc::new(Mutex::new(Split::by_directories(self.ctx.options.page)));
@@ -170,9 +202,9 @@ impl<T: Tree, S: Store, L: Ledger> Reader<T, S, L> {
             let upto = cuts.drain(..taken).next_back();
             let upto = upto.filter(|_| !cuts.is_empty());
             let bounds = Bounds { prefix: self.prefix.clone(), after: Some(after), upto: upto.clone() };
-            let span = Some(Span::begin(&self.ctx, bounds, taken, &split));
+            let span = Some((Span::begin(&self.ctx, bounds, taken, &split), upto.clone()));
             let last = upto.is_none();
-            if !self.give(Section { rows: vec![], span, last }).await {
+            if !self.give(Section { rows: None, span, last }).await {
                 return Ok(());
             }
             match upto {
@@ -212,8 +244,8 @@ impl<T: Tree, S: Store, L: Ledger> Reader<T, S, L> {
     async fn children(self) -> Result<(), Fault> {
         let mut span = match (self.way.against, self.way.gather) {
             (Against::Ledger, _) => None,
-            (Against::Bucket, false) => Some(Span::children(&self.ctx, self.prefix.clone())),
-            (Against::Bucket, true) => Some(Span::gathered(&self.ctx, self.prefix.clone())),
+            (Against::Bucket, false) => Some((Span::children(&self.ctx, self.prefix.clone()), None)),
+            (Against::Bucket, true) => Some((Span::gathered(&self.ctx, self.prefix.clone()), None)),
         };
         let (mut from, mut most) = (None, self.ctx.options.page);
         loop {
@@ -232,7 +264,8 @@ impl<T: Tree, S: Store, L: Ledger> Reader<T, S, L> {
                 break;
             }
             let last = leap.is_none() && next.is_none();
-            if !self.give(Section { rows, span: span.take(), last }).await || last {
+            let upto = rows.last().map(|(key, _)| key.clone()).filter(|_| !last);
+            if !self.give(Section { rows: Some((rows, upto)), span: span.take(), last }).await || last {
                 return Ok(());
             }
             // after one subdirectory often comes the next

@@ -1,5 +1,5 @@
-//! A scope becomes a stream of triples: walk ⋈ listing ⋈ ledger, a few pages of each in memory. Keys that are
-//! in sync are only counted.
+//! A scope becomes a stream of triples: walk ⋈ listing ⋈ ledger, as many pages in memory as there are listers.
+//! Keys that are in sync are only counted.
 //!
 //! | room | |
 //! |---|---|
@@ -21,7 +21,7 @@ use crate::{
     queue::Note,
     store::{Depth, Store},
 };
-use ahead::{Ahead, Way};
+use ahead::{Ahead, More, Way};
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use listing::Trouble;
 use std::{collections::VecDeque, sync::Arc};
@@ -34,11 +34,20 @@ pub(super) enum Seen {
     /// What is known of one key that is not in sync. Boxed: most of a survey's items wait in a queue.
     Triple(Box<Triple>),
     /// These files are in sync.
-    InSync(Stored),
+    InSync(InSync),
+    /// What was told so far is void: it is told again.
+    Anew,
     /// This is to be looked at as well.
     Also(Scope, Against),
     /// It ended: whole, or with a fault.
     End(Result<(), Fault>),
+}
+
+/// Files in sync, and the range in which their keys lie.
+pub(super) struct InSync {
+    pub(super) files: Stored,
+    pub(super) first: Key,
+    pub(super) last: Key,
 }
 
 /// The stream of `note`. Its last item is [`Seen::End`].
@@ -51,7 +60,7 @@ pub(super) fn survey<T: Tree, S: Store, L: Ledger>(
         against: note.against,
         scope: note.scope.clone(),
         out: VecDeque::new(),
-        in_sync: Stored::default(),
+        in_sync: None,
         state: State::Begin,
         below: vec![],
         ctx,
@@ -59,9 +68,10 @@ pub(super) fn survey<T: Tree, S: Store, L: Ledger>(
     stream::unfold(Some(survey), |survey| async move {
         let mut survey = survey?;
         let ended = loop {
-            let in_sync = survey.in_sync.objects;
-            if in_sync >= TOGETHER || (in_sync > 0 && !survey.out.is_empty()) {
-                return Some((Seen::InSync(std::mem::take(&mut survey.in_sync)), Some(survey)));
+            if let Some(in_sync) =
+                survey.in_sync.take_if(|n| !survey.out.is_empty() || n.files.objects >= TOGETHER)
+            {
+                return Some((Seen::InSync(in_sync), Some(survey)));
             }
             if let Some(seen) = survey.out.pop_front() {
                 return Some((seen, Some(survey)));
@@ -72,8 +82,7 @@ pub(super) fn survey<T: Tree, S: Store, L: Ledger>(
                 Err(fault) => break Err(fault),
             }
         };
-        if survey.in_sync.objects > 0 {
-            let in_sync = std::mem::take(&mut survey.in_sync);
+        if let Some(in_sync) = survey.in_sync.take() {
             survey.state = State::Ended(ended);
             return Some((Seen::InSync(in_sync), Some(survey)));
         }
@@ -88,7 +97,7 @@ struct Survey<T, S, L> {
     /// The ledger's counter from before anything was asked: what was proven since then, this survey does not know.
     asked: Seq,
     out: VecDeque<Seen>,
-    in_sync: Stored,
+    in_sync: Option<InSync>,
     state: State,
     /// Directories that are still to be looked at, one by one: of a store that lists out of order.
     below: Vec<RelPath>,
@@ -185,7 +194,7 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
 
     /// Runs the merge until it yields something.
     async fn step(&mut self) -> Result<(), Trouble> {
-        while self.out.is_empty() && self.in_sync.objects < TOGETHER {
+        while self.out.is_empty() && self.in_sync.as_ref().is_none_or(|n| n.files.objects < TOGETHER) {
             let State::Range(range) = &mut self.state else { return Ok(()) };
             match range.merge.step() {
                 Step::Need(side) => range.feed(side).await?,
@@ -256,8 +265,20 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         let triple = Triple { key, local, remote, record, asked: self.asked, twin };
         match decide(&triple, self.ctx.view()) {
             Verdict::InSync => {
-                self.in_sync.objects += 1;
-                self.in_sync.bytes += triple.record.map_or(0, |record| record.size);
+                let size = triple.record.map_or(0, |record| record.size);
+                let in_sync = self.in_sync.get_or_insert_with(|| InSync {
+                    files: Stored::default(),
+                    first: triple.key.clone(),
+                    last: triple.key.clone(),
+                });
+                in_sync.files.objects += 1;
+                in_sync.files.bytes += size;
+                // directory by directory keys do not come in order
+                if triple.key < in_sync.first {
+                    in_sync.first = triple.key;
+                } else if triple.key > in_sync.last {
+                    in_sync.last = triple.key;
+                }
             }
             _ => self.out.push_back(Seen::Triple(Box::new(triple))),
         }
@@ -274,6 +295,8 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         tracing::warn!(%unsorted, "the store does not list in key order; comparing directory by directory");
         let (directory, depth) = (range.directory.clone(), range.way.depth);
         self.ctx.lists_unsorted();
+        self.in_sync = None;
+        self.out = VecDeque::from([Seen::Anew]);
         self.state = self.open(directory, depth);
         Ok(())
     }
@@ -295,8 +318,18 @@ impl Range {
                 None => None,
             },
             Side::Remote if self.way.against == Against::Ledger => None,
-            Side::Remote => self.ahead.items().await?.map(|items| merge.push_remote(items)),
-            Side::Ledger => self.ahead.rows().await?.map(|rows| merge.push_ledger(rows)),
+            Side::Remote => match self.ahead.items().await? {
+                More::Items(items) => Some(merge.push_remote(items)),
+                More::Clear(upto) => {
+                    merge.clear(side, upto);
+                    Some(Ok(()))
+                }
+                More::End => None,
+            },
+            Side::Ledger => self.ahead.rows().await?.map(|(rows, upto)| {
+                upto.into_iter().for_each(|upto| merge.clear(side, upto));
+                merge.push_ledger(rows)
+            }),
         };
         match pushed {
             Some(pushed) => pushed.map_err(Trouble::Unsorted),

@@ -96,8 +96,8 @@ async fn c62_what_is_older_than_the_first_claim_is_foreign_without_a_head() {
     for n in 0..30 {
         put(&bench, &format!("theirs/{n}"), b"not ours", |put| put).await;
     }
-    // so that the claim is of another second
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    // the clocks of a store's servers may be a quarter of an hour apart
+    bench.server.contents().age(Duration::from_secs(901));
     let sums = costs(&bench, &[], 0).await;
     assert_eq!((&sums["foreign"], &sums["deleted"]), (&30.into(), &0.into()));
     // when it has claimed the prefix: what is older is still not its, what is younger might be
@@ -113,12 +113,20 @@ async fn c62_what_is_older_than_the_first_claim_is_foreign_without_a_head() {
     for n in 0..30 {
         put(&bench, &format!("theirs/{n}"), b"not ours", |put| put).await;
     }
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    bench.server.contents().age(Duration::from_secs(901));
     (0..30).for_each(|n| write(&bench, &format!("ours {n}"), "ours"));
     bench.server.reset_requests();
     assert_eq!(bench.run(&["once"]).await.code, 0);
     assert_eq!(bench.server.requests()["HeadObject"], 1, "when the claim was made");
     rests(&bench).await;
+    // what came just before the claim is asked for
+    let recent = Bench::new().await;
+    (0..30).for_each(|n| write(&recent, &format!("ours {n}"), "ours"));
+    put(&recent, "theirs", b"not ours", |put| put).await;
+    recent.server.reset_requests();
+    assert_eq!(recent.run(&["once"]).await.code, 0);
+    assert_eq!(recent.server.requests()["HeadObject"], 2, "it, and when the claim was made");
+    assert_eq!(recent.objects().await.len(), 31);
     // the ledger gone, nothing tells when that was
     super::lose_the_ledger(&bench);
     bench.remove("ours 7");

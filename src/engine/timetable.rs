@@ -1,0 +1,130 @@
+//! What is done again and again, whatever happens: everything is looked at, the claim is renewed.
+
+use super::{owner, session::Session, settle::Task, worker};
+use crate::{
+    ledger::Ledger,
+    local::Tree,
+    model::{Against, Key, Scope},
+    queue::Mono,
+    store::Store,
+};
+
+/// The claim is renewed this often.
+const RENEW: Mono = Mono::from_secs(3600);
+
+/// When what is due next.
+pub(super) struct Timetable {
+    /// Time between two comparisons with the bucket,
+    relist: Mono,
+    /// and between two with the ledger.
+    rescan: Mono,
+    relist_at: Mono,
+    rescan_at: Mono,
+    renew_at: Mono,
+    /// How long the last look at everything took.
+    pub(super) took: Mono,
+}
+
+impl Timetable {
+    pub(super) fn new(relist: Mono, rescan: Mono, now: Mono) -> Self {
+        let (relist_at, rescan_at, renew_at) = (now + relist, now + rescan, now + RENEW);
+        Self { relist, rescan, relist_at, rescan_at, renew_at, took: Mono::ZERO }
+    }
+
+    /// When something is due next.
+    pub(super) fn next(&self) -> Mono {
+        self.relist_at.min(self.rescan_at).min(self.renew_at)
+    }
+
+    /// How everything is to be looked at now, if it is time. A comparison with the bucket is a look at the files, too.
+    fn look(&mut self, now: Mono) -> Option<Against> {
+        let against = if now >= self.relist_at {
+            self.relist_at = now + self.relist;
+            Against::Bucket
+        } else if now >= self.rescan_at {
+            Against::Ledger
+        } else {
+            return None;
+        };
+        self.rescan_at = now + self.rescan;
+        Some(against)
+    }
+
+    /// True if the claim is to be renewed now.
+    fn renewal(&mut self, now: Mono) -> bool {
+        let due = now >= self.renew_at;
+        if due {
+            self.renew_at = now + RENEW;
+        }
+        due
+    }
+}
+
+impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
+    /// Begins what is due.
+    pub(super) fn begin_regular(&mut self, now: Mono) {
+        if self.ctx.options.once {
+            return;
+        }
+        match self.timetable.look(now) {
+            Some(Against::Bucket) => {
+                self.pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0);
+            }
+            Some(Against::Ledger) => {
+                self.look_at_everything(now);
+                self.tidy();
+            }
+            None => {}
+        }
+        if self.timetable.renewal(now) {
+            let ctx = self.ctx.clone();
+            self.task_of(async move { Task::Renewed(owner::renew(&ctx).await) });
+        }
+    }
+
+    /// Ends uploads that were left open because ending them failed.
+    fn tidy(&mut self) {
+        let keys: Vec<Key> =
+            self.ctx.all_unsettled().into_iter().filter(|k| self.jobs.take(&[k], u64::MAX)).collect();
+        if keys.is_empty() {
+            return;
+        }
+        let ctx = self.ctx.clone();
+        self.task_of(async move {
+            let mut result = Ok(());
+            for key in &keys {
+                result = result.and(worker::settle(&ctx, key).await);
+            }
+            Task::Tidied(keys, result)
+        });
+    }
+
+    /// Not more often than a tenth of the time.
+    pub(super) fn look_at_everything(&mut self, now: Mono) {
+        let wait = self.ctx.options.quiet.max((self.timetable.took * 10).min(self.ctx.options.rescan));
+        self.pending.retry(Scope::everything(), self.against(), now, wait, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_due_in_its_turn() {
+        let secs = Mono::from_secs;
+        let mut table = Timetable::new(secs(100), secs(30), secs(1));
+        let mut due = vec![];
+        while table.next() < secs(200) {
+            let now = table.next();
+            due.push((now.as_secs(), table.look(now)));
+            assert_eq!(table.look(now), None, "once");
+        }
+        let (disk, bucket) = (Some(Against::Ledger), Some(Against::Bucket));
+        assert_eq!(
+            due,
+            [(31, disk), (61, disk), (91, disk), (101, bucket), (131, disk), (161, disk), (191, disk)]
+        );
+        assert!(!table.renewal(secs(3600)) && table.renewal(secs(3601)) && !table.renewal(secs(3602)));
+    }
+}
