@@ -9,7 +9,7 @@ use super::{
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Against, Class, Fault, Job, Key, Local, Only, Op, Skip, Triple},
+    model::{Against, Class, Fault, Job, Key, Local, Only, Op, Scope, Skip, Triple},
     plan::{Verdict, decide},
     queue::{Mono, Note, delay},
     store::Store,
@@ -22,19 +22,25 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let now = self.now();
         match seen {
             Seen::Triple(triple) => {
-                let Some(Surveyed { note, .. }) = self.surveying.get(&id) else { return };
+                let Some(Surveyed { note, window, .. }) = self.surveying.get_mut(&id) else { return };
                 let (born, failures) = (note.born, note.failures);
+                let old = window.is_old(&triple.key);
+                window.pass(&triple.key);
                 let whole = self.whole == Some(id);
                 if whole {
                     self.count(&triple);
                 }
-                self.judge(*triple, born, failures);
+                // it is being looked at again
+                if !old {
+                    self.judge(*triple, born, failures);
+                }
             }
             Seen::InSync(InSync { files, first, last }) => {
                 // what is under way may come of an older state of the file: it is looked at again then
                 self.jobs.seen(&first, &last);
                 if let Some(surveyed) = self.surveying.get_mut(&id) {
                     surveyed.in_sync += files.objects;
+                    surveyed.window.pass(&last);
                 }
                 if self.whole == Some(id) {
                     self.life.report.live().came_to_all(files);
@@ -50,14 +56,15 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             }
             Seen::Also(scope, against) => self.pending.retry(scope, against, now, Mono::ZERO, 0),
             Seen::End(result) => {
-                let Some(Surveyed { note, begun, in_sync }) = self.surveying.remove(&id) else { return };
+                let Some(Surveyed { note, begun, in_sync, .. }) = self.surveying.remove(&id) else { return };
                 if self.whole.take_if(|whole| *whole == id).is_some() {
                     self.life.report.live().look_ends(result.is_ok());
                 }
                 match result {
-                    // a look that is broken off comes to the same files again
+                    // a look that is broken off comes to the same files again; a single file was looked at before
                     Ok(()) => {
-                        self.life.report.live().unchanged.add(in_sync);
+                        let first = !matches!(note.scope, Scope::File(_));
+                        self.life.report.live().unchanged.add(if first { in_sync } else { 0 });
                         self.looked(&note, now.saturating_sub(begun));
                     }
                     Err(fault) => self.blind(note, fault, now),

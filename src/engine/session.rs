@@ -7,7 +7,7 @@ use super::{
     delete::{self, Docket},
     owner,
     settle::{After, Committed, Task, Worked},
-    survey::{Seen, survey},
+    survey::{Seen, Window, survey},
     timetable::Timetable,
     worker,
 };
@@ -96,6 +96,7 @@ pub(super) struct Surveyed {
     pub(super) begun: Mono,
     /// Files that it found in sync.
     pub(super) in_sync: u64,
+    pub(super) window: Window,
 }
 
 /// All state of a session.
@@ -233,8 +234,10 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
                 self.whole = Some(id);
                 self.life.report.live().look_begins();
             }
-            self.surveys.push(survey(self.ctx.clone(), &note).map(move |seen| (id, seen)).boxed());
-            self.surveying.insert(id, Surveyed { note, begun: now, in_sync: 0 });
+            let window = Window::default();
+            let survey = survey(self.ctx.clone(), &note, window.reach());
+            self.surveys.push(survey.map(move |seen| (id, seen)).boxed());
+            self.surveying.insert(id, Surveyed { note, begun: now, in_sync: 0, window });
         }
         if let Some(absent) = self.docket.take_absent() {
             let ctx = self.ctx.clone();

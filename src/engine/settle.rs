@@ -1,12 +1,16 @@
 //! What a job came back with becomes durable, then known: outcomes gather in a batch, one commit is in
 //! flight at a time, and slots free when it returns.
 
-use super::{Deed, Ending, Event, ROUNDS, session::Session, sweep::Pass};
+use super::{
+    Deed, Ending, Event, ROUNDS,
+    session::{Session, Surveyed},
+    sweep::Pass,
+};
 use crate::{
     ledger::Ledger,
     local::Tree,
     model::{Against, Change, Class, Did, Fault, Job, Key, Op, Outcome, Sameness, Scope, Seq},
-    queue::{Mono, Note, delay},
+    queue::{Mono, delay},
     store::Store,
 };
 
@@ -151,8 +155,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
     }
 
-    /// A row was written while surveys are under way that may have read the one before it: what they say of its
-    /// key may be old, so it is looked at again. The survey that the job came of is past it.
+    /// A row was written while surveys are under way that may have read the one before it: what they will tell of
+    /// its key is dropped, and it is looked at again.
     fn overtake(&mut self, after: &After) {
         let keys = match after {
             After::Condemned => return,
@@ -161,9 +165,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         };
         for key in keys {
             let born = self.jobs.born(key);
-            let other = |note: &Note| Some(note.born) != born && note.scope.holds(key);
-            if self.surveying.values().any(|surveyed| other(&surveyed.note)) {
-                self.jobs.busy(key);
+            for Surveyed { note, window, .. } in self.surveying.values_mut() {
+                if note.scope.holds(key) && window.overtake(key, Some(note.born) == born) {
+                    self.jobs.busy(key);
+                }
             }
         }
     }

@@ -37,9 +37,10 @@ impl Timetable {
     }
 
     /// How everything is to be looked at now, if it is time. A comparison with the bucket is a look at the files, too.
-    fn look(&mut self, now: Mono) -> Option<Against> {
+    /// While such a look is `under_way`, no other begins: it would only run after the first, and ask for the same.
+    fn look(&mut self, now: Mono, under_way: bool) -> Option<Against> {
         let against = if now >= self.relist_at {
-            self.relist_at = now + self.relist;
+            self.relist_at = now + if under_way { self.rescan.min(self.relist) } else { self.relist };
             Against::Bucket
         } else if now >= self.rescan_at {
             Against::Ledger
@@ -47,7 +48,7 @@ impl Timetable {
             return None;
         };
         self.rescan_at = now + self.rescan;
-        Some(against)
+        (!under_way).then_some(against)
     }
 
     /// True if the claim is to be renewed now.
@@ -66,7 +67,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if self.ctx.options.once {
             return;
         }
-        match self.timetable.look(now) {
+        match self.timetable.look(now, self.whole.is_some()) {
             Some(Against::Bucket) => {
                 self.pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0);
             }
@@ -117,13 +118,13 @@ mod tests {
         let mut due = vec![];
         while table.next() < secs(200) {
             let now = table.next();
-            due.push((now.as_secs(), table.look(now)));
-            assert_eq!(table.look(now), None, "once");
+            due.push((now.as_secs(), table.look(now, now == secs(61) || now == secs(101))));
+            assert_eq!(table.look(now, false), None, "once");
         }
         let (disk, bucket) = (Some(Against::Ledger), Some(Against::Bucket));
         assert_eq!(
             due,
-            [(31, disk), (61, disk), (91, disk), (101, bucket), (131, disk), (161, disk), (191, disk)]
+            [(31, disk), (61, None), (91, disk), (101, None), (131, bucket), (161, disk), (191, disk)]
         );
         assert!(!table.renewal(secs(3600)) && table.renewal(secs(3601)) && !table.renewal(secs(3602)));
     }

@@ -76,6 +76,7 @@ impl<'txn> Batch<'txn> {
                 self.condemned.condemn(&mut self.sums, key, etag, moved, seen)
             }
             Change::Acquit(key) => self.condemned.drop(&mut self.sums, &key),
+            Change::Doubt(key) => self.doubt(&key),
             Change::Moved(key, etag) => self.moved(&key, &etag),
             Change::Approve(last) => self.condemned.approve(&mut self.sums, last),
             Change::Intend(intent) => {
@@ -131,6 +132,16 @@ impl<'txn> Batch<'txn> {
         let Some(old) = old.transpose()? else { return Ok(()) };
         self.sums.records = less(self.sums.records)?;
         inode::replace(&mut self.inodes, key, old.record.print.as_ref(), None)
+    }
+
+    /// Counts as a new proof, so that nothing that was asked before vouches for it.
+    fn doubt(&mut self, key: &Key) -> Result<(), redb::Error> {
+        let Some(Row { record, moved }) = self.row(key)?.filter(|row| !row.record.doubted) else {
+            return Ok(());
+        };
+        let row = Row { record: Record { doubted: true, seq: self.sums.seq, ..record }, moved };
+        self.records.insert(key.as_str(), row.encode(key.as_str()).as_slice())?;
+        Ok(())
     }
 
     /// Remembered on the proof as well, for a row that is condemned later. The proof is no newer for it.

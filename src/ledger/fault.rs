@@ -136,6 +136,7 @@ mod tests {
             print: None,
             attributes: None,
             metadata_due: false,
+            doubted: false,
             size: n,
             etag: ETag::new("1"),
             digest: None,

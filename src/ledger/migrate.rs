@@ -54,6 +54,7 @@ fn decode_1(bytes: &[u8]) -> Result<Row, Damage> {
         print: r.option(read_print)?,
         attributes: r.option(|r| Ok(Attributes { mode: r.u32()?, uid: r.u32()?, gid: r.u32()? }))?,
         metadata_due: r.u8()? != 0,
+        doubted: false,
         size: r.u64()?,
         etag: ETag::new(r.text()?),
         digest: r.option(|r| Ok(Digest { sha256: r.array()?, part_size: r.option(Reader::u64)? }))?,

@@ -40,18 +40,20 @@ mod has {
     pub(super) const MD5: u16 = 1 << 8;
     /// And `-N` follows it.
     pub(super) const PARTS: u16 = 1 << 9;
-    pub(super) const ALL: u16 = (1 << 10) - 1;
+    pub(super) const DOUBTED: u16 = 1 << 10;
+    pub(super) const ALL: u16 = (1 << 11) - 1;
 }
 
 impl Row {
     pub(super) fn encode(&self, key: &str) -> Vec<u8> {
-        let Record { print, attributes, metadata_due, size, etag, digest, seq } = &self.record;
+        let Record { print, attributes, metadata_due, doubted, size, etag, digest, seq } = &self.record;
         let part_size = digest.and_then(|d| d.part_size);
         let md5 = etag.as_md5();
         let flags = [
             (has::PRINT, print.is_some()),
             (has::ATTRIBUTES, attributes.is_some()),
             (has::METADATA_DUE, *metadata_due),
+            (has::DOUBTED, *doubted),
             (has::DIGEST, digest.is_some()),
             (has::PART_SIZE, part_size.is_some()),
             (has::MOVED, self.moved),
@@ -129,8 +131,8 @@ impl Row {
             (false, false) => None,
         };
         r.end()?;
-        let metadata_due = has(has::METADATA_DUE);
-        let record = Record { print, attributes, metadata_due, size, etag, digest, seq };
+        let (metadata_due, doubted) = (has(has::METADATA_DUE), has(has::DOUBTED));
+        let record = Record { print, attributes, metadata_due, doubted, size, etag, digest, seq };
         Ok(Self { record, moved: has(has::MOVED) })
     }
 }
@@ -214,17 +216,20 @@ mod tests {
         (
             proptest::option::of(any_print()),
             proptest::option::of(attributes),
-            any::<bool>(),
+            any::<(bool, bool)>(),
             any::<u64>(),
             prop_oneof!["[0-9a-f-]{0,40}", "[0-9a-f]{32}", "[0-9a-f]{32}-[0-9]{1,11}", "[0-9A-F]{32}"],
             proptest::option::of(digest),
             any::<u64>(),
             any::<bool>(),
         )
-            .prop_map(|(print, attributes, metadata_due, size, etag, digest, seq, moved)| Row {
-                record: Record { print, attributes, metadata_due, size, etag: ETag::new(&etag), digest, seq },
-                moved,
-            })
+            .prop_map(
+                |(print, attributes, (metadata_due, doubted), size, etag, digest, seq, moved)| {
+                    let etag = ETag::new(&etag);
+                    let record = Record { print, attributes, metadata_due, doubted, size, etag, digest, seq };
+                    Row { record, moved }
+                },
+            )
     }
 
     proptest! {
@@ -251,6 +256,7 @@ mod tests {
             print: Some(print),
             attributes: Some(Attributes { mode: 0o100_644, uid: 1000, gid: 1000 }),
             metadata_due: false,
+            doubted: false,
             size: 1_000_000,
             etag: ETag::new("0123456789abcdef0123456789abcdef"),
             digest: Some(Digest { sha256: [0; 32], part_size: None }),

@@ -17,6 +17,9 @@ pub struct Record {
     /// The bytes are those of the file, but its time, mode or owner are still to be written to the object. Kept
     /// because a rewrite of metadata whose reply was lost leaves no trace in the ETag.
     pub metadata_due: bool,
+    /// A delete of the object was sent, and what became of it is not known: until the store is asked, the object may
+    /// be gone.
+    pub doubted: bool,
     /// Bytes of the object.
     pub size: u64,
     /// The object's tag.
@@ -134,6 +137,8 @@ pub enum Change {
     Condemn(Key, ETag),
     /// The file is there after all: drop the condemned row.
     Acquit(Key),
+    /// A delete was sent, and its answer was lost: the proof is `doubted`.
+    Doubt(Key),
     /// The content of `from`, with this tag, was copied to another key.
     Moved(Key, ETag),
     /// The operator releases rows up to and including this number.

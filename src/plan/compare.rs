@@ -5,6 +5,7 @@
 //! | file | – | – | put, or copy if its inode is known under another key |
 //! | file | – | row | prove: HEAD before it is believed gone |
 //! | file | object | row, same tag, same fingerprint | in sync: nothing read, nothing asked |
+//! | the same, but a delete of it may have been done since | | | prove |
 //! | the same, but metadata is due | | | copy onto itself |
 //! | file | object | row, same tag, other size | put |
 //! | file | object | otherwise, same size | prove: compare contents |
@@ -59,7 +60,9 @@ fn present(t: &Triple, meta: &LocalMeta, view: View) -> Verdict {
             Some(from) if view.root != Sameness::Changed => Verdict::Copy(from.clone()),
             _ => Verdict::Put(Only::New, "new file"),
         },
-        (Some(remote), Some(record)) if record.etag == remote.etag && record.print == Some(meta.print) => {
+        (Some(remote), Some(record))
+            if record.etag == remote.etag && record.print == Some(meta.print) && !record.doubted =>
+        {
             match record.metadata_due && view.root != Sameness::Changed {
                 true => Verdict::Metadata("time, mode or owner changed"),
                 false => Verdict::InSync,
@@ -69,9 +72,10 @@ fn present(t: &Triple, meta: &LocalMeta, view: View) -> Verdict {
         (Some(remote), _) if remote.size != meta.print.size => {
             Verdict::Put(Only::Match(remote.etag.clone()), "size differs")
         }
-        (Some(remote), Some(record)) if record.etag == remote.etag => {
-            Verdict::Prove("touched since the last proof")
-        }
+        (Some(remote), Some(record)) if record.etag == remote.etag => match record.doubted {
+            true => Verdict::Prove("a delete of it may have been done"),
+            false => Verdict::Prove("touched since the last proof"),
+        },
         (Some(_), Some(_)) => Verdict::Prove("the object was changed by someone else"),
         (Some(_), None) => Verdict::Prove("not compared yet"),
         (None, Some(_)) => Verdict::Prove("missing from the listing"),
@@ -111,6 +115,7 @@ mod tests {
             print,
             attributes: None,
             metadata_due: false,
+            doubted: false,
             size,
             etag: ETag::new(etag),
             digest: None,

@@ -145,6 +145,7 @@ mod tests {
             print: None,
             attributes: None,
             metadata_due: false,
+            doubted: false,
             size: SIZE,
             etag: ETag::new(etag),
             digest,

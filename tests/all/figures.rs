@@ -44,6 +44,7 @@ fn record(n: u64) -> Record {
         print: Some(print),
         attributes: Some(Attributes { mode: 0o100_644, uid: 1000, gid: 1000 }),
         metadata_due: false,
+        doubted: false,
         size: print.size,
         etag: ETag::new(&format!("{noise:016x}{:016x}", !noise)),
         digest: Some(Digest { sha256, part_size: None }),

@@ -38,6 +38,7 @@ fn record(n: u64) -> Record {
             gid: u32::MAX,
         }),
         metadata_due: n % 11 == 3,
+        doubted: false,
         size: if n.is_multiple_of(13) { u64::MAX - n } else { n * 1000 },
         etag: ETag::new(&etag),
         digest: (!n.is_multiple_of(6))

@@ -154,6 +154,80 @@ async fn c66_a_file_that_is_back_while_its_object_is_deleted_is_sent_again() {
     });
 }
 
+/// No comparison with the bucket puts it right.
+fn never_relisted(story: &Story) -> Options {
+    Options { relist: ms(1_000_000_000), page: 100, listers: 4, ..story.options(false) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c49_a_delete_whose_answer_is_lost_vouches_for_nothing() {
+    let story = Story::calm();
+    let a = path("a");
+    story.world.with(|w| [&a, &path("b")].map(|p| w.write(p, 0, 1)));
+    story
+        .daemon_with(never_relisted(&story), async |notices| {
+            sleep(ms(1_000)).await;
+            let old = story.world.with(|w| w.disk.files[&a].clone());
+            story.world.with(|w| {
+                w.shelf.deaf = true;
+                w.remove(&a);
+            });
+            notices.send(look("a")).await.unwrap();
+            let begun = tokio::time::Instant::now();
+            while story.world.with(|w| w.shelf.objects.contains_key(&Key::raw("a"))) {
+                assert!(begun.elapsed() < ms(9_000));
+                sleep(ms(10)).await;
+            }
+            sleep(ms(100)).await;
+            story.world.with(|w| w.bring(&a, old));
+            notices.send(look("a")).await.unwrap();
+            sleep(ms(5_000)).await;
+            story.world.with(|w| w.shelf.deaf = false);
+            sleep(ms(60_000)).await;
+        })
+        .await;
+    story.world.with(|w| {
+        assert!(w.shelf.objects.contains_key(&Key::raw("a")), "{}", w.trace.join("\n"));
+    });
+}
+
+/// A survey read the row, the object was deleted, and the file came back before the survey came to it.
+#[tokio::test(start_paused = true)]
+async fn c66_a_survey_from_before_a_delete_proves_nothing_by_the_object_that_was() {
+    let story = Story::calm();
+    let (a, room) = (path("a"), story.options(false).room);
+    let before: Vec<_> = (0..room).map(|n| path(&format!("A{n:02}"))).collect();
+    story.world.with(|w| before.iter().chain([&a, &path("b")]).for_each(|p| w.write(p, 0, 1)));
+    let options = Options { quiet: ms(5_000), longest: ms(10_000), ..never_relisted(&story) };
+    story
+        .daemon_with(options, async |notices| {
+            sleep(ms(8_000)).await;
+            story.world.with(|w| {
+                w.shelf.write_takes = 8_000;
+                w.remove(&a);
+            });
+            notices.send(look("a")).await.unwrap();
+            // It is condemned, its grace runs. A look at everything begins, and what comes before `a` fills the room.
+            sleep(ms(5_500)).await;
+            story.world.with(|w| before.iter().for_each(|p| w.write(p, 0, 2)));
+            notices.send(Notice::Lost("for the test".into())).await.unwrap();
+            let begun = tokio::time::Instant::now();
+            while story.world.with(|w| w.shelf.objects.contains_key(&Key::raw("a"))) {
+                assert!(begun.elapsed() < ms(20_000));
+                sleep(ms(1)).await;
+            }
+            story.world.with(|w| w.write(&a, 0, 1));
+            // its event comes late
+            sleep(ms(30_000)).await;
+            notices.send(look("a")).await.unwrap();
+            sleep(ms(30_000)).await;
+        })
+        .await;
+    story.world.with(|w| {
+        assert!(w.shelf.objects.contains_key(&Key::raw("a")), "{}", w.trace.join("\n"));
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn c24_a_clock_that_jumps_a_year_moves_nothing() {
     let story = Story::calm();

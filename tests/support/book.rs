@@ -80,6 +80,11 @@ impl Book {
                     }
                 }
                 Change::Acquit(key) => self.drop_row(&key),
+                Change::Doubt(key) => {
+                    if let Some(record) = self.records.get_mut(&key).filter(|record| !record.doubted) {
+                        (record.doubted, record.seq) = (true, seq);
+                    }
+                }
                 Change::Moved(key, etag) => {
                     if let Some(row) = self.row(&key).and_then(|row| self.condemned.get_mut(&row)) {
                         row.moved |= row.etag == etag;

@@ -59,6 +59,8 @@ pub struct Shelf {
     pub list_takes: u64,
     /// How long an upload and a delete take until they have their effect, in milliseconds.
     pub write_takes: u64,
+    /// What is asked for is done, and nobody is told.
+    pub deaf: bool,
     pub requests: BTreeMap<&'static str, u64>,
     pub serial: u64,
     /// Every tag that each key ever had: what a proof may say.
@@ -72,6 +74,8 @@ pub struct Shelf {
     pub budget: Option<(u64, i64)>,
     /// A request lands whose sender gave up on it.
     pub late: bool,
+    /// Keys whose metadata such a request changed, and nothing else: no listing shows that.
+    pub put_back: BTreeSet<Key>,
     /// Keys that a write or a delete is on its way for.
     pub in_flight: BTreeSet<Key>,
     /// Larger files go up in parts,
@@ -99,6 +103,7 @@ impl Default for Shelf {
             refuses: false,
             list_takes: 0,
             write_takes: 0,
+            deaf: false,
             requests: BTreeMap::new(),
             serial: 0,
             tags: BTreeSet::new(),
@@ -107,6 +112,7 @@ impl Default for Shelf {
             grace: Duration::ZERO,
             budget: None,
             late: false,
+            put_back: BTreeSet::new(),
             in_flight: BTreeSet::new(),
             single: 32,
             part: 16,
@@ -176,6 +182,10 @@ impl World {
         } else if !key.is_reserved() {
             self.broke(format!("I4: {key} was written, though no file can have it"));
         }
+        match self.shelf.late && self.shelf.objects.get(key).is_some_and(|o| o.etag == etag) {
+            true => self.shelf.put_back.insert(key.clone()),
+            false => self.shelf.put_back.remove(key),
+        };
         let composite = || body.chunks(self.shelf.part as usize).flat_map(sha256).collect::<Vec<u8>>();
         let checksum = match parts {
             true => Checksum::Sha256OfParts(sha256(&composite())),
@@ -284,7 +294,10 @@ impl Fake {
 
     async fn reply(&self, one_in: u64) -> Result<(), Fault> {
         self.lag(10).await;
-        self.fault("reply lost after the effect", one_in, Class::Transient)
+        match self.with(|w| w.shelf.deaf) {
+            true => Err(Fault::new(Class::Transient, "wait for the reply", "connection reset")),
+            false => self.fault("reply lost after the effect", one_in, Class::Transient),
+        }
     }
 }
 

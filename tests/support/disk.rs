@@ -1,12 +1,15 @@
 //! The fake of `Tree`: files of a few blocks that are written in place, with a coarse clock.
 
-use super::world::{Fake, TICK, World};
+use super::{
+    walk::Walk,
+    world::{Fake, TICK, World},
+};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use s3mirrord::{
     local::{Entry, Notice, Prune, Tree},
     model::{
-        Absence, Attributes, Class, Fault, Fingerprint, Key, Local, LocalMeta, RelPath, RootId, Scope, Skip,
+        Absence, Attributes, Class, Fault, Fingerprint, Local, LocalMeta, RelPath, RootId, Scope, Skip,
         Source, Stamp,
     },
 };
@@ -364,67 +367,15 @@ impl Tree for Fake {
         scope: &Scope,
         prune: Prune,
     ) -> impl Stream<Item = Result<Vec<Entry>, Fault>> + Send + use<> {
-        let (me, scope) = (self.clone(), scope.clone());
+        let me = self.clone();
+        let begin = Walk::begin(self.clone(), scope.clone(), prune);
         stream::once(async move {
             me.lag(5).await;
             me.root_ok()?;
-            let broken = me.strikes("readdir EIO", 25);
-            // directory by directory, with time in between
-            let names: Vec<RelPath> = me.with(|w| {
-                let disk = &w.disk;
-                disk.files.keys().chain(&disk.links).filter(|p| p.is_within(scope.path())).cloned().collect()
-            });
-            let mut out: BTreeMap<Key, Local> = BTreeMap::new();
-            for p in names {
-                if me.draw(6) == 0 {
-                    me.lag(2).await;
-                }
-                let mut dir = p.parent();
-                let closed = me.with(|w| {
-                    let mut closed = None;
-                    while let Some(d) = dir.clone() {
-                        if w.disk.closed.contains(&d) && d.is_within(scope.path()) {
-                            closed = Some(d.clone());
-                        }
-                        dir = d.parent();
-                    }
-                    closed
-                });
-                if let Some(dir) = closed {
-                    out.insert(Key::directory(&dir), Local::Unknown);
-                    continue;
-                }
-                if prune.excludes(&p, false) {
-                    continue;
-                }
-                let local = me.with(|w| match w.disk.files.get(&p) {
-                    Some(file) => Some(Local::Present(file.meta())),
-                    None => w.disk.links.contains(&p).then_some(Local::Skipped(Skip::Link)),
-                });
-                let Some(local) = local else { continue };
-                match &scope {
-                    Scope::Children(dir) if p.parent().as_ref() != Some(dir) => {
-                        let depth = dir.components().count() + 1;
-                        let sub: Vec<&[u8]> = p.components().take(depth).collect();
-                        let sub = RelPath::new(&sub.join(&b'/')).unwrap();
-                        let absent = Absence { ancestor: dir.clone(), directory: true };
-                        out.insert(Key::directory(&sub), Local::Absent(absent));
-                    }
-                    _ => {
-                        out.insert(Key::of(&p), local);
-                    }
-                }
-            }
-            if broken {
-                // half of the root was read when it failed
-                let half = out.len() / 2;
-                out = out.into_iter().take(half).collect();
-                out.insert(Key::directory(scope.path()), Local::Unknown);
-            }
-            Ok(stream::iter(out.into_iter().map(|e| Ok(vec![e])).collect::<Vec<_>>()))
+            Ok(stream::unfold(begin, Walk::next).map(|entry| Ok(vec![entry])))
         })
-        .map(|r| match r {
-            Ok(items) => items.left_stream(),
+        .map(|begun| match begun {
+            Ok(entries) => entries.left_stream(),
             Err(fault) => stream::iter([Err(fault)]).right_stream(),
         })
         .flatten()

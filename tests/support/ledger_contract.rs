@@ -53,6 +53,7 @@ pub(crate) fn record(etag: &str, inode: Option<u64>) -> Record {
     Record {
         print: inode.map(print),
         metadata_due: false,
+        doubted: false,
         attributes: inode.map(|_| Attributes { mode: 0o100_644, uid: 1, gid: 2 }),
         size: 3,
         etag: tag(etag),
@@ -276,6 +277,7 @@ pub(crate) fn any_batches() -> impl Strategy<Value = Vec<Vec<Step>>> {
         2 => (key(), stamp(), any::<bool>()).prop_map(|(key, at, costs)| Change::Deleted { key, at, costs }),
         6 => (key(), tag()).prop_map(|(k, t)| Change::Condemn(k, t)),
         2 => key().prop_map(Change::Acquit),
+        2 => key().prop_map(Change::Doubt),
         3 => (key(), tag()).prop_map(|(k, t)| Change::Moved(k, t)),
         1 => key().prop_map(|k| Change::Intend(intent(k.as_str()))),
         1 => key().prop_map(Change::Settled),
@@ -355,6 +357,11 @@ impl Model {
                 self.condemned.insert(row, Condemned { row, key, etag, seen, approved: false, moved });
             }
             Change::Acquit(key) => self.condemned.retain(|_, row| row.key != key),
+            Change::Doubt(key) => {
+                if let Some((record, _)) = self.records.get_mut(&key).filter(|(record, _)| !record.doubted) {
+                    (record.doubted, record.seq) = (true, self.seq);
+                }
+            }
             Change::Moved(key, etag) => {
                 if let Some((record, moved)) = self.records.get_mut(&key) {
                     *moved |= record.etag == etag;

@@ -15,6 +15,7 @@ pub mod outsider;
 #[cfg(feature = "demo")]
 pub mod scene;
 pub mod server;
+pub mod walk;
 pub mod world;
 
 /// Says that a test is skipped, and why; fails instead where everything is required.

@@ -3,7 +3,10 @@
 //! are full, and the merge takes everything in key order.
 
 use super::super::context::Context;
-use super::listing::{Bounds, Item, Span, Trouble, ask};
+use super::{
+    Reach,
+    listing::{Bounds, Item, Span, Trouble, ask},
+};
 use crate::{
     ledger::Ledger,
     local::Tree,
@@ -69,9 +72,10 @@ impl Ahead {
         ctx: &Arc<Context<T, S, L>>,
         prefix: Key,
         way: Way,
+        reach: Reach,
     ) -> Self {
         let (send, sections) = mpsc::channel(ctx.options.listers);
-        let reader = Reader { ctx: ctx.clone(), prefix, way, send };
+        let reader = Reader { ctx: ctx.clone(), prefix, way, reach, send };
         let reading = async move {
             match way.depth {
                 Depth::Children => reader.children().await,
@@ -143,6 +147,7 @@ struct Reader<T, S, L> {
     ctx: Arc<Context<T, S, L>>,
     prefix: Key,
     way: Way,
+    reach: Reach,
     send: mpsc::Sender<Section>,
 }
 
@@ -154,11 +159,13 @@ impl<T: Tree, S: Store, L: Ledger> Reader<T, S, L> {
         let (mut from, mut after) = (None, None);
         loop {
             let most = if listed { units(&split) } else { self.ctx.options.page };
+            self.reach.reading();
             let (rows, next) = self.rows(from.take(), most).await?;
             if next.is_none() && after.is_none() && listed {
                 return self.by_directories(rows).await;
             }
             let upto = next.as_ref().and_then(|_| rows.last().map(|(key, _)| key.clone()));
+            upto.iter().for_each(|upto| self.reach.read(upto.clone()));
             let bounds = Bounds { prefix: self.prefix.clone(), after: after.take(), upto: upto.clone() };
             let span = listed.then(|| (Span::begin(&self.ctx, bounds, rows.len(), &split), upto.clone()));
             let last = next.is_none();
@@ -180,7 +187,10 @@ impl<T: Tree, S: Store, L: Ledger> Reader<T, S, L> {
     /// The ledger knows no more than these rows. If the bucket holds more than a page, its directories cut the listing.
     async fn by_directories(&self, rows: Rows) -> Result<(), Fault> {
         let whole = Bounds { prefix: self.prefix.clone(), after: None, upto: None };
-        let page = ask(&self.ctx, &self.prefix, Depth::All, Start::First).await?;
+        let mut page = ask(&self.ctx, &self.prefix, Depth::All, Start::First).await?;
+        while let Some(token) = page.next.take_if(|_| page.objects.is_empty()) {
+            page = ask(&self.ctx, &self.prefix, Depth::All, Start::Token(token)).await?;
+        }
         let end = page.objects.last().map(|(key, _)| key.clone()).filter(|_| page.next.is_some());
         let first = Section {
             rows: Some((rows, None)),

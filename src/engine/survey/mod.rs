@@ -5,9 +5,13 @@
 //! |---|---|
 //! | `ahead` | ledger and listing, read ahead, cut into ranges |
 //! | `listing` | one range of the listing |
+//! | `window` | what was read and not told yet |
 
 mod ahead;
 mod listing;
+mod window;
+
+pub(super) use window::{Reach, Window};
 
 use super::{context::Context, live::Stored};
 use crate::{
@@ -54,6 +58,7 @@ pub(super) struct InSync {
 pub(super) fn survey<T: Tree, S: Store, L: Ledger>(
     ctx: Arc<Context<T, S, L>>,
     note: &Note,
+    reach: Reach,
 ) -> impl Stream<Item = Seen> + Send + use<T, S, L> {
     let survey = Survey {
         asked: ctx.ledger.now(),
@@ -63,6 +68,7 @@ pub(super) fn survey<T: Tree, S: Store, L: Ledger>(
         in_sync: None,
         state: State::Begin,
         below: vec![],
+        reach,
         ctx,
     };
     stream::unfold(Some(survey), |survey| async move {
@@ -101,6 +107,7 @@ struct Survey<T, S, L> {
     state: State,
     /// Directories that are still to be looked at, one by one: of a store that lists out of order.
     below: Vec<RelPath>,
+    reach: Reach,
 }
 
 enum State {
@@ -165,7 +172,7 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         let way = Way { depth, against: self.against, gather };
         let walk = self.ctx.tree.walk(&scope, self.ctx.prune.clone()).boxed();
         let prefix = Key::directory(&directory);
-        let ahead = Ahead::begin(&self.ctx, prefix.clone(), way);
+        let ahead = Ahead::begin(&self.ctx, prefix.clone(), way, self.reach.clone());
         State::Range(Box::new(Range { directory, prefix, way, merge: Merge::default(), walk, ahead }))
     }
 
@@ -181,7 +188,7 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         };
         let is_directory = matches!(&local, Local::Absent(Absence { directory: true, .. }));
         let remote = match self.against {
-            Against::Ledger => record.as_ref().map(listed),
+            Against::Ledger => record.as_ref().and_then(listed),
             // a directory that never was a file has no object of its own name to ask for
             Against::Bucket if is_directory && record.is_none() => None,
             Against::Bucket => self.ctx.store.head(&key).await?.map(|head| head.meta),
@@ -224,7 +231,7 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         let record = record.flatten();
         let remote = match self.against {
             Against::Bucket => remote.flatten(),
-            Against::Ledger => record.as_ref().map(listed),
+            Against::Ledger => record.as_ref().and_then(listed),
         };
         let absent = || Local::Absent(Absence { ancestor: range.directory.clone(), directory: false });
         let local = local.unwrap_or_else(absent);
@@ -295,6 +302,7 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         tracing::warn!(%unsorted, "the store does not list in key order; comparing directory by directory");
         let (directory, depth) = (range.directory.clone(), range.way.depth);
         self.ctx.lists_unsorted();
+        self.reach.lose();
         self.in_sync = None;
         self.out = VecDeque::from([Seen::Anew]);
         self.state = self.open(directory, depth);
@@ -353,7 +361,8 @@ async fn twin<L: Ledger>(ledger: &L, key: &Key, print: Fingerprint) -> Result<Op
     Ok(None)
 }
 
-/// A proof, as the listing would show it.
-fn listed(record: &Record) -> RemoteMeta {
-    RemoteMeta { size: record.size, etag: record.etag.clone(), modified: None }
+/// A proof, as the listing would show it; `None` if only the store can tell.
+fn listed(record: &Record) -> Option<RemoteMeta> {
+    let known = RemoteMeta { size: record.size, etag: record.etag.clone(), modified: None };
+    (!record.doubted).then_some(known)
 }

@@ -119,6 +119,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             print: Some(held.meta.print),
             attributes: Some(held.meta.attributes),
             metadata_due: false,
+            doubted: false,
             size: held.meta.print.size,
             etag: remote.etag,
             digest: Some(digest),

@@ -1,0 +1,108 @@
+//! The fake of a walk: name by name, each as it is when it is come to.
+
+use super::world::Fake;
+use s3mirrord::{
+    local::{Entry, Prune},
+    model::{Absence, Key, Local, RelPath, Scope, Skip},
+};
+use std::collections::{BTreeSet, VecDeque};
+
+pub struct Walk {
+    world: Fake,
+    scope: Scope,
+    prune: Prune,
+    /// What is yet to be come to: what is there now, and what was there once and may be back.
+    names: VecDeque<(Key, RelPath)>,
+    /// The last key that was told.
+    last: Option<Key>,
+    /// Places that cannot be read, as was told.
+    covers: BTreeSet<Key>,
+}
+
+impl Walk {
+    pub fn begin(world: Fake, scope: Scope, prune: Prune) -> Self {
+        let mut names: Vec<(Key, RelPath)> = world.with(|w| {
+            let disk = &w.disk;
+            let all = disk.files.keys().chain(&disk.links).chain(disk.past.keys());
+            all.filter(|p| p.is_within(scope.path())).map(|p| (shown(&scope, p), p.clone())).collect()
+        });
+        names.sort();
+        names.dedup();
+        let mut walk = Self { world, scope, prune, names: names.into(), last: None, covers: BTreeSet::new() };
+        if walk.world.strikes("readdir EIO", 25) {
+            // half of the root was read when it failed
+            walk.names.truncate(walk.names.len() / 2);
+            walk.covers.insert(Key::directory(walk.scope.path()));
+        }
+        walk
+    }
+
+    pub async fn next(mut self) -> Option<(Entry, Self)> {
+        if self.last.is_none()
+            && let Some(broken) = self.covers.first().cloned()
+        {
+            self.last = Some(broken.clone());
+            return Some(((broken, Local::Unknown), self));
+        }
+        while let Some((key, path)) = self.names.pop_front() {
+            if self.world.draw(6) == 0 {
+                self.world.lag(2).await;
+            }
+            if let Some((key, local)) = self.entry(key, &path)
+                && self.last.as_ref().is_none_or(|last| *last < key)
+            {
+                self.last = Some(key.clone());
+                return Some(((key, local), self));
+            }
+        }
+        None
+    }
+
+    fn entry(&mut self, key: Key, path: &RelPath) -> Option<Entry> {
+        let there = self.world.with(|w| match w.disk.files.get(path) {
+            Some(file) => Some(Local::Present(file.meta())),
+            None => w.disk.links.contains(path).then_some(Local::Skipped(Skip::Link)),
+        })?;
+        if let Some(closed) = self.closed(path) {
+            let place = Key::directory(&closed);
+            if self.covers.contains(&place) {
+                return None;
+            }
+            // it was closed while it was being read
+            if self.last.as_ref().is_some_and(|last| *last >= place) {
+                return Some((key, Local::Unknown));
+            }
+            self.covers.insert(place.clone());
+            return Some((place, Local::Unknown));
+        }
+        if self.prune.excludes(path, false) {
+            return None;
+        }
+        match &self.scope {
+            Scope::Children(dir) if path.parent().as_ref() != Some(dir) => {
+                Some((key, Local::Absent(Absence { ancestor: dir.clone(), directory: true })))
+            }
+            _ => Some((key, there)),
+        }
+    }
+
+    /// The uppermost directory of the path that cannot be read.
+    fn closed(&self, path: &RelPath) -> Option<RelPath> {
+        self.world.with(|w| {
+            let above = std::iter::successors(path.parent(), RelPath::parent);
+            above.filter(|dir| w.disk.closed.contains(dir) && dir.is_within(self.scope.path())).last()
+        })
+    }
+}
+
+/// The key under which a path is told of: its own, or that of the subdirectory it lies in.
+fn shown(scope: &Scope, path: &RelPath) -> Key {
+    match scope {
+        Scope::Children(dir) if path.parent().as_ref() != Some(dir) => {
+            let depth = dir.components().count() + 1;
+            let sub: Vec<&[u8]> = path.components().take(depth).collect();
+            Key::directory(&RelPath::new(&sub.join(&b'/')).unwrap())
+        }
+        _ => Key::of(path),
+    }
+}
