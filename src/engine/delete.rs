@@ -341,11 +341,8 @@ async fn delete<T: Tree, S: Store, L: Ledger>(
             (Fate::Deleted, vec![Change::Deleted { key: row.key.clone(), at: (ctx.options.wall)(), costs }])
         }
         Err(fault) if fault.class == Class::Changed => acquit(row, Against::Bucket),
-        // it may have been done, and only the answer lost
-        Err(fault) if fault.class == Class::Transient => {
-            (Fate::Left(Some(fault)), vec![Change::Doubt(row.key.clone())])
-        }
-        Err(fault) => (Fate::Left(Some(fault)), vec![]),
+        // the first of several attempts may have done it, whatever the last was told
+        Err(fault) => (Fate::Left(Some(fault)), vec![Change::Doubt(row.key.clone())]),
     }
 }
 

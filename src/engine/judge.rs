@@ -23,24 +23,24 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         match seen {
             Seen::Triple(triple) => {
                 let Some(Surveyed { note, window, .. }) = self.surveying.get_mut(&id) else { return };
-                let (born, failures) = (note.born, note.failures);
+                let (born, failures, against) = (note.born, note.failures, note.against);
                 let old = window.is_old(&triple.key);
                 window.pass(&triple.key);
                 let whole = self.whole == Some(id);
                 if whole {
                     self.count(&triple);
                 }
-                // it is being looked at again
-                if !old {
-                    self.judge(*triple, born, failures);
+                match triple.key.path().filter(|_| old) {
+                    Some(path) => self.pending.retry(Scope::File(path), against, now, Mono::ZERO, failures),
+                    None => self.judge(*triple, born, failures, against),
                 }
             }
             Seen::InSync(InSync { files, first, last }) => {
-                // what is under way may come of an older state of the file: it is looked at again then
-                self.jobs.seen(&first, &last);
                 if let Some(surveyed) = self.surveying.get_mut(&id) {
                     surveyed.in_sync += files.objects;
                     surveyed.window.pass(&last);
+                    // what is under way may come of an older state of the file: it is looked at again then
+                    self.jobs.seen(first..=last, surveyed.note.against);
                 }
                 if self.whole == Some(id) {
                     self.life.report.live().came_to_all(files);
@@ -49,6 +49,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             Seen::Anew => {
                 if let Some(surveyed) = self.surveying.get_mut(&id) {
                     surveyed.in_sync = 0;
+                    // what it begins anew with may be older than what comes of what it told
+                    self.jobs.seen(.., surveyed.note.against);
                 }
                 if self.whole == Some(id) {
                     self.life.report.live().look_begins();
@@ -112,7 +114,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     /// Decides what is to be done about a key, and begins it.
-    fn judge(&mut self, triple: Triple, born: u64, failures: u32) {
+    fn judge(&mut self, triple: Triple, born: u64, failures: u32, against: Against) {
         if triple.key.is_reserved() {
             return;
         }
@@ -129,7 +131,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if matches!(triple.local, Local::Absent(_)) && self.ctx.prune.excludes(&path, false) {
             return;
         }
-        if self.jobs.busy(&triple.key) {
+        if self.jobs.busy(&triple.key, against) {
             return;
         }
         let verdict = decide(&triple, self.ctx.view());

@@ -107,10 +107,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     pub(super) fn free(&mut self, keys: &[Key]) {
         let now = self.now();
         for key in keys {
-            if self.jobs.finish(key)
+            if let Some(against) = self.jobs.finish(key)
                 && let Some(path) = key.path()
             {
-                self.pending.note(Scope::File(path), self.against(), now);
+                self.pending.note(Scope::File(path), against.max(self.against()), now);
             }
         }
     }
@@ -167,7 +167,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             let born = self.jobs.born(key);
             for Surveyed { note, window, .. } in self.surveying.values_mut() {
                 if note.scope.holds(key) && window.overtake(key, Some(note.born) == born) {
-                    self.jobs.busy(key);
+                    self.jobs.busy(key, note.against);
                 }
             }
         }

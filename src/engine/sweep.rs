@@ -81,7 +81,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             return self.turn(sweep);
         }
         // one that is busy (the source of a copy, say) is looked at again, and condemned again, when it is free
-        let free = |row: &Condemned| !self.jobs.busy(&row.key) && self.jobs.take(&[&row.key], u64::MAX);
+        let against = self.against();
+        let free =
+            |row: &Condemned| !self.jobs.busy(&row.key, against) && self.jobs.take(&[&row.key], u64::MAX);
         let rows: Vec<_> = docketed.rows.into_iter().filter(free).collect();
         if rows.is_empty() {
             return self.turn(sweep);

@@ -37,18 +37,21 @@ impl Timetable {
     }
 
     /// How everything is to be looked at now, if it is time. A comparison with the bucket is a look at the files, too.
-    /// While such a look is `under_way`, no other begins: it would only run after the first, and ask for the same.
-    fn look(&mut self, now: Mono, under_way: bool) -> Option<Against> {
-        let against = if now >= self.relist_at {
-            self.relist_at = now + if under_way { self.rescan.min(self.relist) } else { self.relist };
+    /// While one as close is `under_way`, no other begins: they would only slow each other down.
+    fn look(&mut self, now: Mono, under_way: Option<Against>) -> Option<Against> {
+        let due = if now >= self.relist_at {
             Against::Bucket
         } else if now >= self.rescan_at {
             Against::Ledger
         } else {
             return None;
         };
+        let begins = under_way < Some(due);
         self.rescan_at = now + self.rescan;
-        (!under_way).then_some(against)
+        if due == Against::Bucket {
+            self.relist_at = now + if begins { self.relist } else { self.relist.min(self.rescan) };
+        }
+        begins.then_some(due)
     }
 
     /// True if the claim is to be renewed now.
@@ -67,7 +70,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if self.ctx.options.once {
             return;
         }
-        match self.timetable.look(now, self.whole.is_some()) {
+        match self.timetable.look(now, self.looking_at_everything()) {
             Some(Against::Bucket) => {
                 self.pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0);
             }
@@ -81,6 +84,12 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             let ctx = self.ctx.clone();
             self.task_of(async move { Task::Renewed(owner::renew(&ctx).await) });
         }
+    }
+
+    /// How closely everything is being looked at right now, if it is.
+    fn looking_at_everything(&self) -> Option<Against> {
+        let whole = self.surveying.values().filter(|surveyed| surveyed.note.scope.is_everything());
+        whole.map(|surveyed| surveyed.note.against).max()
     }
 
     /// Ends uploads that were left open because ending them failed.
@@ -118,13 +127,19 @@ mod tests {
         let mut due = vec![];
         while table.next() < secs(200) {
             let now = table.next();
-            due.push((now.as_secs(), table.look(now, now == secs(61) || now == secs(101))));
-            assert_eq!(table.look(now, false), None, "once");
+            let under_way = match now.as_secs() {
+                61 | 161 => Some(Against::Ledger),
+                91 | 101 => Some(Against::Bucket),
+                131 => Some(Against::Ledger),
+                _ => None,
+            };
+            due.push((now.as_secs(), table.look(now, under_way)));
+            assert_eq!(table.look(now, None), None, "once");
         }
         let (disk, bucket) = (Some(Against::Ledger), Some(Against::Bucket));
         assert_eq!(
             due,
-            [(31, disk), (61, None), (91, disk), (101, None), (131, bucket), (161, disk), (191, disk)]
+            [(31, disk), (61, None), (91, None), (101, None), (131, bucket), (161, None), (191, disk)]
         );
         assert!(!table.renewal(secs(3600)) && table.renewal(secs(3601)) && !table.renewal(secs(3602)));
     }

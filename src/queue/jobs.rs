@@ -1,7 +1,7 @@
 //! One slot per key: what is being done right now.
 
-use crate::model::Key;
-use std::collections::BTreeMap;
+use crate::model::{Against, Key};
+use std::{collections::BTreeMap, ops::RangeBounds};
 
 /// The slots. A key that has one gets no second; what is seen of it meanwhile is looked at again when
 /// the slot is free.
@@ -15,7 +15,14 @@ pub struct Jobs {
 struct Slot {
     born: u64,
     tried: bool,
-    again: bool,
+    /// It is to be looked at again, so.
+    again: Option<Against>,
+}
+
+impl Slot {
+    fn again(&mut self, against: Against) {
+        self.again = self.again.max(Some(against));
+    }
 }
 
 impl Jobs {
@@ -40,13 +47,13 @@ impl Jobs {
     }
 
     /// True if something is being done about `key`; it will then be looked at again.
-    pub fn busy(&mut self, key: &Key) -> bool {
-        self.slots.get_mut(key).map(|slot| slot.again = true).is_some()
+    pub fn busy(&mut self, key: &Key, against: Against) -> bool {
+        self.slots.get_mut(key).map(|slot| slot.again(against)).is_some()
     }
 
-    /// The keys from `first` to `last` were seen: what is being done about any of them, it will be looked at again.
-    pub fn seen(&mut self, first: &Key, last: &Key) {
-        self.slots.range_mut(first.clone()..=last.clone()).for_each(|(_, slot)| slot.again = true);
+    /// These keys were seen: if something is being done about any of them, it will be looked at again.
+    pub fn seen(&mut self, keys: impl RangeBounds<Key>, against: Against) {
+        self.slots.range_mut(keys).for_each(|(_, slot)| slot.again(against));
     }
 
     /// The number of the note that led to what is being done about `key`.
@@ -66,7 +73,7 @@ impl Jobs {
             return false;
         }
         for key in keys {
-            self.slots.insert((*key).clone(), Slot { born, tried: false, again: false });
+            self.slots.insert((*key).clone(), Slot { born, tried: false, again: None });
         }
         true
     }
@@ -78,9 +85,9 @@ impl Jobs {
         }
     }
 
-    /// Frees the slot; true if the key is to be looked at again.
-    pub fn finish(&mut self, key: &Key) -> bool {
-        self.slots.remove(key).is_some_and(|slot| slot.again)
+    /// Frees the slot; how the key is to be looked at again, if it is.
+    pub fn finish(&mut self, key: &Key) -> Option<Against> {
+        self.slots.remove(key).and_then(|slot| slot.again)
     }
 
     /// The number of the oldest note whose job was not tried yet.
@@ -99,14 +106,20 @@ mod tests {
         let [a, b, c] = ["a", "b", "c"].map(Key::raw);
         assert!(jobs.take(&[&a, &b], 4) && !jobs.has_room());
         assert!(!jobs.take(&[&c, &b], 5), "all or none");
-        assert!(!jobs.busy(&c) && jobs.busy(&b));
+        let (disk, bucket) = (Against::Ledger, Against::Bucket);
+        assert!(!jobs.busy(&c, disk) && jobs.busy(&b, bucket) && jobs.busy(&b, disk));
         assert_eq!((jobs.oldest(), jobs.born(&a), jobs.born(&c)), (Some(4), Some(4), None));
         jobs.tried(&a);
         jobs.tried(&b);
         assert_eq!(jobs.oldest(), None);
-        assert!(!jobs.finish(&a) && jobs.finish(&b) && jobs.is_empty());
+        assert_eq!(
+            (jobs.finish(&a), jobs.finish(&b)),
+            (None, Some(bucket)),
+            "the closest look that was asked for"
+        );
+        assert!(jobs.is_empty());
         assert!(jobs.take(&[&a, &b], 6) && jobs.take(&[&c], 6));
-        jobs.seen(&b, &c);
-        assert!(!jobs.finish(&a) && jobs.finish(&b) && jobs.finish(&c), "the range includes its ends");
+        jobs.seen(b.clone()..=c.clone(), disk);
+        assert_eq!([&a, &b, &c].map(|key| jobs.finish(key)), [None, Some(disk), Some(disk)]);
     }
 }

@@ -241,10 +241,13 @@ pub struct Ran {
 }
 
 impl Ran {
-    pub async fn of(mut command: Command) -> Self {
+    pub async fn of(command: Command) -> Self {
+        Self::within(PATIENCE, command).await
+    }
+
+    pub async fn within(limit: Duration, mut command: Command) -> Self {
         command.kill_on_drop(true);
-        let output: Output =
-            tokio::time::timeout(PATIENCE, command.output()).await.expect("in time").unwrap();
+        let output: Output = tokio::time::timeout(limit, command.output()).await.expect("in time").unwrap();
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -188,7 +188,7 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         };
         let is_directory = matches!(&local, Local::Absent(Absence { directory: true, .. }));
         let remote = match self.against {
-            Against::Ledger => record.as_ref().and_then(listed),
+            Against::Ledger => record.as_ref().and_then(|record| listed(record, &local)),
             // a directory that never was a file has no object of its own name to ask for
             Against::Bucket if is_directory && record.is_none() => None,
             Against::Bucket => self.ctx.store.head(&key).await?.map(|head| head.meta),
@@ -229,12 +229,12 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
             return Ok(());
         }
         let record = record.flatten();
-        let remote = match self.against {
-            Against::Bucket => remote.flatten(),
-            Against::Ledger => record.as_ref().and_then(listed),
-        };
         let absent = || Local::Absent(Absence { ancestor: range.directory.clone(), directory: false });
         let local = local.unwrap_or_else(absent);
+        let remote = match self.against {
+            Against::Bucket => remote.flatten(),
+            Against::Ledger => record.as_ref().and_then(|record| listed(record, &local)),
+        };
         self.triple(key, local, remote, record).await
     }
 
@@ -361,8 +361,9 @@ async fn twin<L: Ledger>(ledger: &L, key: &Key, print: Fingerprint) -> Result<Op
     Ok(None)
 }
 
-/// A proof, as the listing would show it; `None` if only the store can tell.
-fn listed(record: &Record) -> Option<RemoteMeta> {
+/// A proof, as the listing would show it; `None` if only the store can tell. Where there is no file, nothing rests on
+/// it: the delete is done once more.
+fn listed(record: &Record, local: &Local) -> Option<RemoteMeta> {
     let known = RemoteMeta { size: record.size, etag: record.etag.clone(), modified: None };
-    (!record.doubted).then_some(known)
+    (!record.doubted || matches!(local, Local::Absent(_))).then_some(known)
 }

@@ -15,7 +15,7 @@ enum Upto {
     /// It does not go by the order of keys, or nothing was read yet.
     #[default]
     Unordered,
-    /// It began in that order, and began anew without.
+    /// And will not any more.
     Lost,
     /// It is reading: maybe any key.
     Reading,
@@ -52,6 +52,9 @@ impl Reach {
     }
 }
 
+/// Keys that are remembered; beyond that, whatever the survey tells counts as old.
+const MOST: usize = 16_384;
+
 /// The keys that a survey may know in an old state, as the session sees it.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Window {
@@ -60,6 +63,8 @@ pub(in crate::engine) struct Window {
     passed: Option<Key>,
     /// Rows of these keys were written since it may have read them.
     overtaken: BTreeSet<Key>,
+    /// There were more of them than are remembered.
+    full: bool,
 }
 
 impl Window {
@@ -71,7 +76,9 @@ impl Window {
     /// It told of `key`.
     pub(in crate::engine) fn pass(&mut self, key: &Key) {
         if matches!(self.reach.get(), Upto::Reading | Upto::Key(_)) {
-            self.overtaken.retain(|overtaken| overtaken > key);
+            while self.overtaken.first().is_some_and(|overtaken| overtaken <= key) {
+                self.overtaken.pop_first();
+            }
         }
         self.passed = Some(key.clone());
     }
@@ -81,12 +88,12 @@ impl Window {
     pub(in crate::engine) fn overtake(&mut self, key: &Key, own: bool) -> bool {
         let behind = || self.passed.as_ref().is_none_or(|passed| passed < key);
         let old = match self.reach.get() {
-            Upto::Unordered => !own,
-            Upto::Lost => true,
+            Upto::Unordered | Upto::Lost => !own,
             Upto::Reading => behind(),
             Upto::Key(upto) => behind() && *key <= upto,
         };
-        if old {
+        self.full |= old && self.overtaken.len() >= MOST;
+        if old && !self.full {
             self.overtaken.insert(key.clone());
         }
         old
@@ -94,7 +101,7 @@ impl Window {
 
     /// True if what the survey tells of `key` may be old.
     pub(in crate::engine) fn is_old(&mut self, key: &Key) -> bool {
-        self.overtaken.remove(key)
+        self.overtaken.remove(key) || self.full
     }
 }
 
@@ -129,10 +136,21 @@ mod tests {
         assert!(window.overtake(&key("a"), false) && !window.overtake(&key("b"), true));
         window.pass(&key("c"));
         assert!(window.is_old(&key("a")) && !window.is_old(&key("b")));
-        // begun anew: it may have told of its own before
+        // begun anew, in no order
         window.reach().reading();
         window.reach().lose();
         window.reach().read(key("m"));
-        assert!(window.overtake(&key("b"), true));
+        assert!(window.overtake(&key("a"), false) && window.overtake(&key("z"), false));
+    }
+
+    #[test]
+    fn what_cannot_be_remembered_counts_as_old() {
+        let mut window = Window::default();
+        for n in 0..=MOST {
+            assert!(!window.is_old(&key("a")));
+            assert!(window.overtake(&key(&format!("k{n}")), false));
+        }
+        assert_eq!(window.overtaken.len(), MOST);
+        assert!(window.is_old(&key("a")));
     }
 }

@@ -89,7 +89,8 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         digest: Digest,
     ) -> Result<Outcome, Fault> {
         let ours = record.as_ref().is_some_and(|r| r.etag == remote.etag);
-        let known = record.filter(|_| ours);
+        // what is due was not seen to be written
+        let known = record.filter(|r| ours && !r.metadata_due);
         let had = known.as_ref().and_then(|r| r.attributes).or(head.as_ref().and_then(|h| h.attributes));
         let mtime =
             known.as_ref().and_then(|r| r.print).map(|p| p.mtime).or(head.as_ref().and_then(|h| h.mtime));
