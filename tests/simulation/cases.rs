@@ -191,6 +191,39 @@ async fn c49_a_delete_whose_answer_is_lost_vouches_for_nothing() {
     });
 }
 
+/// A job that asks the ledger alone is under way for the key whose object a relist misses.
+#[tokio::test(start_paused = true)]
+async fn c41_what_a_relist_finds_of_a_busy_key_is_not_forgotten() {
+    let story = Story::calm();
+    let (a, others) = (path("a"), ["c", "d", "e", "f"]);
+    story.world.with(|w| w.write(&a, 0, 1));
+    let options = Options { relist: ms(30_000), ..story.options(false) };
+    assert_eq!(options.workers, others.len());
+    story
+        .daemon_with(options, async |notices| {
+            sleep(ms(28_000)).await;
+            story.world.with(|w| {
+                w.shelf.write_takes = 5_000;
+                others.iter().for_each(|name| w.write(&path(name), 0, 1));
+                let touched = w.disk.files[&a].clone();
+                w.bring(&a, File { ctime: touched.ctime + 1, ..touched });
+            });
+            for name in others {
+                notices.send(look(name)).await.unwrap();
+            }
+            sleep(ms(500)).await;
+            notices.send(look("a")).await.unwrap();
+            sleep(ms(1_000)).await;
+            // another client
+            story.world.with(|w| w.shelf.objects.remove(&Key::raw("a")));
+            sleep(ms(20_000)).await;
+        })
+        .await;
+    story.world.with(|w| {
+        assert!(w.shelf.objects.contains_key(&Key::raw("a")), "{}", w.trace.join("\n"));
+    });
+}
+
 /// A survey read the row, the object was deleted, and the file came back before the survey came to it.
 #[tokio::test(start_paused = true)]
 async fn c66_a_survey_from_before_a_delete_proves_nothing_by_the_object_that_was() {
