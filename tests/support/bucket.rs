@@ -425,7 +425,6 @@ impl Store for Fake {
             return Err(Fault::new(Class::Changed, "read", "it is shorter now"));
         }
         let (key, spec) = (key.clone(), spec.clone());
-        tokio::time::sleep(Duration::from_millis(self.with(|w| w.shelf.write_takes))).await;
         if !parts {
             let digest = Digest { sha256: sha256(&body), part_size: None };
             return Ok((Staged::Small { key, body, spec }, digest));
@@ -447,6 +446,7 @@ impl Store for Fake {
         }
         let (Staged::Small { key, .. } | Staged::Parts { key, .. }) = &staged;
         let _flight = self.takes_off(key);
+        tokio::time::sleep(Duration::from_millis(self.with(|w| w.shelf.write_takes))).await;
         let able = self.with(|w| w.shelf.can.conditional_put);
         let remote = match staged {
             Staged::Small { key, body, spec } => {
