@@ -50,21 +50,45 @@ pub(super) fn enumerate<E: From<Errno>>(
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
         }
-        let kind = match entry.file_type() {
+        match entry.file_type() {
             // Some file systems do not keep the kind in the directory.
-            FileType::Unknown => match Stat::at(dir, name) {
-                Ok(stat) => Kind::of(stat.kind()),
-                Err(Errno::NOENT) => continue,
-                Err(_) => Kind::File,
-            },
-            known => Kind::of(known),
-        };
-        each(name, kind)?;
+            FileType::Unknown => {
+                let asked = Stat::at(dir, name).map(|stat| stat.kind());
+                asked_for(asked).iter().try_for_each(|kind| each(name, *kind))?;
+            }
+            known => each(name, Kind::of(known))?,
+        }
     }
     Ok(())
+}
+
+/// What an entry may be whose kind a stat was to tell. Both a file and a directory if it cannot: nothing is known of
+/// that name, nor of what may lie below it.
+fn asked_for(kind: Result<FileType, Errno>) -> &'static [Kind] {
+    match kind.map(Kind::of) {
+        Ok(Kind::Directory) => &[Kind::Directory],
+        Ok(Kind::File) => &[Kind::File],
+        Ok(Kind::Link) => &[Kind::Link],
+        Ok(Kind::Special) => &[Kind::Special],
+        Err(Errno::NOENT) => &[],
+        Err(_) => &[Kind::File, Kind::Directory],
+    }
 }
 
 /// Bytes for [`enumerate`]: what one call to the kernel fills.
 pub(super) fn buffer() -> Vec<MaybeUninit<u8>> {
     vec![MaybeUninit::uninit(); 64 * 1024]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_asked_may_be_a_file_or_a_directory() {
+        assert_eq!(asked_for(Ok(FileType::Directory)), [Kind::Directory]);
+        assert_eq!(asked_for(Ok(FileType::Socket)), [Kind::Special]);
+        assert_eq!(asked_for(Err(Errno::NOENT)), []);
+        assert_eq!(asked_for(Err(Errno::IO)), [Kind::File, Kind::Directory]);
+    }
 }
