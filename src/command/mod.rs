@@ -25,6 +25,7 @@ use crate::{
 };
 use clap::{ArgAction, Parser, Subcommand};
 use std::{io::Write, path::PathBuf};
+use tokio::runtime::{Builder, Runtime};
 
 /// Where the configuration lies unless something else is said.
 pub const CONFIG: &str = "/etc/s3mirrord/config.toml";
@@ -138,7 +139,7 @@ pub fn log(cli: &Cli) {
 
 /// Does what the command line says, and tells what went wrong.
 pub fn run(cli: Cli) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime(&cli.verb) {
         Ok(runtime) => runtime,
         Err(error) => return tell(&Failure::new(Exit::Fatal, error)),
     };
@@ -166,6 +167,18 @@ pub fn run(cli: Cli) -> Exit {
         }
         None => exit,
     }
+}
+
+/// One thread for all that waits; what computes or asks a disk has others. With more, most of what a small file costs
+/// would be threads that wake each other. The server of the demo has the whole machine.
+fn runtime(verb: &Verb) -> std::io::Result<Runtime> {
+    match verb {
+        #[cfg(feature = "demo")]
+        Verb::Demo(_) => Builder::new_multi_thread(),
+        _ => Builder::new_current_thread(),
+    }
+    .enable_all()
+    .build()
 }
 
 fn tell(failure: &Failure) -> Exit {

@@ -22,6 +22,9 @@ use tokio::{
     time::Instant,
 };
 
+/// Files that are open for each job that asks the store: the next ones are read meanwhile, many at a time.
+const OPEN: usize = 4;
+
 /// Seconds that the clocks of one store's servers may be apart.
 const APART: i64 = 900;
 
@@ -38,7 +41,9 @@ pub(super) struct Context<T, S, L> {
     pub root: Sameness,
     /// How long the file system's clock may stand still.
     pub clock_step: Duration,
-    /// Jobs that run at the same time.
+    /// Jobs whose file is open; those of small files hold what was read of them.
+    pub open: Semaphore,
+    /// Jobs that ask the store at the same time.
     pub permits: Semaphore,
     /// Of those, the jobs of large files: what takes long leaves room for what does not.
     pub large: Semaphore,
@@ -68,6 +73,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
     ) -> Self {
         let (tree, store, ledger) = sides;
         Self {
+            open: Semaphore::new(options.workers * OPEN),
             permits: Semaphore::new(options.workers),
             listers: Semaphore::new(options.listers),
             large: Semaphore::new((options.workers / 2).max(1)),

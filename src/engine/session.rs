@@ -36,6 +36,9 @@ const SURVEYS: usize = 4;
 /// Notes kept apart.
 const NOTES: usize = 8192;
 
+/// Between the beginnings of two commits.
+const APART: Mono = Mono::from_millis(10);
+
 /// Why a session ended.
 pub(super) struct Failed {
     pub fault: Fault,
@@ -272,6 +275,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         if self.batch.is_empty() || !self.commit.is_empty() || now < self.commit_at {
             return;
         }
+        // what comes soon goes with the next one: each waits for the disk
+        self.commit_at = now + APART;
         let (batch, after) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.after));
         let ledger = self.ctx.ledger.clone();
         let commit = async move {

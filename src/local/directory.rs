@@ -1,12 +1,7 @@
 //! The mirrored directory on a real file system: a [`Tree`] over the other rooms. System calls that may
 //! wait for a disk run on the runtime's blocking threads.
 
-use super::{
-    Entry, Notice, Prune, Tree, look,
-    read::{self, File},
-    root::Root,
-    walk, watch,
-};
+use super::{Entry, Notice, Prune, Tree, look, opener::Opener, read::File, root::Root, walk, watch};
 use crate::model::{Class, Fault, Local, RelPath, RootId, Scope};
 use futures::{Stream, stream};
 use std::{path::Path, sync::Arc, time::Duration};
@@ -22,6 +17,7 @@ const AHEAD: usize = 4;
 #[derive(Clone)]
 pub struct Directory {
     root: Arc<Root>,
+    opener: Opener,
     aside: Arc<Path>,
 }
 
@@ -33,7 +29,8 @@ impl Directory {
     pub fn new(path: &Path) -> Result<Self, Fault> {
         let path = std::path::absolute(path)
             .map_err(|e| Fault::new(Class::Fatal, "resolve the root", e).remedy("give an absolute path"))?;
-        Ok(Self { root: Arc::new(Root::new(&path)), aside: std::env::temp_dir().into() })
+        let root = Arc::new(Root::new(&path));
+        Ok(Self { opener: Opener::new(Arc::clone(&root)), root, aside: std::env::temp_dir().into() })
     }
 
     /// The directory where a walk keeps names that memory is not to hold, in a file without a name. By default
@@ -91,8 +88,7 @@ impl Tree for Directory {
     }
 
     async fn open(&self, path: &RelPath) -> Result<File, Fault> {
-        let (root, path) = (Arc::clone(&self.root), path.clone());
-        blocking("open a file", move || read::open(&root.open()?, &path)).await
+        self.opener.open(path).await
     }
 
     fn watch(&self, prune: Prune) -> impl Stream<Item = Notice> + Send + use<> {
@@ -110,7 +106,7 @@ enum Walk {
 impl Walk {
     async fn next(self) -> Option<(Result<Vec<Entry>, Fault>, Self)> {
         let (mut batches, task) = match self {
-            Self::New(Directory { root, aside: runs }, scope, prune) => {
+            Self::New(Directory { root, aside: runs, .. }, scope, prune) => {
                 let (send, batches) = mpsc::channel(AHEAD);
                 let task = aside(move || {
                     let mut give = |batch| send.blocking_send(batch).is_ok();

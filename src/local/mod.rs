@@ -10,7 +10,7 @@
 //! | `walk`, `stack`, `batch` | entries of a tree in key order |
 //! | `look` | entries by name, with proof of absence |
 //! | `prune`, `warnings` | what is left out: by the operator; because it has to be |
-//! | `read` | an open file |
+//! | `read`, `opener` | an open file; opening many |
 //! | `watch`, `arm`, `event`, `outbox` | changes as they happen |
 
 mod arm;
@@ -23,6 +23,7 @@ mod listing;
 mod look;
 mod mount;
 mod names;
+mod opener;
 mod outbox;
 mod prune;
 mod read;

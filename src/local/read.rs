@@ -16,36 +16,48 @@ use rustix::{
 };
 use std::sync::Arc;
 
+/// What is read when it is opened: it costs less than asking for it again.
+const SMALL: u64 = 64 << 10;
+
 /// An open regular file.
 #[derive(Debug)]
 pub struct File {
     fd: Arc<OwnedFd>,
     path: RelPath,
+    /// A small one, as it was when it was opened.
+    whole: Option<Bytes>,
 }
+
+/// A directory that was entered, to be entered once for all of its files.
+pub(super) type Parent = Option<(RelPath, OwnedFd)>;
 
 /// Opens the regular file at `path`. What is no regular file is never opened: a device may act on it.
 ///
 /// # Errors
 /// `Missing`, `Changed` (it is something else), or by errno.
-pub(super) fn open(root: &Opened, path: &RelPath) -> Result<File, Fault> {
+pub(super) fn open(root: &Opened, parent: &mut Parent, path: &RelPath) -> Result<File, Fault> {
     let what = || format!("open {path}");
     let changed = |cause| Fault::new(Class::Changed, what(), cause);
     let fault = |errno| fault(what(), errno);
-    let parent = path.parent().ok_or_else(|| changed("it is the root"))?;
-    let dir = match descend(root, &parent) {
-        Descent::Arrived(fd) => fd,
-        Descent::Stopped { why, .. } => {
-            return Err(match why {
-                Stop::Missing | Stop::File => fault(Errno::NOENT),
-                Stop::Skipped(Skip::Mount) => changed("a file system is mounted above it"),
-                Stop::Skipped(_) => changed("a link or special file stands above it"),
-                Stop::Failed(errno) => fault(errno),
-            });
-        }
+    let above = path.parent().ok_or_else(|| changed("it is the root"))?;
+    let dir = match parent.take_if(|(entered, _)| *entered == above) {
+        Some((_, dir)) => dir,
+        None => match descend(root, &above) {
+            Descent::Arrived(dir) => dir,
+            Descent::Stopped { why, .. } => {
+                return Err(match why {
+                    Stop::Missing | Stop::File => fault(Errno::NOENT),
+                    Stop::Skipped(Skip::Mount) => changed("a file system is mounted above it"),
+                    Stop::Skipped(_) => changed("a link or special file stands above it"),
+                    Stop::Failed(errno) => fault(errno),
+                });
+            }
+        },
     };
+    let (_, dir) = parent.insert((above, dir));
     let regular = |stat: Stat| match stat.kind() {
         _ if stat.is_mount(root.place.mount) => Err(changed("something is mounted on it")),
-        FileType::RegularFile => Ok(()),
+        FileType::RegularFile => Ok(stat.meta().print.size),
         _ => Err(changed("it is no regular file")),
     };
     let name = c_name(path.name());
@@ -57,8 +69,10 @@ pub(super) fn open(root: &Opened, path: &RelPath) -> Result<File, Fault> {
         other => other,
     };
     let fd = fd.map_err(fault)?;
-    regular(Stat::of(fd.as_fd()).map_err(fault)?)?;
-    Ok(File { fd: Arc::new(fd), path: path.clone() })
+    let size = regular(Stat::of(fd.as_fd()).map_err(fault)?)?;
+    // if it cannot be read, that is told when it is asked for
+    let whole = (size <= SMALL).then(|| read_at(&fd, 0, size as usize).ok()).flatten();
+    Ok(File { fd: Arc::new(fd), path: path.clone(), whole: whole.map(Bytes::from) })
 }
 
 fn fault(what: String, errno: Errno) -> Fault {
@@ -88,6 +102,10 @@ impl Source for File {
     }
 
     async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {
+        if let Some(whole) = &self.whole {
+            let from = usize::try_from(at).unwrap_or(usize::MAX).min(whole.len());
+            return Ok(whole.slice(from..from.saturating_add(len).min(whole.len())));
+        }
         let fd = Arc::clone(&self.fd);
         let read = tokio::task::spawn_blocking(move || read_at(&fd, at, len)).await;
         let what = || format!("read {} at {at}", self.path);
@@ -126,7 +144,7 @@ mod tests {
     async fn c27_it_reads_the_open_file_and_not_the_path_again() {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("f"), "old content").expect("write");
-        let file = open(&Root::new(dir.path()).open().expect("root"), &p("f")).expect("open");
+        let file = open(&Root::new(dir.path()).open().expect("root"), &mut None, &p("f")).expect("open");
         let before = file.stat().await.expect("stat");
         std::fs::write(dir.path().join("g"), "new").expect("write");
         std::fs::rename(dir.path().join("g"), dir.path().join("f")).expect("rename");
@@ -165,9 +183,13 @@ mod tests {
             ("none/x", Class::Missing),
             ("d/f/x", Class::Missing),
         ] {
-            assert_eq!(open(&root, &p(path)).map(|_| ()).map_err(|f| f.class), Err(want), "{path}");
+            assert_eq!(
+                open(&root, &mut None, &p(path)).map(|_| ()).map_err(|f| f.class),
+                Err(want),
+                "{path}"
+            );
         }
-        assert!(open(&root, &p("d/f")).is_ok());
+        assert!(open(&root, &mut None, &p("d/f")).is_ok());
         let told = io::read(&opens, &mut [0_u8; 256][..]);
         assert_eq!(told, Err(Errno::AGAIN), "not even opened and closed again");
     }

@@ -7,6 +7,7 @@ mod answer;
 mod connect;
 mod copy;
 mod credentials;
+mod direct;
 mod error;
 mod metadata;
 mod options;

@@ -66,6 +66,16 @@ impl Payload {
         ByteStream::new(SdkBody::retryable(move || SdkBody::from_body_1_x(Pieces(bytes.clone()))))
     }
 
+    /// True if it goes to the connection in one piece anyway.
+    pub(super) fn is_small(&self) -> bool {
+        self.bytes.len() <= PIECE
+    }
+
+    /// The body in one piece, for one attempt.
+    pub(super) fn whole(&self) -> SdkBody {
+        SdkBody::from(self.bytes.clone())
+    }
+
     /// As `x-amz-checksum-sha256` wants it.
     pub(super) fn checksum(&self) -> String {
         BASE64_STANDARD.encode(self.sha256)
@@ -78,8 +88,12 @@ impl Payload {
 
     /// Time enough for a slow uplink.
     pub(super) fn unhurried(&self, options: &Options) -> Builder {
-        let sending = Duration::from_secs(self.bytes.len() as u64 / SLOWEST);
-        attempt_timeout(options, options.patience + sending)
+        attempt_timeout(options, self.patience(options))
+    }
+
+    /// How long an attempt may take.
+    pub(super) fn patience(&self, options: &Options) -> Duration {
+        options.patience + Duration::from_secs(self.bytes.len() as u64 / SLOWEST)
     }
 }
 

@@ -19,6 +19,15 @@ impl Requests {
     pub(super) fn so_far(&self) -> BTreeMap<String, u64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// Counts one.
+    pub(super) fn count(&self, operation: &str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match counts.get_mut(operation) {
+            Some(count) => *count += 1,
+            None => drop(counts.insert(operation.to_owned(), 1)),
+        }
+    }
 }
 
 impl Intercept for Requests {
@@ -33,11 +42,7 @@ impl Intercept for Requests {
         bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if let Some(operation) = bag.load::<Metadata>() {
-            let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match counts.get_mut(operation.name()) {
-                Some(count) => *count += 1,
-                None => drop(counts.insert(operation.name().to_owned(), 1)),
-            }
+            self.count(operation.name());
         }
         Ok(())
     }

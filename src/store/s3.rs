@@ -2,6 +2,7 @@
 
 use super::{
     Depth, Options, Page, Staged, Start, Store, Upload, connect, copy,
+    direct::{Direct, Headers},
     error::{chain, fault, no_s3, what},
     metadata, page,
     payload::Payload,
@@ -42,6 +43,7 @@ struct Inner {
     options: Options,
     endpoint: String,
     requests: Requests,
+    direct: Direct,
     /// KiB that bodies may still take.
     memory: Arc<Semaphore>,
     conditional_put: AtomicBool,
@@ -72,6 +74,7 @@ impl S3 {
             options,
             endpoint,
             requests,
+            direct: Direct::default(),
             memory,
             conditional_put: AtomicBool::new(false),
             conditional_delete: AtomicBool::new(false),
@@ -231,15 +234,46 @@ impl S3 {
         spec: Option<&Spec>,
         condition: Condition,
     ) -> Result<ETag, Fault> {
+        if let Some(spec) = spec.filter(|_| payload.is_small())
+            && let Some(etag) = self.put_directly(full, payload, spec, &condition).await
+        {
+            return Ok(etag);
+        }
+        let learn = self.0.direct.learn(full, self.options().connect_timeout);
         let answer = self
             .put_request(full, payload, spec, condition)
             .customize()
+            .interceptor(learn)
             .interceptor(payload.signed())
             .config_override(payload.unhurried(self.options()))
             .send()
             .await
             .map_err(|e| fault("PutObject", full, &e))?;
         tag("PutObject", full, answer.e_tag())
+    }
+
+    /// The same without the SDK, as far as that goes.
+    async fn put_directly(
+        &self,
+        full: &str,
+        payload: &Payload,
+        spec: &Spec,
+        (if_none_match, if_match): &Condition,
+    ) -> Option<ETag> {
+        let Inner { direct, requests, options, .. } = &*self.0;
+        if !direct.is_known() {
+            return None;
+        }
+        let mut headers: Headers = metadata::outgoing(spec, Some(payload.sha256), None)
+            .into_iter()
+            .map(|(name, value)| (format!("x-amz-meta-{name}").into(), value))
+            .collect();
+        headers.push(("content-length".into(), spec.size.to_string()));
+        headers.push(("content-type".into(), metadata::content_type(full).to_owned()));
+        headers.push(("x-amz-checksum-sha256".into(), payload.checksum()));
+        headers.extend(if_none_match.clone().map(|tags| ("if-none-match".into(), tags)));
+        headers.extend(if_match.clone().map(|tag| ("if-match".into(), tag)));
+        direct.put(full, payload, headers, payload.patience(options), requests).await
     }
 
     /// DELETE; one that is gone is deleted.

@@ -12,6 +12,7 @@ mod contract;
 mod credentials;
 #[cfg(feature = "demo")]
 mod demo;
+mod direct;
 mod documents;
 mod figures;
 mod floors;

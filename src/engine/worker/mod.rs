@@ -35,7 +35,7 @@ pub(super) async fn work<T: Tree, S: Store, L: Ledger>(
     let large = job.expect.is_some_and(|meta| meta.print.size > LARGE);
     let permits = async {
         let large = if large { Some(ctx.large.acquire().await.ok()?) } else { None };
-        Some((large, ctx.permits.acquire().await.ok()?))
+        Some((large, ctx.open.acquire().await.ok()?))
     };
     let Some(_permits) = permits.await else { return Outcome::Stale };
     let run = AssertUnwindSafe(Work { ctx: &ctx, job: &job, seen }.run()).catch_unwind().await;
@@ -74,12 +74,24 @@ struct Held<F> {
 
 impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     async fn run(&self) -> Result<Outcome, Fault> {
-        let record = self.ctx.ledger.get(&self.job.key).await?;
+        let record = match self.job.op {
+            // whatever was proven meanwhile: what the file holds now is sent
+            Op::Put(_) => None,
+            _ => self.ctx.ledger.get(&self.job.key).await?,
+        };
         if record.as_ref().is_some_and(|r| r.seq > self.job.asked) {
             return Ok(Outcome::Stale);
         }
-        let Some(meta) = self.job.expect else { return self.whose(record).await };
-        let Some(held) = self.hold(meta).await? else { return Ok(Outcome::Stale) };
+        let held = match self.job.expect {
+            Some(meta) => match self.hold(meta).await? {
+                Some(held) => Some(held),
+                None => return Ok(Outcome::Stale),
+            },
+            None => None,
+        };
+        // files are opened while others are sent
+        let Ok(_turn) = self.ctx.permits.acquire().await else { return Ok(Outcome::Stale) };
+        let Some(held) = held else { return self.whose(record).await };
         match &self.job.op {
             Op::Put(only) => self.put(&held, only.clone()).await,
             Op::Copy(from) => self.copy(&held, from).await,

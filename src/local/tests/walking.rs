@@ -109,7 +109,7 @@ fn c06_an_unreadable_directory_is_unknown_and_the_rest_goes_on() {
         assert_eq!(walk(Scope::Tree(p("b/locked/f"))), below);
         let looked = crate::local::look::look(&root, &[p("b/locked/f"), p("b/locked/none"), p("b/none")]);
         assert!(matches!(&looked[..], [Local::Unknown, Local::Unknown, Local::Absent(_)]), "{looked:?}");
-        let opened = crate::local::read::open(&root, &p("b/locked/f")).expect_err("no right");
+        let opened = crate::local::read::open(&root, &mut None, &p("b/locked/f")).expect_err("no right");
         assert_eq!((opened.class, opened.remedy.is_some()), (Class::Permanent, true));
         std::fs::set_permissions(temp.path(), PermissionsExt::from_mode(0o000)).expect("chmod");
         let fault = Root::new(temp.path()).open().err().expect("unreadable");

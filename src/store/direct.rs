@@ -1,0 +1,244 @@
+//! The short way of a small PUT. What the SDK does around a request (layers of configuration, plugins, endpoint rules,
+//! retries) costs several times what the request itself does, and for small files that is most of all there is.
+//! So once a PUT of the SDK's has shown where it goes, over which connections, and who signs it for where, small ones are
+//! signed and sent the same way without it.
+//!
+//! That is only ever a first attempt: whatever is not plainly confirmed goes the SDK's way, with all its care, as one
+//! of its own retries would.
+
+use super::{payload::Payload, requests::Requests};
+use crate::model::ETag;
+use aws_credential_types::Credentials;
+use aws_runtime::auth::sigv4::SCHEME_ID;
+use aws_sdk_s3::{
+    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextRef},
+    error::BoxError,
+};
+use aws_sigv4::{
+    http_request::{
+        PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
+        UriPathNormalizationMode, sign,
+    },
+    sign::v4,
+};
+use aws_smithy_runtime_api::client::{
+    http::{HttpClient, HttpConnector, HttpConnectorSettings, SharedHttpConnector},
+    identity::{Identity, ResolveCachedIdentity},
+    orchestrator::{HttpRequest, HttpResponse},
+    runtime_components::GetIdentityResolver,
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+use tokio::time::{Instant, timeout};
+
+/// What a key looks like in a URL (S3 API reference, *Signature Calculations*: UriEncode).
+const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// After a first failure it is not tried for as long, then for twice as long, up to
+const REST: Duration = Duration::from_secs(1);
+/// this.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Headers of a request.
+pub(super) type Headers = Vec<(Cow<'static, str>, String)>;
+
+/// The way, once it is known. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Direct(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    way: OnceLock<Way>,
+    rest: Mutex<Rest>,
+}
+
+/// What the SDK's PUT showed.
+struct Way {
+    components: RuntimeComponents,
+    connector: SharedHttpConnector,
+    bag: ConfigBag,
+    /// The URL up to the key.
+    base: String,
+    region: String,
+    service: String,
+}
+
+/// Without what it knows of credentials.
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { base, region, service, .. } = self;
+        write!(f, "Way({base} {region} {service})")
+    }
+}
+
+/// Failures in a row, and until when it is not tried again.
+#[derive(Debug, Default)]
+struct Rest {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+/// How it went.
+enum Answer {
+    /// The object is there, and this is its tag.
+    Done(ETag),
+    /// Its condition does not hold, maybe because this very request was sent before.
+    Refused,
+    /// Anything else.
+    Failed,
+}
+
+impl Direct {
+    /// What is to look at a PUT of `full` that the SDK sends.
+    pub(super) fn learn(&self, full: &str, connect_timeout: Duration) -> Learn {
+        Learn { direct: self.clone(), full: full.to_owned(), connect_timeout }
+    }
+
+    /// True once the way is known.
+    pub(super) fn is_known(&self) -> bool {
+        self.0.way.get().is_some()
+    }
+
+    /// Sends the object; `None` leaves it to the SDK, which finds out what is the matter.
+    pub(super) async fn put(
+        &self,
+        full: &str,
+        payload: &Payload,
+        headers: Headers,
+        patience: Duration,
+        requests: &Requests,
+    ) -> Option<ETag> {
+        let way = self.0.way.get()?;
+        if self.rest().until.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        let request = way.request(full, payload, headers).await?;
+        requests.count("PutObject");
+        let answer = match timeout(patience, way.connector.call(request)).await {
+            Ok(Ok(answer)) => read(&answer),
+            Ok(Err(_)) | Err(_) => Answer::Failed,
+        };
+        let mut rest = self.rest();
+        match answer {
+            Answer::Done(etag) => {
+                *rest = Rest::default();
+                Some(etag)
+            }
+            Answer::Refused => None,
+            Answer::Failed => {
+                rest.until = Some(Instant::now() + (REST * (1 << rest.failures.min(6))).min(LONGEST));
+                rest.failures += 1;
+                None
+            }
+        }
+    }
+
+    fn rest(&self) -> std::sync::MutexGuard<'_, Rest> {
+        self.0.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(answer: &HttpResponse) -> Answer {
+    let header = |name| answer.headers().get(name);
+    match answer.status().as_u16() {
+        200 => match header("etag").map(ETag::new).filter(|tag| !tag.is_empty()) {
+            // what is left of a body would keep the connection busy
+            Some(etag) if header("content-length").is_none_or(|length| length == "0") => Answer::Done(etag),
+            _ => Answer::Failed,
+        },
+        412 => Answer::Refused,
+        _ => Answer::Failed,
+    }
+}
+
+impl Way {
+    async fn request(&self, full: &str, payload: &Payload, headers: Headers) -> Option<HttpRequest> {
+        let resolver = self.components.identity_resolver(SCHEME_ID)?;
+        let cache = self.components.identity_cache();
+        // the SDK's own cache: refreshed when the SDK would
+        let identity = cache.resolve_cached_identity(resolver, &self.components, &self.bag).await.ok()?;
+        let mut request = HttpRequest::new(payload.whole());
+        request.set_method("PUT").ok()?;
+        request.set_uri(format!("{}{}", self.base, utf8_percent_encode(full, KEY))).ok()?;
+        for (name, value) in headers {
+            request.headers_mut().insert(name, value);
+        }
+        self.sign(&mut request, &identity, payload)?;
+        Some(request)
+    }
+
+    fn sign(&self, request: &mut HttpRequest, identity: &Identity, payload: &Payload) -> Option<()> {
+        identity.data::<Credentials>()?;
+        let mut settings = SigningSettings::default();
+        settings.percent_encoding_mode = PercentEncodingMode::Single;
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        let params = v4::SigningParams::builder()
+            .identity(identity)
+            .region(&self.region)
+            .name(&self.service)
+            .time(self.components.time_source()?.now())
+            .settings(settings)
+            .build()
+            .ok()?;
+        let body = SignableBody::Precomputed(hex::encode(payload.sha256));
+        let signable = SignableRequest::new("PUT", request.uri(), request.headers().iter(), body).ok()?;
+        let (signed, _) = sign(signable, &params.into()).ok()?.into_parts();
+        for (name, value) in signed.headers() {
+            request.headers_mut().insert(name.to_owned(), value.to_owned());
+        }
+        Some(())
+    }
+}
+
+/// Learns the way from a request as it goes out.
+#[derive(Debug)]
+pub(super) struct Learn {
+    direct: Direct,
+    full: String,
+    connect_timeout: Duration,
+}
+
+impl Learn {
+    /// The way that `request` goes; `None` if it is signed otherwise than by SigV4 with the credentials as they are
+    /// (S3 Express: by a session; access points of several regions: by SigV4a), or not at all.
+    fn way(&self, request: &HttpRequest, components: &RuntimeComponents) -> Option<Way> {
+        let (url, _) = request.uri().split_once('?').unwrap_or((request.uri(), ""));
+        let base = url.strip_suffix(&utf8_percent_encode(&self.full, KEY).to_string())?.to_owned();
+        let headers = request.headers();
+        if headers.get("x-amz-s3session-token").is_some() {
+            return None;
+        }
+        let scope = headers.get("authorization")?.strip_prefix("AWS4-HMAC-SHA256 Credential=")?;
+        // access key/date/region/service/aws4_request, and the key may hold what it likes
+        let mut scope = scope.split_once(',')?.0.rsplit('/').skip(1);
+        let (service, region) = (scope.next()?.to_owned(), scope.next()?.to_owned());
+        let settings = HttpConnectorSettings::builder().connect_timeout(self.connect_timeout).build();
+        let connector = components.http_client()?.http_connector(&settings, components);
+        Some(Way { components: components.clone(), connector, bag: ConfigBag::base(), base, region, service })
+    }
+}
+
+impl Intercept for Learn {
+    fn name(&self) -> &'static str {
+        "Learn"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        components: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(way) = self.way(context.request(), components) {
+            // another PUT may have shown it
+            let _ = self.direct.0.way.set(way);
+        }
+        Ok(())
+    }
+}

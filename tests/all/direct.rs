@@ -1,0 +1,150 @@
+//! The short way of a small PUT: the same request as the SDK's, and the SDK's where it does not go well.
+
+use crate::support::{
+    memory::{Memory, pattern},
+    server::{Answer, Request, Server},
+};
+use s3mirrord::{
+    model::{Capabilities, Class, ETag, Fault, Key, Only, RemoteMeta},
+    store::{Options, S3, Secret, Store},
+};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+async fn store(server: &Server, attempts: u32) -> S3 {
+    let mut options = Options::new("bucket", "web/");
+    options.endpoint_url = Some(server.endpoint());
+    options.force_path_style = true;
+    options.isolated = true;
+    options.access_key_id = Some("AKID/TEST".to_owned());
+    options.secret_access_key = Some(Secret::new("hunter2"));
+    options.session_token = Some(Secret::new("token"));
+    options.max_attempts = attempts;
+    let store = S3::connect(options).await.unwrap();
+    store.know(Capabilities {
+        conditional_put: true,
+        conditional_delete: true,
+        verifies_sha256: true,
+        etag_is_md5: true,
+    });
+    store
+}
+
+async fn put(store: &S3, key: &str, bytes: Vec<u8>, only: Only) -> Result<RemoteMeta, Fault> {
+    let file = Memory::new(bytes);
+    let spec = file.spec("öwn");
+    let (staged, _) = store.stage(&Key::raw(key), &Arc::new(file), &spec).await?;
+    store.commit(staged, only).await
+}
+
+fn by_the_sdk(request: &Request) -> bool {
+    request.headers.contains_key("amz-sdk-invocation-id")
+}
+
+/// What must be the same, whoever sends it.
+fn essence(request: &Request) -> (String, BTreeMap<String, String>, Vec<u8>) {
+    let own = ["user-agent", "x-amz-user-agent", "x-amz-date", "authorization"];
+    let headers = request.headers.clone().into_iter();
+    let headers = headers.filter(|(name, _)| !name.starts_with("amz-sdk-") && !own.contains(&name.as_str()));
+    let target = request.target.trim_end_matches("?x-id=PutObject");
+    (format!("{} {target}", request.method), headers.collect(), request.body.clone())
+}
+
+/// The headers that are signed, but those of the SDK alone.
+fn signed(request: &Request) -> Vec<String> {
+    let (_, names) = request.headers["authorization"].split_once("SignedHeaders=").unwrap();
+    let names = names.split_once(',').unwrap().0.split(';');
+    names
+        .filter(|name| !name.starts_with("amz-sdk-") && *name != "x-amz-user-agent")
+        .map(String::from)
+        .collect()
+}
+
+#[tokio::test]
+async fn it_is_the_request_that_the_sdk_would_send() {
+    let server = Server::start(|_, _| Answer::tagged("e")).await;
+    let odd = "a b/é+%\u{201b}(1)*'!=&;:@$,~-_.x/ü\u{7f}.html";
+    for (key, bytes, only) in [
+        ("a.txt", pattern(4096, 1), Only::New),
+        (odd, pattern(10, 2), Only::Match(ETag::new("old"))),
+        ("empty", vec![], Only::Always),
+        ("most", pattern(64 << 10, 3), Only::New),
+    ] {
+        let before = server.seen().len();
+        let store = store(&server, 1).await;
+        for _ in 0..2 {
+            let remote = put(&store, key, bytes.clone(), only.clone()).await.unwrap();
+            assert_eq!((remote.etag, remote.size), (ETag::new("e"), bytes.len() as u64));
+        }
+        let [first, second] = &server.seen()[before..] else { panic!("two requests") };
+        assert!(by_the_sdk(first) && !by_the_sdk(second), "{key}: the first one shows the way");
+        assert_eq!(essence(first), essence(second), "{key}");
+        assert_eq!(signed(first), signed(second), "{key}");
+        assert_eq!(second.headers["x-amz-security-token"], "token");
+        assert_eq!(store.requests()["PutObject"], 2);
+    }
+}
+
+#[tokio::test]
+async fn what_is_large_goes_the_sdks_way() {
+    let server = Server::start(|_, _| Answer::tagged("e")).await;
+    let store = store(&server, 1).await;
+    for _ in 0..2 {
+        put(&store, "large", pattern((64 << 10) + 1, 1), Only::New).await.unwrap();
+    }
+    assert!(server.seen().iter().all(by_the_sdk));
+}
+
+#[tokio::test]
+async fn what_is_not_plainly_confirmed_goes_the_sdks_way_and_so_does_what_follows() {
+    for answer in [
+        Answer::error(503, "SlowDown"),
+        Answer::error(500, "InternalError"),
+        Answer::error(403, "ExpiredToken"),
+        Answer::error(403, "RequestTimeTooSkewed"),
+        Answer::error(400, "BadDigest"),
+        Answer::new(301, ""),
+        Answer::new(200, ""),
+        Answer::new(200, "<html>Log in</html>").with("etag", "\"x\""),
+        Answer::tagged(""),
+        Answer::Cut(500, String::new()),
+    ] {
+        let odd = answer.clone();
+        let server = Server::start(move |n, _| if n == 1 { odd.clone() } else { Answer::tagged("e") }).await;
+        let store = store(&server, 1).await;
+        for key in ["a", "b", "c"] {
+            let remote = put(&store, key, pattern(100, 1), Only::New).await.unwrap();
+            assert_eq!(remote.etag, ETag::new("e"), "{answer:?}");
+        }
+        let ways: Vec<_> = server.seen().iter().map(by_the_sdk).collect();
+        assert_eq!(ways, [true, false, true, true], "{answer:?}");
+        assert_eq!(store.requests()["PutObject"], 4);
+        // it is tried again after a while
+        let begun = Instant::now();
+        while server.seen().iter().filter(|request| !by_the_sdk(request)).count() == 1 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{answer:?}: never again");
+            put(&store, "d", pattern(100, 1), Only::New).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// The object may be that of the very request whose answer was lost: what a 412 means is found out as ever.
+#[tokio::test]
+async fn c48_a_condition_that_does_not_hold_is_a_changed_object() {
+    let server = Server::start(|n, _| match n {
+        1 | 2 => Answer::error(412, "PreconditionFailed"),
+        _ => Answer::tagged("e"),
+    })
+    .await;
+    let store = store(&server, 1).await;
+    put(&store, "a", pattern(100, 1), Only::New).await.unwrap();
+    let fault = put(&store, "b", pattern(100, 1), Only::New).await.unwrap_err();
+    assert_eq!(fault.class, Class::Changed);
+    put(&store, "c", pattern(100, 1), Only::New).await.unwrap();
+    let ways: Vec<_> = server.seen().iter().map(by_the_sdk).collect();
+    assert_eq!(ways, [true, false, true, false], "it is no reason to rest");
+}
