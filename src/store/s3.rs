@@ -3,15 +3,15 @@
 use super::{
     Depth, Options, Page, Staged, Start, Store, Upload, connect, copy,
     error::{chain, fault, no_s3, what},
-    metadata, page,
+    metadata, object, page,
     payload::Payload,
     probe,
     requests::Requests,
     upload,
 };
 use crate::model::{
-    Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, Only, RemoteMeta, Source,
-    Spec,
+    Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, ObjectOptions, Only,
+    RemoteMeta, Source, Spec,
 };
 use aws_sdk_s3::{
     Client,
@@ -116,6 +116,11 @@ impl S3 {
         format!("{}{}", self.prefix(), key.as_str())
     }
 
+    /// What the operator chose for the object of a file.
+    pub(super) fn chosen(&self, full: &str) -> Option<Arc<ObjectOptions>> {
+        self.options().objects.of(full.strip_prefix(self.prefix()).unwrap_or(full))
+    }
+
     /// The full key of one object.
     pub(super) fn full(&self, operation: &str, key: &Key) -> Result<String, Fault> {
         let full = self.below(key);
@@ -211,7 +216,8 @@ impl S3 {
         spec: Option<&Spec>,
         (if_none_match, if_match): Condition,
     ) -> PutObjectFluentBuilder {
-        self.client()
+        let request = self
+            .client()
             .put_object()
             .bucket(self.bucket())
             .key(full)
@@ -220,7 +226,8 @@ impl S3 {
             .checksum_sha256(payload.checksum())
             .set_if_none_match(if_none_match)
             .set_if_match(if_match)
-            .body(payload.body())
+            .body(payload.body());
+        object::put(request, if spec.is_some() { self.chosen(full) } else { self.options().objects.own() })
     }
 
     /// Sends that PUT.
