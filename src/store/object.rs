@@ -48,10 +48,11 @@ impl Objects {
     }
 
     fn chosen(all: ObjectOptions, rule: Option<Box<Rule>>) -> Self {
-        // what a policy of the bucket may demand; no more, as these must be readable and deletable at any time
+        // what a policy of the bucket may demand; no more, as these must be readable and deletable at any time, and
+        // the owner record, which names this host, is not for the public
         let own = ObjectOptions {
             encryption: all.encryption.clone(),
-            acl: all.acl.clone(),
+            acl: all.acl.clone().filter(|acl| acl.starts_with("bucket-owner-")),
             ..ObjectOptions::default()
         };
         Self(Some(Arc::new(Chosen { all: Arc::new(all), own: Arc::new(own), rule })))
@@ -235,6 +236,8 @@ mod tests {
         let own = objects.own().expect("chosen");
         let want = ObjectOptions { encryption, acl: all.acl.clone(), ..ObjectOptions::default() };
         assert_eq!(*own, want);
+        let public = ObjectOptions { acl: Some("public-read".into()), ..ObjectOptions::default() };
+        assert_eq!(*Objects::alike(public).own().expect("chosen"), ObjectOptions::default());
     }
 
     #[test]

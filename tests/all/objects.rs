@@ -274,9 +274,9 @@ async fn c58_options_are_asked_for_and_kept_on_moto() {
     run(Bench::new(options, client, false).await).await;
 }
 
-/// What must be readable and deletable whatever was chosen: the owner record, and what a probe writes.
+/// What must be readable and deletable, and not for the public, whatever was chosen: the owner record, and what a probe writes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_own_objects_get_no_more_than_encryption_and_acl() {
+async fn our_own_objects_get_no_more_than_what_a_policy_may_demand() {
     let server = Server::start(embedded::Options { buckets: vec!["bucket".into()], ..Default::default() });
     let server = server.await.unwrap();
     let (key, secret) = (server.access_key(), server.secret_key());
@@ -300,7 +300,7 @@ async fn our_own_objects_get_no_more_than_encryption_and_acl() {
         (head.server_side_encryption(), head.ssekms_key_id()),
         (Some(&ServerSideEncryption::AwsKms), Some(KMS_KEY))
     );
-    assert!(bench.is_public(at).await);
+    assert!(!bench.is_public(at).await, "it names a host");
     assert_eq!((head.storage_class(), head.object_lock_mode()), (None, None));
     assert_eq!((head.object_lock_legal_hold_status(), head.cache_control()), (None, None));
     assert_eq!((head.content_type(), bench.tags(at).await), (Some("application/json"), BTreeMap::new()));

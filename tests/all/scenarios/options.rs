@@ -166,3 +166,40 @@ async fn c59_what_is_archived_is_sent_again_when_it_is_renamed() {
     assert_eq!(all, [(b"warm".to_vec(), content(b"archived"))].into(), "and the old ones are gone");
     assert_eq!(did(&once(&scene).await), [0, 0, 0, 0]);
 }
+
+/// Nothing in such a bucket has a tag that is a digest, the objects of the probe included.
+#[tokio::test(flavor = "multi_thread")]
+async fn c40_under_kms_for_all_edits_are_found_and_nothing_is_sent_twice() {
+    let Some(mut scene) = Scene::with(&format!("{SHORT}sse = \"kms\"")).await else { return };
+    let large = vec![7; 9 << 20];
+    for (name, text) in [("same", &b"same"[..]), ("edited", b"before"), ("large", &large)] {
+        scene.write(name, text);
+    }
+    let lose_the_ledger =
+        |scene: &Scene| fs::remove_file(scene.bench.state().join("www/ledger.redb")).unwrap();
+    assert_eq!(did(&once(&scene).await), [3, 0, 0, 0]);
+    assert_eq!(scene.outsider.facts("www/.s3mirrord/owner.json").await["sse"], "aws:kms");
+    assert_eq!(did(&once(&scene).await), [0, 0, 0, 0]);
+
+    scene.write("edited", "after!");
+    assert_eq!(did(&once(&scene).await), [1, 0, 0, 0]);
+    lose_the_ledger(&scene);
+    assert_eq!(did(&once(&scene).await), [0, 0, 0, 3]);
+    lose_the_ledger(&scene);
+    scene.write("edited", "before");
+    assert_eq!(did(&once(&scene).await), [1, 0, 0, 2]);
+
+    // a copy has a tag of its own, and one object is not made of parts any more
+    scene.rename("same", "renamed");
+    scene.rename("large", "moved");
+    assert_eq!(did(&once(&scene).await), [0, 2, 0, 0]);
+    lose_the_ledger(&scene);
+    assert_eq!(did(&once(&scene).await), [0, 0, 0, 3]);
+    for name in ["renamed", "moved", "edited"] {
+        let facts = scene.outsider.facts(&format!("{PREFIX}{name}")).await;
+        assert_eq!((&facts["sse"], &facts["bucket_key"]), (&json!("aws:kms"), &Value::Null), "{name}");
+    }
+    let want = [("edited", &b"before"[..]), ("moved", &large), ("renamed", b"same")];
+    let want = want.map(|(name, text)| (name.as_bytes().to_vec(), content(text))).into();
+    assert_eq!(scene.outsider.read(PREFIX).await, want);
+}
