@@ -2,14 +2,15 @@
 
 use super::{
     limits::{DeletePolicy, Limits, MaxDelete},
+    objects::{self, Rule},
     prices::Prices,
     problem::{Complaint, Shown},
     raw::{Given, Reader, Table},
     s3::{Layer, S3, absolute, store},
-    schema::{PRICES, S3 as S3_SHAPE},
+    schema::{OBJECTS, PRICES, S3 as S3_SHAPE},
 };
 use crate::{
-    model::{MAX_KEY_BYTES, RelPath},
+    model::{MAX_KEY_BYTES, ObjectOptions, RelPath},
     plan::Filter,
 };
 use std::{fs, path::Path, path::PathBuf, time::Duration};
@@ -44,6 +45,12 @@ pub struct Mirror {
     pub relist: Duration,
     /// Pages of a listing that are asked for at the same time, 1 to 64.
     pub listers: usize,
+    /// What its objects get beside bytes and metadata.
+    pub options: ObjectOptions,
+    /// What some of them get over that; later rules win.
+    pub rules: Vec<Rule>,
+    /// The requester pays, and we are the requester.
+    pub requester_pays: bool,
     /// How the store is reached.
     pub s3: S3,
     /// What it asks for.
@@ -94,8 +101,11 @@ impl Draft {
             Some(_) => checked(table, "prefix", prefix, reader),
             None => Some(Given { at: table.at, value: String::new() }),
         };
-        let exclude = exclude(table, reader);
+        let exclude = patterns(table, "exclude", reader).unwrap_or_default();
         let limits = Limits::read(table, reader);
+        let options = objects::read(table, reader);
+        let rules = rules(table, reader);
+        let requester_pays = table.boolean("requester_pays", reader).unwrap_or(false);
         let own = table.table("s3", &S3_SHAPE, reader).map(|inner| Layer::read(&inner, reader));
         let s3 = own.unwrap_or_default().over(shared.0).resolve(credentials);
         let own = table.table("prices", &PRICES, reader);
@@ -113,7 +123,7 @@ impl Draft {
             let (name, root, target) = (name.as_ref()?, root.as_ref()?, target.as_ref()?);
             let (name, root) = (name.value.clone(), root.value.clone());
             let mirror = Mirror::new(name, root, &target.value, exclude, limits, s3);
-            Some(Mirror { prices, ..mirror })
+            Some(Mirror { prices, options, rules, requester_pays, ..mirror })
         })();
         Self { name, target, root, mirror }
     }
@@ -143,6 +153,9 @@ impl Mirror {
             rescan: limits.rescan,
             relist: limits.relist,
             listers: limits.listers,
+            options: ObjectOptions::default(),
+            rules: Vec::new(),
+            requester_pays: false,
             s3,
             prices: Prices::default(),
             leave_out: None,
@@ -162,15 +175,39 @@ fn checked<T>(
     Some(Given { at: given.at, value: reader.check(given.at, check(given.value))? })
 }
 
-fn exclude(table: &Table<'_>, reader: &mut Reader<'_>) -> Vec<String> {
-    let given = table.texts("exclude", reader).unwrap_or_default();
+/// Every `[[mirror.objects]]`.
+fn rules(table: &Table<'_>, reader: &mut Reader<'_>) -> Vec<Rule> {
+    let tables = table.tables("objects", &OBJECTS, reader).unwrap_or_default();
+    tables
+        .iter()
+        .filter_map(|table| {
+            let patterns = patterns(table, "match", reader);
+            let patterns = table.required("match", patterns, reader);
+            let options = objects::read(table, reader);
+            let idle = |what, remedy| Complaint::new(format!("{} {what}", table.shape.place()), remedy);
+            if patterns.as_ref().is_some_and(Vec::is_empty) {
+                reader
+                    .complain(table.at, idle("matches nothing", "write match = [\"*.html\", \"/static/\"]"));
+            }
+            if table.is_bare("match") {
+                let remedy = "write what these objects get, as in storage_class = \"STANDARD\"";
+                reader.complain(table.at, idle("says nothing of its objects", remedy));
+            }
+            Some(Rule { patterns: patterns?, options })
+        })
+        .collect()
+}
+
+/// A list of gitignore patterns.
+fn patterns(table: &Table<'_>, key: &str, reader: &mut Reader<'_>) -> Option<Vec<String>> {
+    let given = table.texts(key, reader)?;
     let patterns: Vec<String> = given.iter().map(|pattern| pattern.value.to_owned()).collect();
     for (at, why) in Filter::new(&patterns).err().unwrap_or_default() {
         let message = format!("the pattern {} cannot work: {why}", Shown(&patterns[at]));
         let remedy = "write it as in a .gitignore file, with `\\` before what is meant as it stands";
         reader.complain(given[at].at, Complaint::new(message, remedy));
     }
-    patterns
+    Some(patterns)
 }
 
 fn name(text: &str) -> Result<String, Complaint> {

@@ -102,6 +102,11 @@ impl<'t> Table<'t> {
         Self { shape, at, entries }
     }
 
+    /// True if it has no key but this one.
+    pub(super) fn is_bare(&self, key: &str) -> bool {
+        self.entries.keys().all(|name| name.get_ref() == key)
+    }
+
     /// Any value.
     pub(super) fn get(&self, key: &str) -> Option<Given<&'t DeValue<'t>>> {
         let (_, value) = self.entries.iter().find(|(name, _)| name.get_ref() == key)?;
@@ -172,6 +177,27 @@ impl<'t> Table<'t> {
             }
         }
         Some(texts)
+    }
+
+    /// A table of texts by names that are free to choose, each with its place.
+    pub(super) fn pairs(
+        &self,
+        key: &str,
+        reader: &mut Reader<'_>,
+    ) -> Option<Vec<(Given<&'t str>, Given<&'t str>)>> {
+        let table = self.typed(key, "a table of texts", DeValue::as_table, reader)?.value;
+        let mut pairs = Vec::with_capacity(table.len());
+        for (name, value) in table.iter() {
+            let at = Some(value.span().start);
+            match value.get_ref().as_str() {
+                Some(text) => {
+                    let name = Given { at: Some(name.span().start), value: name.get_ref().as_ref() };
+                    pairs.push((name, Given { at, value: text }));
+                }
+                None => reader.complain(at, self.mistyped(key, "a table of texts", value.get_ref())),
+            }
+        }
+        Some(pairs)
     }
 
     /// A table.

@@ -14,6 +14,8 @@ pub(super) struct Shape {
     /// The table as the file spells it; empty for the top.
     pub(super) title: &'static str,
     pub(super) keys: &'static [Known],
+    /// Further ones, which other tables have too.
+    pub(super) shared: &'static [Known],
 }
 
 const fn key(name: &'static str, example: &'static str) -> Known {
@@ -28,6 +30,7 @@ pub(super) static TOP: Shape = Shape {
         key("prices", "[prices] and its keys below it"),
         key("mirror", "[[mirror]] and its keys below it"),
     ],
+    shared: &[],
 };
 
 pub(super) static S3: Shape = Shape {
@@ -44,6 +47,7 @@ pub(super) static S3: Shape = Shape {
         key("session_token", "session_token = \"…\""),
         key("credentials_file", "credentials_file = \"/etc/s3mirrord/credentials\""),
     ],
+    shared: &[],
 };
 
 pub(super) static MIRROR: Shape = Shape {
@@ -61,9 +65,46 @@ pub(super) static MIRROR: Shape = Shape {
         key("rescan", "rescan = \"1h\""),
         key("relist", "relist = \"24h\""),
         key("listers", "listers = 16"),
+        key("requester_pays", "requester_pays = true"),
         key("s3", "[mirror.s3] and its keys below it"),
         key("prices", "[mirror.prices] and its keys below it"),
+        key("objects", "[[mirror.objects]] and its keys below it"),
     ],
+    shared: &OPTIONS,
+};
+
+/// What objects are to have: for all of a mirror, or for some.
+static OPTIONS: [Known; 12] = [
+    key("storage_class", "storage_class = \"STANDARD_IA\""),
+    key("sse", "sse = \"s3\", \"kms\" or { kms = \"key-id-or-arn\", bucket_key = true }"),
+    key("tags", "tags = { team = \"web\" }"),
+    key("acl", "acl = \"bucket-owner-full-control\""),
+    key("metadata", "metadata = { origin = \"web-1\" }"),
+    key("content_type", "content_type = \"text/html; charset=utf-8\""),
+    key("cache_control", "cache_control = \"max-age=300\""),
+    key("content_disposition", "content_disposition = \"attachment\""),
+    key("content_encoding", "content_encoding = \"gzip\""),
+    key("content_language", "content_language = \"en\""),
+    key("retention", "retention = { mode = \"governance\", days = 30 }"),
+    key("legal_hold", "legal_hold = true"),
+];
+
+pub(super) static OBJECTS: Shape = Shape {
+    title: "[[mirror.objects]]",
+    keys: &[key("match", "match = [\"*.html\", \"/static/\"]")],
+    shared: &OPTIONS,
+};
+
+pub(super) static SSE: Shape = Shape {
+    title: "sse",
+    keys: &[key("kms", "kms = \"key-id-or-arn\""), key("bucket_key", "bucket_key = true")],
+    shared: &[],
+};
+
+pub(super) static RETENTION: Shape = Shape {
+    title: "retention",
+    keys: &[key("mode", "mode = \"governance\" or \"compliance\""), key("days", "days = 30")],
+    shared: &[],
 };
 
 pub(super) static PRICES: Shape = Shape {
@@ -74,20 +115,26 @@ pub(super) static PRICES: Shape = Shape {
         key("get_per_1000", "get_per_1000 = 0.0004"),
         key("storage_per_gb_month", "storage_per_gb_month = 0.023"),
     ],
+    shared: &[],
 };
 
 pub(super) static MAX_DELETE: Shape = Shape {
     title: "max_delete",
     keys: &[key("count", "count = 10000"), key("percent", "percent = 20"), key("window", "window = \"1h\"")],
+    shared: &[],
 };
 
-pub(super) static DEBOUNCE: Shape =
-    Shape { title: "debounce", keys: &[key("quiet", "quiet = \"2s\""), key("longest", "longest = \"60s\"")] };
+pub(super) static DEBOUNCE: Shape = Shape {
+    title: "debounce",
+    keys: &[key("quiet", "quiet = \"2s\""), key("longest", "longest = \"60s\"")],
+    shared: &[],
+};
 
-static SHAPES: [&Shape; 6] = [&TOP, &S3, &PRICES, &MIRROR, &MAX_DELETE, &DEBOUNCE];
+static SHAPES: [&Shape; 9] =
+    [&TOP, &S3, &PRICES, &MIRROR, &OBJECTS, &MAX_DELETE, &DEBOUNCE, &SSE, &RETENTION];
 
 /// Keys whose meaning is settled and that this version does not act on: never taken without a word.
-static LATER: [&str; 18] = [
+static LATER: [&str; 13] = [
     "root_marker",
     "trash_prefix",
     "cross_mounts",
@@ -96,11 +143,6 @@ static LATER: [&str; 18] = [
     "bandwidth",
     "before_read",
     "after_read",
-    "storage_class",
-    "sse",
-    "tags",
-    "acl",
-    "metadata",
     "xattrs",
     "scrub",
     "drill",
@@ -110,13 +152,23 @@ static LATER: [&str; 18] = [
 
 /// Every key, with the table it belongs in as the file spells it (empty for the top).
 pub fn known_keys() -> impl Iterator<Item = (&'static str, &'static str)> {
-    SHAPES.iter().flat_map(|shape| shape.keys.iter().map(|known| (shape.title, known.name)))
+    SHAPES.iter().flat_map(|shape| shape.known().map(|known| (shape.title, known.name)))
+}
+
+/// The word that was meant, if one is near.
+pub(super) fn nearest(word: &str, words: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+    let (steps, meant) = words.into_iter().map(|known| (distance(word, known), known)).min()?;
+    (steps <= (meant.len() / 3).clamp(1, 3)).then_some(meant)
 }
 
 impl Shape {
+    fn known(&self) -> impl Iterator<Item = &'static Known> + use<> {
+        self.keys.iter().chain(self.shared)
+    }
+
     /// A line with this key that would be right.
     pub(super) fn example(&self, name: &str) -> &'static str {
-        self.keys.iter().find(|known| known.name == name).map_or("", |known| known.example)
+        self.known().find(|known| known.name == name).map_or("", |known| known.example)
     }
 
     /// Where it is, for a message.
@@ -126,7 +178,7 @@ impl Shape {
 
     /// What is wrong with a key, or nothing if it is one of these.
     pub(super) fn refuse(&self, name: &str) -> Option<Complaint> {
-        if self.keys.iter().any(|known| known.name == name) {
+        if self.known().any(|known| known.name == name) {
             return None;
         }
         if LATER.contains(&name) {
@@ -136,21 +188,16 @@ impl Shape {
             ));
         }
         let wrong = format!("`{name}` is not a key of {}", self.place());
-        let elsewhere = SHAPES.iter().find(|shape| shape.keys.iter().any(|known| known.name == name));
-        let near = self
-            .keys
-            .iter()
-            .map(|known| (distance(name, known.name), known.name))
-            .min()
-            .filter(|(steps, meant)| *steps <= (meant.len() / 3).clamp(1, 3));
+        let elsewhere = SHAPES.iter().find(|shape| shape.known().any(|known| known.name == name));
+        let near = nearest(name, self.known().map(|known| known.name));
         Some(match (elsewhere, near) {
             (Some(shape), _) if shape.title.is_empty() => {
                 Complaint::new(wrong, "move it to the top of the file, above the first [table]")
             }
             (Some(shape), _) => Complaint::new(wrong, format!("move it to {}", shape.title)),
-            (None, Some((_, meant))) => Complaint::new(wrong, format!("did you mean `{meant}`?")),
+            (None, Some(meant)) => Complaint::new(wrong, format!("did you mean `{meant}`?")),
             (None, None) => {
-                let names: Vec<_> = self.keys.iter().map(|known| known.name).collect();
+                let names: Vec<_> = self.known().map(|known| known.name).collect();
                 Complaint::new(wrong, format!("take it out; its keys are {}", names.join(", ")))
             }
         })
@@ -201,6 +248,10 @@ mod tests {
             (&MIRROR, "max_deletes", "did you mean `max_delete`?"),
             (&MIRROR, "quiet", "move it to debounce"),
             (&S3, "state_dir", "move it to the top of the file"),
+            (&MIRROR, "storage_clas", "did you mean `storage_class`?"),
+            (&MIRROR, "match", "move it to [[mirror.objects]]"),
+            (&OBJECTS, "requester_pays", "move it to [[mirror]]"),
+            (&RETENTION, "day", "did you mean `days`?"),
             (&TOP, "mirrors", "did you mean `mirror`?"),
             (&MIRROR, "colour", "its keys are name, root"),
         ] {

@@ -3,6 +3,7 @@
 use super::{
     Config, Mirror,
     mirror::Draft,
+    objects::unknown_class,
     prices::Prices,
     problem::{Complaint, Problem},
     raw::{Reader, Table},
@@ -116,6 +117,13 @@ pub(super) fn settle(
         warnings.push(format!(
             "{}: credentials_file {file:?} is relative to $CREDENTIALS_DIRECTORY, which is not set: \
              it is there only under a unit with LoadCredential=",
+            mirror.name
+        ));
+    }
+    let rules = mirror.rules.iter().map(|rule| &rule.options);
+    for class in rules.chain([&mirror.options]).filter_map(unknown_class) {
+        warnings.push(format!(
+            "{}: storage_class {class:?} is none of Amazon S3's: right for a store of another kind that has it",
             mirror.name
         ));
     }

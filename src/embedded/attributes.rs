@@ -7,6 +7,8 @@ use s3s::dto::{
 };
 use s3s::{S3Result, s3_error};
 
+use super::guard::{Guard, UNGUARDED};
+
 /// The most metadata of one object, in bytes of names and values.
 const MOST_METADATA: usize = 2048;
 
@@ -18,6 +20,7 @@ pub(super) struct Attributes {
     metadata: Packed,
     headers: Option<Box<Headers>>,
     encryption: Option<Box<Encryption>>,
+    guard: Option<Box<Guard>>,
 }
 
 /// The headers few objects have.
@@ -35,6 +38,7 @@ pub(super) struct Headers {
 pub(super) struct Encryption {
     pub(super) server_side_encryption: Option<ServerSideEncryption>,
     pub(super) ssekms_key_id: Option<String>,
+    pub(super) bucket_key_enabled: Option<bool>,
     pub(super) sse_customer_algorithm: Option<String>,
     pub(super) sse_customer_key_md5: Option<String>,
 }
@@ -50,6 +54,7 @@ static NO_HEADERS: Headers = Headers {
 static NO_ENCRYPTION: Encryption = Encryption {
     server_side_encryption: None,
     ssekms_key_id: None,
+    bucket_key_enabled: None,
     sse_customer_algorithm: None,
     sse_customer_key_md5: None,
 };
@@ -68,8 +73,15 @@ macro_rules! attributes_from {
                 let encryption = Encryption {
                     server_side_encryption: input.server_side_encryption.take(),
                     ssekms_key_id: input.ssekms_key_id.take(),
+                    bucket_key_enabled: input.bucket_key_enabled.take(),
                     sse_customer_algorithm: input.sse_customer_algorithm.take(),
                     sse_customer_key_md5: input.sse_customer_key_md5.take(),
+                };
+                let guard = Guard {
+                    acl: input.acl.take(),
+                    legal_hold: input.object_lock_legal_hold_status.take(),
+                    mode: input.object_lock_mode.take(),
+                    until: input.object_lock_retain_until_date.take(),
                 };
                 Self {
                     content_type: input.content_type.take(),
@@ -78,6 +90,7 @@ macro_rules! attributes_from {
                     metadata: Packed::new(input.metadata.take().unwrap_or_default()),
                     headers: (headers != NO_HEADERS).then(|| Box::new(headers)),
                     encryption: (encryption != NO_ENCRYPTION).then(|| Box::new(encryption)),
+                    guard: (guard != UNGUARDED).then(|| Box::new(guard)),
                 }
             }
         }
@@ -97,13 +110,15 @@ fn without_chunking(encoding: String) -> Option<String> {
 
 impl Attributes {
     /// # Errors
-    /// 400 for over 2 KiB of metadata.
+    /// 400 for over 2 KiB of metadata, or half a retention.
     pub(super) fn check(&self) -> S3Result<()> {
+        self.guard().check()?;
         let size: usize = self.metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
         if size > MOST_METADATA { Err(s3_error!(MetadataTooLarge)) } else { Ok(()) }
     }
 
-    /// What a copy of an object with these carries: class, redirect and encryption are only those `asked` for.
+    /// What a copy of an object with these carries: class, redirect, encryption, ACL and lock are only those `asked`
+    /// for.
     pub(super) fn copied(&self, asked: Self) -> Self {
         Self {
             content_type: self.content_type.clone(),
@@ -125,6 +140,10 @@ impl Attributes {
 
     pub(super) fn encryption(&self) -> &Encryption {
         self.encryption.as_deref().unwrap_or(&NO_ENCRYPTION)
+    }
+
+    pub(super) fn guard(&self) -> &Guard {
+        self.guard.as_deref().unwrap_or(&UNGUARDED)
     }
 
     /// Under SSE-KMS and SSE-C an ETag is no MD5.

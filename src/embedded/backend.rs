@@ -136,6 +136,12 @@ impl S3 for Backend {
         answer(multipart::list_uploads(&bucket, request.input)?)
     }
 
+    async fn get_object_acl(&self, request: S3Request<GetObjectAclInput>) -> Answer<GetObjectAclOutput> {
+        let input = request.input;
+        let (object, _) = self.state.bucket(&input.bucket)?.get(&input.key, input.version_id.as_deref())?;
+        answer(object.attributes.guard().grants())
+    }
+
     async fn get_object_tagging(
         &self,
         request: S3Request<GetObjectTaggingInput>,

@@ -177,6 +177,11 @@ impl Claim {
         self
     }
 
+    /// Does it hold the body to anything?
+    pub(super) fn vouches(&self) -> bool {
+        self.md5.is_some() || self.algorithm.is_some()
+    }
+
     /// Does the request carry a checksum of its body in any form?
     pub(super) fn present(headers: &HeaderMap) -> bool {
         headers.contains_key("x-amz-trailer")

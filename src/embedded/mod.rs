@@ -5,7 +5,8 @@
 //!
 //! - Nothing is kept across processes. Within one, [`Handle::stop`] and [`Handle::kill`] give back the [`Contents`]
 //!   and [`Options::contents`] serves them again.
-//! - There is one account, which may do everything: no policies, ACLs, owners, or Object Lock.
+//! - There is one account, which may do everything: no policies. Canned ACLs and Object Lock are kept and told (every
+//!   bucket has the latter), and hinder nobody.
 //! - A lifecycle is stored and told, never acted on; no class is ever thawed (GLACIER and DEEP_ARCHIVE refuse a
 //!   GET or copy).
 //! - SSE is told back, with an ETag that is no MD5 under SSE-KMS and SSE-C; nothing is encrypted.
@@ -30,6 +31,7 @@ mod copy;
 mod delete;
 mod fault;
 mod get;
+mod guard;
 mod listing;
 mod multipart;
 mod object;

@@ -92,9 +92,11 @@ impl Object {
     /// The answer to a GET of `extent`, without its body.
     pub(super) fn get_output(&self, extent: &std::ops::Range<u64>, with_sum: bool) -> GetObjectOutput {
         let attributes = &*self.attributes;
-        let (headers, encryption) = (attributes.headers(), attributes.encryption());
+        let (headers, encryption, guard) =
+            (attributes.headers(), attributes.encryption(), attributes.guard());
         let mut output = GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
+            bucket_key_enabled: encryption.bucket_key_enabled,
             cache_control: headers.cache_control.clone(),
             content_disposition: headers.content_disposition.clone(),
             content_encoding: headers.content_encoding.clone(),
@@ -107,6 +109,9 @@ impl Object {
             expires: headers.expires.clone(),
             last_modified: Some(self.modified.into()),
             metadata: attributes.metadata(),
+            object_lock_legal_hold_status: guard.legal_hold.clone(),
+            object_lock_mode: guard.mode.clone(),
+            object_lock_retain_until_date: guard.until.clone(),
             server_side_encryption: encryption.server_side_encryption.clone(),
             sse_customer_algorithm: encryption.sse_customer_algorithm.clone(),
             sse_customer_key_md5: encryption.sse_customer_key_md5.clone(),
@@ -130,6 +135,7 @@ impl Object {
 pub(super) fn head_output(get: GetObjectOutput) -> HeadObjectOutput {
     HeadObjectOutput {
         accept_ranges: get.accept_ranges,
+        bucket_key_enabled: get.bucket_key_enabled,
         cache_control: get.cache_control,
         checksum_crc32: get.checksum_crc32,
         checksum_crc32c: get.checksum_crc32c,
@@ -147,6 +153,9 @@ pub(super) fn head_output(get: GetObjectOutput) -> HeadObjectOutput {
         expires: get.expires,
         last_modified: get.last_modified,
         metadata: get.metadata,
+        object_lock_legal_hold_status: get.object_lock_legal_hold_status,
+        object_lock_mode: get.object_lock_mode,
+        object_lock_retain_until_date: get.object_lock_retain_until_date,
         parts_count: get.parts_count,
         server_side_encryption: get.server_side_encryption,
         sse_customer_algorithm: get.sse_customer_algorithm,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use s3s::dto::{ETag, PutObjectInput, PutObjectOutput, UploadPartInput, UploadPartOutput};
-use s3s::{S3Request, S3Result};
+use s3s::{S3Request, S3Result, s3_error};
 
 use super::attributes::Attributes;
 use super::checksum::{Claim, Manner, Received, Sum, put_sum, receive};
@@ -24,6 +24,12 @@ pub(super) async fn object(
     let bucket = state.bucket(&input.bucket)?;
     let attributes = Attributes::from(&mut *input);
     attributes.check()?;
+    if attributes.guard().locks() && !claim.vouches() {
+        return Err(s3_error!(
+            InvalidRequest,
+            "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters"
+        ));
+    }
     let tags = parse_tags(input.tagging.as_deref())?;
     let mut conditions = Conditions::default();
     if !kinds.contains(&Kind::IgnoreConditions) {

@@ -2,6 +2,7 @@
 //!
 //! Patterns come from the configuration alone; no `.gitignore` file is ever read.
 
+use crate::model::RelPath;
 use ignore::{
     Match,
     gitignore::{Gitignore, GitignoreBuilder},
@@ -42,6 +43,13 @@ impl Filter {
     /// True if there are no patterns.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// True if the file at `path` is named itself, or lies below a directory that is.
+    pub fn covers(&self, path: &RelPath) -> bool {
+        let bytes = path.as_bytes();
+        let mut ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        ends.any(|at| self.names(&bytes[..at], true)) || self.names(bytes, false)
     }
 
     /// True if the entry at `path` below the root is named by the last pattern that matches it. What lies below a

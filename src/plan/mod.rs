@@ -1,6 +1,7 @@
 //! L1, deciding: pure functions of what was observed. No clock, no files, no tokio.
 
 mod budget;
+mod choice;
 mod compare;
 mod evidence;
 mod filter;
@@ -10,6 +11,7 @@ mod parts;
 mod split;
 
 pub use budget::{Judgement, Limits};
+pub use choice::Choice;
 pub use compare::{Verdict, View, decide};
 pub use evidence::{Evidence, Facts, evidence};
 pub use filter::Filter;

@@ -1,12 +1,12 @@
 //! From the configuration of one mirror to what its engine wants.
 
 use crate::{
-    config::{DeletePolicy, Mirror, S3 as S3Config},
+    config::{DeletePolicy, Mirror, Rule, S3 as S3Config},
     engine::{self, Input},
     ledger::{Database, Ledger, OpenError, Opened, Options as LedgerOptions, Reason},
     local::{Directory, Notice, Prune, Tree},
     model::{Class, Fault, MirrorId, Stamp},
-    plan::{Filter, Limits},
+    plan::{Choice, Filter, Limits},
     store::{self, S3, Store},
 };
 use futures::{
@@ -119,8 +119,24 @@ fn store_options(mirror: &Mirror, isolated: bool) -> store::Options {
         session_token: session_token.map(|secret| store::Secret::new(secret.expose())),
         credentials_file,
         isolated,
+        objects: objects(mirror),
+        requester_pays: mirror.requester_pays,
         ..store::Options::new(&mirror.bucket, &mirror.prefix)
     }
+}
+
+/// What each object gets beside bytes and metadata.
+fn objects(mirror: &Mirror) -> store::Objects {
+    let filter = |rule: &Rule| {
+        // the configuration has checked the patterns
+        let filter = Filter::new(&rule.patterns).expect("valid patterns");
+        (filter, rule.options.clone())
+    };
+    let choice = Choice::new(mirror.options.clone(), mirror.rules.iter().map(filter).collect());
+    if choice.is_uniform() {
+        return store::Objects::alike(mirror.options.clone());
+    }
+    store::Objects::by(mirror.options.clone(), move |path| choice.of(path))
 }
 
 /// What is left out of the mirror: by its patterns, and our own state if it lies below the root.

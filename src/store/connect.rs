@@ -1,6 +1,6 @@
 //! From options to a client.
 
-use super::{Options, answer::NoHtml, credentials, requests::Requests};
+use super::{Options, answer::NoHtml, credentials, payer::Payer, requests::Requests};
 use crate::model::{Class, Fault};
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableRegionProvider,
@@ -46,6 +46,9 @@ pub(super) async fn client(
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .interceptor(requests.clone())
         .interceptor(NoHtml);
+    if options.requester_pays {
+        builder = builder.interceptor(Payer);
+    }
     if options.force_path_style {
         builder = builder.force_path_style(true);
     }

@@ -1,10 +1,13 @@
 //! Copies on the server. `REPLACE` of the metadata would drop what belongs to the object but is not user
-//! metadata: storage class and encryption are sent again; tags go along by themselves.
+//! metadata: what the operator chose for the target is asked for, and what was not chosen stays as the source has
+//! it. Storage class and encryption are sent again; tags go along by themselves. What HEAD does not show is not
+//! kept: an ACL. Object Lock is of one version: the one that is copied stays retained, the new one is by what was
+//! chosen, or by the bucket.
 
 use super::{
     S3,
     error::{fault, what},
-    metadata, page,
+    metadata, object, page,
     payload::attempt_timeout,
     s3::{size, tag},
     upload::ONE_REQUEST,
@@ -45,7 +48,7 @@ pub(super) async fn copy(
     let mut all = metadata::kept(head.metadata().cloned());
     all.extend(metadata::outgoing(spec, spec.sha256, spec.part_size));
     let (if_none_match, if_match) = store.condition(&only);
-    let answer = store
+    let request = store
         .client()
         .copy_object()
         .bucket(store.bucket())
@@ -65,7 +68,8 @@ pub(super) async fn copy(
         .set_storage_class(head.storage_class().cloned())
         .set_server_side_encryption(head.server_side_encryption().cloned())
         .set_ssekms_key_id(head.ssekms_key_id().map(str::to_owned))
-        .set_bucket_key_enabled(head.bucket_key_enabled())
+        .set_bucket_key_enabled(head.bucket_key_enabled());
+    let answer = object::copy(request, store.chosen(&to))
         .customize()
         .config_override(attempt_timeout(store.options(), 10 * store.options().patience))
         .send()

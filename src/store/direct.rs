@@ -4,7 +4,7 @@
 //! signed and sent the same way without it.
 //!
 //! That is only ever a first attempt: whatever is not plainly confirmed goes the SDK's way, with all its care, as one
-//! of its own retries would.
+//! of its own retries would. So does an object of which more was chosen than bytes and metadata.
 
 use super::{payload::Payload, requests::Requests};
 use crate::model::ETag;

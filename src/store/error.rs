@@ -60,16 +60,26 @@ pub(super) fn classify(
         }
         (code, _) if code.starts_with("KMS.") => with(
             Fatal,
-            "the bucket's KMS key cannot be used: enable it, and allow kms:GenerateDataKey and kms:Decrypt",
+            "the KMS key (of `sse`, else the bucket's) cannot be used: enable it, and allow kms:GenerateDataKey and \
+             kms:Decrypt",
         ),
         ("ObjectLocked" | "InvalidRetentionPeriod", _) => locked(),
+        ("InvalidRequest", _) if lacks_lock(message) => with(
+            Permanent,
+            "the bucket has no Object Lock: turn it on, or take `retention` and `legal_hold` out",
+        ),
         ("AccessDenied" | "InvalidRequest", _) if is_locked(message) => locked(),
         ("InvalidRequest", 400) if message.contains("Server Side Encryption") => {
             with(Permanent, "it is encrypted with a customer's key (SSE-C): nobody without it can compare it")
         }
-        ("InvalidObjectState", _) => {
+        ("InvalidObjectState" | "ObjectNotInActiveTierError", _) => {
             with(Permanent, "the object is archived: restore it first (`aws s3api restore-object`)")
         }
+        ("InvalidStorageClass", _) => with(Permanent, "the store has no such class: correct `storage_class`"),
+        ("AccessControlListNotSupported", _) => {
+            with(Permanent, "the bucket takes no ACLs (object ownership is enforced): take `acl` out")
+        }
+        ("InvalidTag", _) => with(Permanent, "the store does not take these tags: correct `tags`"),
         ("KeyTooLongError", _) => with(Permanent, "shorten the path"),
         ("EntityTooLarge" | "MetadataTooLarge" | "EntityTooSmall", _) => plain(Permanent),
         (
@@ -121,6 +131,11 @@ fn is_locked(message: &str) -> bool {
     message.contains("object lock") || message.contains("worm protected")
 }
 
+/// A bucket for which Object Lock was never turned on.
+fn lacks_lock(message: &str) -> bool {
+    message.to_ascii_lowercase().replace(' ', "").contains("missingobjectlock")
+}
+
 fn locked() -> (Class, Option<String>) {
     (Class::Permanent, Some("Object Lock retains it: it stays until its retention ends".to_owned()))
 }
@@ -128,7 +143,7 @@ fn locked() -> (Class, Option<String>) {
 /// Which permission is missing when `operation` is forbidden.
 fn permission(operation: &str) -> String {
     let needed = match operation {
-        "ListObjectsV2" => "s3:ListBucket on the bucket",
+        "ListObjectsV2" => "s3:ListBucket on the bucket (and where requesters pay, set `requester_pays`)",
         "ListMultipartUploads" => "s3:ListBucketMultipartUploads on the bucket",
         "HeadObject" => {
             return "a store answers 403 for an absent key too: allow s3:ListBucket on the bucket and \
@@ -140,6 +155,11 @@ fn permission(operation: &str) -> String {
         "AbortMultipartUpload" => "s3:AbortMultipartUpload on the objects",
         "CopyObject" => {
             "s3:GetObject, s3:GetObjectTagging, s3:PutObject and s3:PutObjectTagging on the objects"
+        }
+        "PutObject" | "CreateMultipartUpload" => {
+            "s3:PutObject on the objects (with `tags` s3:PutObjectTagging too, with `retention` \
+             s3:PutObjectRetention, with `legal_hold` s3:PutObjectLegalHold, with `acl` s3:PutObjectAcl; under \
+             SSE-KMS kms:GenerateDataKey and kms:Decrypt on the key)"
         }
         _ => "s3:PutObject on the objects",
     };
@@ -309,6 +329,13 @@ mod tests {
             ("DeleteObject", 403, "AccessDenied", "Access Denied because object protected by object lock.", Permanent, "Lock"),
             ("PutObject", 400, "InvalidRequest", "Object is WORM protected and cannot be overwritten", Permanent, "Lock"),
             ("GetObject", 400, "InvalidRequest", "The object was stored using a form of Server Side Encryption.", Permanent, "SSE-C"),
+            ("PutObject", 400, "InvalidRequest", "Bucket is missing Object Lock Configuration", Permanent, "turn it on"),
+            ("CopyObject", 400, "InvalidRequest", "Bucket is missing ObjectLockConfiguration", Permanent, "turn it on"),
+            ("PutObject", 400, "InvalidStorageClass", "", Permanent, "storage_class"),
+            ("PutObject", 400, "AccessControlListNotSupported", "", Permanent, "acl"),
+            ("CreateMultipartUpload", 400, "InvalidTag", "", Permanent, "tags"),
+            ("CreateMultipartUpload", 403, "AccessDenied", "", Fatal, "s3:PutObjectRetention"),
+            ("CopyObject", 403, "ObjectNotInActiveTierError", "", Permanent, "archived"),
             ("CopyObject", 403, "InvalidObjectState", "", Permanent, "archived"),
             ("PutObject", 400, "KeyTooLongError", "", Permanent, "shorten"),
             ("PutObject", 400, "EntityTooLarge", "", Permanent, ""),

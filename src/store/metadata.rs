@@ -112,7 +112,7 @@ fn time_of(text: &str) -> Option<Stamp> {
 
 /// A header value: as it is if it is printable ASCII, else as an RFC 2047 word, which is how S3 gives
 /// such values back.
-fn header_text(text: &str) -> String {
+pub(super) fn header_text(text: &str) -> String {
     let plain = text.bytes().all(|b| matches!(b, b' '..=b'~'))
         && !text.starts_with("=?")
         && text.trim_matches(' ') == text;
@@ -218,6 +218,23 @@ mod tests {
         let bare = incoming(meta, &HeadObjectOutput::builder().build());
         assert_eq!((bare.own, bare.sha256, bare.mtime, bare.attributes), (None, None, None, None));
         assert_eq!((bare.checksum, bare.opaque), (None, false));
+    }
+
+    /// S3 takes 2,048 bytes; the configuration lets operators add 1,536.
+    #[test]
+    fn ours_leave_room_for_those_of_operators() {
+        let spec = Spec {
+            size: 0,
+            mtime: at(i64::MIN, 999_999_999),
+            attributes: Attributes { mode: u32::MAX, uid: u32::MAX, gid: u32::MAX },
+            own: format!("{}:{}", "f".repeat(32), "f".repeat(32)),
+            sha256: None,
+            part_size: None,
+        };
+        let all = outgoing(&spec, Some([255; 32]), Some(u64::MAX));
+        assert_eq!(all.len(), WRITTEN.len());
+        let size: usize = all.iter().map(|(name, value)| name.len() + value.len()).sum();
+        assert!(size <= 2048 - 1536, "{size}");
     }
 
     #[test]

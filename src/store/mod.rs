@@ -1,7 +1,8 @@
 //! L2, the bucket: one prefix of an S3 store behind the trait [`Store`].
 //!
 //! [`S3`] is the real thing. `options` is all that can be set, `credentials` and `connect` make a client of
-//! it, `error` tells what a failed request means, `s3` holds the small operations and the others one each.
+//! it, `object` tells what the operator wants objects to have, `error` what a failed request means, `s3` holds the
+//! small operations and the others one each.
 
 mod answer;
 mod connect;
@@ -10,9 +11,11 @@ mod credentials;
 mod direct;
 mod error;
 mod metadata;
+mod object;
 mod options;
 mod page;
 mod part;
+mod payer;
 mod payload;
 mod probe;
 mod requests;
@@ -20,6 +23,7 @@ mod s3;
 mod sieve;
 mod upload;
 
+pub use object::Objects;
 pub use options::{Options, Secret};
 pub use s3::S3;
 pub use upload::Staged;

@@ -1,5 +1,6 @@
 //! All that can be set about a store.
 
+use super::Objects;
 use std::{fmt, path::PathBuf, time::Duration};
 
 /// 1 MiB in bytes.
@@ -58,6 +59,10 @@ pub struct Options {
     pub credentials_file: Option<PathBuf>,
     /// No variable and no file of AWS is read: region, endpoint and keys are those given here.
     pub isolated: bool,
+    /// What objects get beside bytes and metadata.
+    pub objects: Objects,
+    /// Every request says that the requester pays.
+    pub requester_pays: bool,
     /// Up to this many bytes, an object goes up in one request; at most 5 GiB.
     pub threshold: u64,
     /// Bytes of a part; at least 5 MiB but for stores that take less. Grows for files of over 10,000 parts.
@@ -89,6 +94,8 @@ impl Options {
             session_token: None,
             credentials_file: None,
             isolated: false,
+            objects: Objects::default(),
+            requester_pays: false,
             threshold: 8 * MIB,
             part_size: 8 * MIB,
             concurrency: 4,

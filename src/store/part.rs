@@ -3,7 +3,7 @@
 use super::{
     S3,
     error::{fault, no_s3},
-    metadata,
+    metadata, object,
     options::MIB,
     payload::{Payload, attempt_timeout},
     s3::tag,
@@ -52,14 +52,15 @@ pub(super) async fn send<F: Source>(
     spec: &Spec,
 ) -> Result<(Parts, Digest), Fault> {
     let part_size = part_size(spec.size, store.options().part_size.max(1));
-    let created = store
+    let request = store
         .client()
         .create_multipart_upload()
         .bucket(store.bucket())
         .key(&full)
         .content_type(metadata::content_type(&full))
         .set_metadata(Some(metadata::outgoing(spec, None, Some(part_size))))
-        .checksum_algorithm(ChecksumAlgorithm::Sha256)
+        .checksum_algorithm(ChecksumAlgorithm::Sha256);
+    let created = object::create(request, store.chosen(&full))
         .customize()
         // if its reply is lost, another attempt begins another upload, and nobody knows of the first
         .config_override(Builder::new().retry_config(RetryConfig::disabled()))

@@ -4,15 +4,15 @@ use super::{
     Depth, Options, Page, Staged, Start, Store, Upload, connect, copy,
     direct::{Direct, Headers},
     error::{chain, fault, no_s3, what},
-    metadata, page,
+    metadata, object, page,
     payload::Payload,
     probe,
     requests::Requests,
     upload,
 };
 use crate::model::{
-    Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, Only, RemoteMeta, Source,
-    Spec,
+    Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, ObjectOptions, Only,
+    RemoteMeta, Source, Spec,
 };
 use aws_sdk_s3::{
     Client,
@@ -119,6 +119,11 @@ impl S3 {
         format!("{}{}", self.prefix(), key.as_str())
     }
 
+    /// What the operator chose for the object of a file.
+    pub(super) fn chosen(&self, full: &str) -> Option<Arc<ObjectOptions>> {
+        self.options().objects.of(full.strip_prefix(self.prefix()).unwrap_or(full))
+    }
+
     /// The full key of one object.
     pub(super) fn full(&self, operation: &str, key: &Key) -> Result<String, Fault> {
         let full = self.below(key);
@@ -214,7 +219,8 @@ impl S3 {
         spec: Option<&Spec>,
         (if_none_match, if_match): Condition,
     ) -> PutObjectFluentBuilder {
-        self.client()
+        let request = self
+            .client()
             .put_object()
             .bucket(self.bucket())
             .key(full)
@@ -223,7 +229,8 @@ impl S3 {
             .checksum_sha256(payload.checksum())
             .set_if_none_match(if_none_match)
             .set_if_match(if_match)
-            .body(payload.body())
+            .body(payload.body());
+        object::put(request, if spec.is_some() { self.chosen(full) } else { self.options().objects.own() })
     }
 
     /// Sends that PUT.
@@ -261,7 +268,8 @@ impl S3 {
         (if_none_match, if_match): &Condition,
     ) -> Option<ETag> {
         let Inner { direct, requests, options, .. } = &*self.0;
-        if !direct.is_known() {
+        let plain = || self.chosen(full).is_none_or(|chosen| *chosen == ObjectOptions::default());
+        if !direct.is_known() || options.requester_pays || !plain() {
             return None;
         }
         let mut headers: Headers = metadata::outgoing(spec, Some(payload.sha256), None)

@@ -5,8 +5,8 @@ use crate::support::{
     server::{Answer, Request, Server},
 };
 use s3mirrord::{
-    model::{Capabilities, Class, ETag, Fault, Key, Only, RemoteMeta},
-    store::{Options, S3, Secret, Store},
+    model::{Capabilities, Class, ETag, Fault, Key, ObjectOptions, Only, RelPath, RemoteMeta},
+    store::{Objects, Options, S3, Secret, Store},
 };
 use std::{
     collections::BTreeMap,
@@ -15,6 +15,10 @@ use std::{
 };
 
 async fn store(server: &Server, attempts: u32) -> S3 {
+    store_with(server, attempts, |_| ()).await
+}
+
+async fn store_with(server: &Server, attempts: u32, set: impl FnOnce(&mut Options)) -> S3 {
     let mut options = Options::new("bucket", "web/");
     options.endpoint_url = Some(server.endpoint());
     options.force_path_style = true;
@@ -23,6 +27,7 @@ async fn store(server: &Server, attempts: u32) -> S3 {
     options.secret_access_key = Some(Secret::new("hunter2"));
     options.session_token = Some(Secret::new("token"));
     options.max_attempts = attempts;
+    set(&mut options);
     let store = S3::connect(options).await.unwrap();
     store.know(Capabilities {
         conditional_put: true,
@@ -96,6 +101,26 @@ async fn what_is_large_goes_the_sdks_way() {
         put(&store, "large", pattern((64 << 10) + 1, 1), Only::New).await.unwrap();
     }
     assert!(server.seen().iter().all(by_the_sdk));
+}
+
+#[tokio::test]
+async fn what_more_was_chosen_of_goes_the_sdks_way() {
+    let server = Server::start(|_, _| Answer::tagged("e")).await;
+    let classy = ObjectOptions { storage_class: Some("GLACIER".into()), ..ObjectOptions::default() };
+    let by_name = move |path: &RelPath| {
+        Arc::new(if path.as_bytes() == b"cold" { classy.clone() } else { ObjectOptions::default() })
+    };
+    let objects = Objects::by(ObjectOptions::default(), by_name);
+    let chosen = store_with(&server, 1, |options| options.objects = objects).await;
+    let paid = store_with(&server, 1, |options| options.requester_pays = true).await;
+    for (store, key) in [(&chosen, "a"), (&chosen, "a"), (&chosen, "cold"), (&paid, "a"), (&paid, "a")] {
+        put(store, key, pattern(100, 1), Only::New).await.unwrap();
+    }
+    let seen = server.seen();
+    let ways: Vec<_> = seen.iter().map(by_the_sdk).collect();
+    assert_eq!(ways, [true, false, true, true, true]);
+    assert_eq!(seen[2].headers["x-amz-storage-class"], "GLACIER");
+    assert!(seen[3..].iter().all(|request| request.headers["x-amz-request-payer"] == "requester"));
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ mod ledger;
 #[cfg(feature = "demo")]
 mod listing;
 #[cfg(feature = "demo")]
+mod objects;
+#[cfg(feature = "demo")]
 mod once;
 #[cfg(feature = "demo")]
 mod run;

@@ -10,7 +10,7 @@ use s3mirrord::{
     store::{Options, S3, Secret, Store},
 };
 
-fn options(endpoint: String, bucket: &str, prefix: &str, key: &str, secret: &str) -> Options {
+pub(crate) fn options(endpoint: String, bucket: &str, prefix: &str, key: &str, secret: &str) -> Options {
     let mut options = Options::new(bucket, prefix);
     options.endpoint_url = Some(endpoint);
     options.force_path_style = true;

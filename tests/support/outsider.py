@@ -4,8 +4,10 @@ Names are told as the bytes that a key of rclone's S3 encoding stands for, one c
 byte, by a decoder that shares nothing with ours.
 """
 
+import datetime
 import hashlib
 import json
+import math
 import sys
 
 import boto3
@@ -90,6 +92,29 @@ class Outsider:
     def head(self, key):
         """The metadata of one object, now."""
         return self.client.head_object(Bucket=self.bucket, Key=key)["Metadata"]
+
+    def facts(self, key):
+        """What one object has beside its bytes: as HEAD has it, in words that JSON has."""
+        where = {"Bucket": self.bucket, "Key": key}
+        head = self.client.head_object(**where)
+        until = head.get("ObjectLockRetainUntilDate")
+        left = until and until - datetime.datetime.now(datetime.timezone.utc)
+        tags = self.client.get_object_tagging(**where)["TagSet"]
+        grants = self.client.get_object_acl(**where)["Grants"]
+        return {
+            "class": head.get("StorageClass", "STANDARD"),
+            "sse": head.get("ServerSideEncryption"),
+            "key": head.get("SSEKMSKeyId"),
+            "bucket_key": head.get("BucketKeyEnabled"),
+            "type": head["ContentType"],
+            "cache": head.get("CacheControl"),
+            "lock": head.get("ObjectLockMode"),
+            "days": left and math.ceil(left / datetime.timedelta(days=1)),
+            "tags": {tag["Key"]: tag["Value"] for tag in tags},
+            "public": any(grant["Grantee"].get("URI", "").endswith("/AllUsers") for grant in grants),
+            "origin": head["Metadata"].get("origin"),
+            "mode": head["Metadata"].get("mode"),
+        }
 
     def uploads(self, prefix):
         """Keys with an upload that is neither completed nor aborted."""

@@ -62,6 +62,11 @@ impl Outsider {
         serde_json::from_value(self.ask(json!(["head", key])).await).unwrap()
     }
 
+    /// What one object has beside its bytes.
+    pub async fn facts(&mut self, key: &str) -> Value {
+        self.ask(json!(["facts", key])).await
+    }
+
     /// Keys of uploads that are open.
     pub async fn uploads(&mut self, prefix: &str) -> Vec<String> {
         serde_json::from_value(self.ask(json!(["uploads", prefix])).await).unwrap()

@@ -1,7 +1,11 @@
 //! Single objects: what goes in comes out, and what is wrong never goes in.
 
 use aws_sdk_s3::config::RequestChecksumCalculation;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ServerSideEncryption, StorageClass};
+use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ChecksumMode, ObjectCannedAcl, ObjectLockLegalHoldStatus, ObjectLockMode,
+    ServerSideEncryption, StorageClass,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -98,6 +102,36 @@ async fn what_is_said_of_an_object_comes_back() {
     assert_eq!(part.body.collect().await.unwrap().to_vec(), b"234");
     assert_eq!(get("bytes=-2").await.unwrap().body.collect().await.unwrap().to_vec(), b"45");
     assert_eq!(refusal(get("bytes=5-").await.unwrap_err()).0, 416);
+}
+
+#[tokio::test]
+async fn locks_and_acls_are_told_and_not_copied() {
+    let bench = bench().await;
+    let until = DateTime::from_secs(4_000_000_000);
+    let put = || {
+        let put = bench.client.put_object().bucket("bkt").key("k").body(ByteStream::from_static(b"x"));
+        put.object_lock_mode(ObjectLockMode::Governance).acl(ObjectCannedAcl::PublicRead)
+    };
+    let wrong = put().checksum_algorithm(ChecksumAlgorithm::Sha256).send().await;
+    assert_eq!(refusal(wrong.unwrap_err()), (400, "InvalidArgument".to_owned()), "until when?");
+    let put = || put().object_lock_retain_until_date(until);
+    let wrong = put().send().await;
+    assert_eq!(refusal(wrong.unwrap_err()), (400, "InvalidRequest".to_owned()), "a lock asks for a checksum");
+    let put = put().object_lock_legal_hold_status(ObjectLockLegalHoldStatus::On);
+    put.checksum_algorithm(ChecksumAlgorithm::Sha256).send().await.unwrap();
+    let copy = bench.client.copy_object().bucket("bkt").key("c").copy_source("bkt/k");
+    copy.send().await.unwrap();
+    let grants = |key| {
+        let ask = bench.client.get_object_acl().bucket("bkt").key(key);
+        async move { ask.send().await.unwrap().grants().len() }
+    };
+    let head = |key| bench.client.head_object().bucket("bkt").key(key).send();
+    let (found, copied) = (head("k").await.unwrap(), head("c").await.unwrap());
+    assert_eq!(found.object_lock_mode(), Some(&ObjectLockMode::Governance));
+    assert_eq!(found.object_lock_retain_until_date(), Some(&until));
+    assert_eq!(found.object_lock_legal_hold_status(), Some(&ObjectLockLegalHoldStatus::On));
+    assert_eq!((copied.object_lock_mode(), copied.object_lock_legal_hold_status()), (None, None));
+    assert_eq!((grants("k").await, grants("c").await), (2, 1));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod edits;
 mod faults;
 mod kinds;
 mod names;
+mod options;
 mod outage;
 mod stop;
 mod trees;
