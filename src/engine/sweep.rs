@@ -2,7 +2,8 @@
 
 use super::{
     Deed, Ending, Event, ROUNDS,
-    delete::{self, Docketed, Executed, Fate, Sweep},
+    delete::{self, Docketed, Executed, Fate},
+    docket::Sweep,
     session::Session,
     settle::{After, Task},
 };
