@@ -80,7 +80,7 @@ pub(super) async fn docketed<T: Tree, S: Store, L: Ledger>(
     let mut rows = ctx.ledger.condemned(sweep.after, page).await?;
     let mut alone = 0;
     let fit = rows.iter().take_while(|row| {
-        alone += usize::from(!ctx.store.batches(&row.key));
+        alone += usize::from(sweep.alone || !ctx.store.batches(&row.key));
         alone <= ALONE
     });
     let fit = fit.count();
@@ -140,7 +140,7 @@ pub(super) async fn execute<T: Tree, S: Store, L: Ledger>(
     ctx: Arc<Context<T, S, L>>,
     rows: Vec<Condemned>,
     held: bool,
-    absent_for: Duration,
+    sweep: &Sweep,
 ) -> Executed {
     let (rows, void) = match still_condemned(&ctx, rows).await {
         Ok(sorted) => sorted,
@@ -155,12 +155,12 @@ pub(super) async fn execute<T: Tree, S: Store, L: Ledger>(
     };
     let (mut dealt, mut doomed): (Executed, _) = (void.collect(), vec![]);
     for (row, now) in rows.into_iter().zip(looks) {
-        match License::grant(&row, ctx.root, Some(absent_for), ctx.options.grace, &now, held) {
+        match License::grant(&row, ctx.root, Some(sweep.absent_for), ctx.options.grace, &now, held) {
             Ok(license) => doomed.push((row, license)),
             Err(refusal) => dealt.push(refused(row, refusal)),
         }
     }
-    dealt.extend(delete(&ctx, doomed).await);
+    dealt.extend(delete(&ctx, doomed, sweep.alone).await);
     dealt
 }
 
@@ -205,13 +205,14 @@ async fn claimed_look<T: Tree, S: Store, L: Ledger>(
 async fn delete<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
     doomed: Vec<(Condemned, License)>,
+    alone: bool,
 ) -> Executed {
-    let (mut together, mut alone): (Vec<_>, Vec<_>) =
-        doomed.into_iter().partition(|(row, _)| ctx.store.batches(&row.key));
+    let (mut together, mut singly): (Vec<_>, Vec<_>) =
+        doomed.into_iter().partition(|(row, _)| !alone && ctx.store.batches(&row.key));
     if together.len() == 1 {
-        alone.append(&mut together);
+        singly.append(&mut together);
     }
-    let alone = stream::iter(alone).map(|(row, license)| async move {
+    let singly = stream::iter(singly).map(|(row, license)| async move {
         let said = ctx.store.delete(license.key(), license.etag()).await;
         fared(ctx, row, &license, said)
     });
@@ -228,9 +229,9 @@ async fn delete<T: Tree, S: Store, L: Ledger>(
         });
         fared.collect::<Executed>()
     };
-    let (mut together, alone): (_, Executed) =
-        tokio::join!(together, alone.buffer_unordered(ABREAST).collect());
-    together.extend(alone);
+    let (mut together, singly): (_, Executed) =
+        tokio::join!(together, singly.buffer_unordered(ABREAST).collect());
+    together.extend(singly);
     together
 }
 

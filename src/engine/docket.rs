@@ -3,6 +3,7 @@
 //! Pending deletes live in the ledger's `condemned` table, so that six million of them cost no memory. The docket keeps
 //! only *marks*: up to which commit rows were condemned by when.
 
+use super::ROUNDS;
 use crate::{
     model::{ETag, Key, Seq},
     queue::Mono,
@@ -44,6 +45,8 @@ pub(super) struct Sweep {
     pub(super) after: u64,
     /// How long ago, at least, the rows were seen absent.
     pub(super) absent_for: Duration,
+    /// No row goes with others: what fails in a batch again and again, for one key of it maybe, gets its turn alone.
+    pub(super) alone: bool,
     /// There are further pages.
     pub(super) more: bool,
     /// Rows could not be dealt with for now.
@@ -104,8 +107,14 @@ impl Docket {
     }
 
     /// Begins a sweep of the rows whose grace is over and before which nothing is undecided; `oldest` is the number of
-    /// the oldest note that is not decided and tried yet.
-    pub(super) fn sweep(&mut self, now: Mono, grace: Duration, oldest: Option<u64>) -> Option<Sweep> {
+    /// the oldest note that is not decided and tried yet. `left_over`: how many passes in a row left rows over.
+    pub(super) fn sweep(
+        &mut self,
+        now: Mono,
+        grace: Duration,
+        oldest: Option<u64>,
+        left_over: u32,
+    ) -> Option<Sweep> {
         let mut ripe = None;
         while let Some(mark) = self.marks.front() {
             if self.judging || mark.at + grace > now || oldest.is_some_and(|oldest| oldest <= mark.born) {
@@ -121,6 +130,7 @@ impl Docket {
             upto: mark.seq,
             after: 0,
             absent_for: now - mark.at,
+            alone: left_over % ROUNDS == ROUNDS - 1,
             more: false,
             left: false,
             waiting: 0,

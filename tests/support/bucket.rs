@@ -91,12 +91,14 @@ pub struct Shelf {
 /// What becomes of a key in a batch of deletes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Oddity {
-    /// It is told to have failed, so.
+    /// It is told to have failed, so; alone as well.
     Fails(Class),
     /// Nothing is done and nothing told.
     Forgotten,
     /// It is deleted, and nothing told.
     Untold,
+    /// The whole request fails for it, and a delete of it alone as well.
+    Poison,
 }
 
 impl Default for Shelf {
@@ -573,6 +575,13 @@ impl Store for Fake {
         let _flight = self.takes_off(key);
         self.request("DeleteObject", 12).await?;
         tokio::time::sleep(Duration::from_millis(self.with(|w| w.shelf.write_takes))).await;
+        match self.with(|w| w.shelf.oddities.get(key).copied()) {
+            Some(Oddity::Poison) => {
+                return Err(Fault::new(Class::Transient, "DeleteObject", "InternalError"));
+            }
+            Some(Oddity::Fails(class)) => return Err(Fault::new(class, "DeleteObject", "as in a batch")),
+            _ => {}
+        }
         self.with(|w| w.remove_object(key, etag))?;
         self.reply(12).await?;
         self.with(|w| w.shelf.confirmed.insert(key.clone()));
@@ -604,6 +613,10 @@ impl Store for Fake {
             });
             return failed(Fault::new(Class::Transient, "DeleteObjects", "timeout"));
         }
+        let poison = |key: &Key| self.with(|w| w.shelf.oddities.get(key) == Some(&Oddity::Poison));
+        if objects.iter().any(|(key, _)| poison(key)) {
+            return failed(Fault::new(Class::Transient, "DeleteObjects", "InternalError"));
+        }
         let mut answers = Answers::new();
         for (key, etag) in objects {
             // one after the other
@@ -612,7 +625,7 @@ impl Store for Fake {
                 Some(Oddity::Fails(class)) => {
                     drop(answers.insert(key.clone(), Err(Fault::new(class, "delete", "in a batch"))));
                 }
-                Some(Oddity::Forgotten) => {}
+                Some(Oddity::Forgotten | Oddity::Poison) => {}
                 Some(Oddity::Untold) => drop(w.remove_object(key, etag)),
                 None => drop(answers.insert(key.clone(), w.remove_object(key, etag))),
             });
