@@ -50,8 +50,9 @@ pub(super) async fn objects(
     }
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
     for wanted in objects {
-        match one(faults, &bucket, wanted, kinds) {
-            Ok(_) if *quiet == Some(true) => {}
+        let meets = faults.meet("DeleteObjects", Some(&wanted.key));
+        match one(&meets, &bucket, wanted, kinds) {
+            Ok(_) if *quiet == Some(true) || meets.contains(&Kind::Untold) => {}
             Ok(done) => deleted.push(done),
             Err(error) => errors.push(Failed {
                 code: Some(error.code().as_str().to_owned()),
@@ -70,12 +71,12 @@ pub(super) async fn objects(
 
 /// One key of a DeleteObjects.
 fn one(
-    faults: &Faults,
+    meets: &[Kind],
     bucket: &Bucket,
     wanted: &ObjectIdentifier,
     kinds: &[Kind],
 ) -> S3Result<DeletedObject> {
-    for kind in faults.meet("DeleteObjects", Some(&wanted.key)) {
+    for kind in meets {
         match kind {
             Kind::SlowDown => return Err(s3_error!(SlowDown)),
             Kind::InternalError => return Err(s3_error!(InternalError)),

@@ -23,6 +23,10 @@ pub enum Kind {
     InternalError,
     /// 403 `AccessDenied`, no effect.
     AccessDenied,
+    /// 501 `NotImplemented`, no effect.
+    NotImplemented,
+    /// A key of a DeleteObjects is deleted, and the answer does not name it.
+    Untold,
     /// 301 `PermanentRedirect` naming this region in `x-amz-bucket-region`, no effect.
     Moved(String),
     /// The connection is closed without an answer, no effect.
@@ -89,7 +93,7 @@ impl Rule {
     }
 
     /// Only requests whose key ends with this. DeleteObjects has no key of its own: there the rule meets the
-    /// single keys, and only `SlowDown`, `InternalError` and `AccessDenied` do anything.
+    /// single keys, and only `SlowDown`, `InternalError`, `AccessDenied` and `Untold` do anything.
     pub fn key(mut self, suffix: &str) -> Self {
         self.key = Some(Named::Ending(suffix.to_owned()));
         self

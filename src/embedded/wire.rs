@@ -186,6 +186,7 @@ impl S3Access for Gate {
                 Kind::SlowDown => return Err(s3_error!(SlowDown, "Please reduce your request rate.")),
                 Kind::InternalError => return Err(s3_error!(InternalError)),
                 Kind::AccessDenied => return Err(s3_error!(AccessDenied, "Access Denied")),
+                Kind::NotImplemented => return Err(s3_error!(NotImplemented)),
                 Kind::Moved(region) => return Err(moved(region)),
                 Kind::RejectChecksums if Claim::present(context.headers()) => {
                     return Err(s3_error!(

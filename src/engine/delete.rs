@@ -1,159 +1,24 @@
 //! The road of a delete: found absent, condemned, found absent again, licensed, gone (promise I2).
-//!
-//! Pending deletes live in the ledger's `condemned` table, so that six million of them cost no memory.
-//! The docket keeps only *marks*: up to which commit rows were condemned by when.
 
-use super::{context::Context, report::ABSENT};
+use super::{context::Context, docket::Sweep, report::ABSENT};
 use crate::{
     ledger::Ledger,
     local::{Prune, Tree},
     model::{Against, Change, Class, Condemned, ETag, Fault, Key, Local, RelPath, Sameness, Scope, Seq},
     plan::{Judgement, License, Refusal},
-    queue::Mono,
-    store::Store,
+    store::{BATCH, Store},
 };
 use futures::{StreamExt, stream};
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-/// Rows looked at and deleted together.
-const BATCH: usize = 256;
-/// Deletes in flight at the same time.
+/// Rows of a page that go one by one: more would wait too long for their turn after they were looked at.
+const ALONE: usize = 256;
+/// Such deletes in flight at the same time.
 const ABREAST: usize = 16;
-/// Absent files whose rows are not written yet; more of them make the surveys wait.
-const MOST: usize = 4096;
 
-/// Rows last seen absent by this commit were so at this time, when this was the newest note.
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    seq: Seq,
-    at: Mono,
-    born: u64,
-}
-
-/// What waits to be deleted.
-#[derive(Debug, Default)]
-pub(super) struct Docket {
-    absent: Vec<(Key, ETag)>,
-    marks: VecDeque<Mark>,
-    /// Rows last seen absent before this commit were not seen absent by this session.
-    begin: Seq,
-    /// Rows last seen absent up to this commit had their grace.
-    ripe: Seq,
-    pub(super) judging: bool,
-    pub(super) sentencing: bool,
-}
-
-/// A pass over the condemned rows.
-#[derive(Clone, Debug)]
-pub(super) struct Sweep {
-    begin: Seq,
-    upto: Seq,
-    after: u64,
-    /// How long ago, at least, the rows were seen absent.
-    pub(super) absent_for: Duration,
-    /// There are further pages.
-    pub(super) more: bool,
-    /// Rows could not be dealt with for now.
-    pub(super) left: bool,
-    /// Rows that are held.
-    pub(super) waiting: usize,
-}
-
-impl Docket {
-    /// `begin` is the ledger's counter now.
-    pub(super) fn new(begin: Seq) -> Self {
-        Self { begin, ..Self::default() }
-    }
-
-    /// The survey found no file for this object of ours.
-    pub(super) fn absent(&mut self, key: Key, etag: ETag) {
-        self.absent.push((key, etag));
-    }
-
-    /// True while surveys may go on.
-    pub(super) fn has_room(&self) -> bool {
-        self.absent.len() < MOST
-    }
-
-    /// Absent files to be looked at once more and condemned.
-    pub(super) fn take_absent(&mut self) -> Option<Vec<(Key, ETag)>> {
-        if self.sentencing || self.absent.is_empty() {
-            return None;
-        }
-        self.sentencing = true;
-        let rest = self.absent.split_off(self.absent.len().min(BATCH * 4));
-        Some(std::mem::replace(&mut self.absent, rest))
-    }
-
-    /// Rows were written by commit `seq`. Marks within a sixteenth of the grace are one.
-    pub(super) fn condemned(&mut self, seq: Seq, now: Mono, born: u64, grace: Duration) {
-        let close = |last: &Mark| now.saturating_sub(last.at) < grace / 16;
-        if self.marks.len() > 1 && self.marks.back().is_some_and(close) {
-            self.marks.pop_back();
-        }
-        self.marks.push_back(Mark { seq, at: now, born });
-    }
-
-    /// When the next rows may be judged.
-    pub(super) fn next(&self, grace: Duration) -> Option<Mono> {
-        self.marks.front().map(|mark| mark.at + grace)
-    }
-
-    /// The first commit that counts.
-    pub(super) fn begin(&self) -> Seq {
-        self.begin
-    }
-
-    /// True if nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.all_sentenced() && self.marks.is_empty() && !self.judging
-    }
-
-    /// Begins a sweep of the rows whose grace is over and before which nothing is undecided; `oldest` is the number of
-    /// the oldest note that is not decided and tried yet.
-    pub(super) fn sweep(&mut self, now: Mono, grace: Duration, oldest: Option<u64>) -> Option<Sweep> {
-        let mut ripe = None;
-        while let Some(mark) = self.marks.front() {
-            if self.judging || mark.at + grace > now || oldest.is_some_and(|oldest| oldest <= mark.born) {
-                break;
-            }
-            ripe = self.marks.pop_front();
-        }
-        let mark = ripe?;
-        self.judging = true;
-        self.ripe = self.ripe.max(mark.seq);
-        Some(Sweep {
-            begin: self.begin,
-            upto: mark.seq,
-            after: 0,
-            absent_for: now - mark.at,
-            more: false,
-            left: false,
-            waiting: 0,
-        })
-    }
-
-    /// A pass ended.
-    pub(super) fn swept(&mut self) {
-        self.judging = false;
-    }
-
-    /// Nothing of the rows up to the last pass is left to be judged again.
-    pub(super) fn dealt_with(&mut self) {
-        self.marks.retain(|mark| mark.seq > self.ripe);
-    }
-
-    /// True if no absent file waits for its second look.
-    pub(super) fn all_sentenced(&self) -> bool {
-        self.absent.is_empty() && !self.sentencing
-    }
-
-    /// Judges the rows whose grace is over once more, at `when`.
-    pub(super) fn judge_again(&mut self, when: Mono, grace: Duration) {
-        let mark = Mark { seq: self.ripe, at: when.saturating_sub(grace), born: 0 };
-        let place = self.marks.partition_point(|other| other.at <= mark.at);
-        self.marks.insert(place, mark);
-    }
+/// Rows that are read, looked at and deleted together.
+fn page<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> usize {
+    ctx.options.page.min(BATCH)
 }
 
 /// Drops rows that this session's first comparison did not find absent again.
@@ -163,7 +28,7 @@ pub(super) async fn purge<T: Tree, S: Store, L: Ledger>(
 ) -> Result<(), Fault> {
     let mut after = 0;
     loop {
-        let rows = ctx.ledger.condemned(after, BATCH).await?;
+        let rows = ctx.ledger.condemned(after, page(&ctx)).await?;
         let Some(last) = rows.last() else { return Ok(()) };
         after = last.row;
         let old: Vec<_> =
@@ -211,8 +76,16 @@ pub(super) async fn docketed<T: Tree, S: Store, L: Ledger>(
     if held.is_some() != ctx.ledger.held().await? {
         ctx.ledger.commit(vec![Change::Hold(held.is_some())]).await?;
     }
-    let rows = ctx.ledger.condemned(sweep.after, BATCH).await?;
-    let more = rows.len() == BATCH;
+    let page = page(&ctx);
+    let mut rows = ctx.ledger.condemned(sweep.after, page).await?;
+    let mut alone = 0;
+    let fit = rows.iter().take_while(|row| {
+        alone += usize::from(sweep.alone || !ctx.store.batches(&row.key));
+        alone <= ALONE
+    });
+    let fit = fit.count();
+    let more = fit < rows.len() || rows.len() == page;
+    rows.truncate(fit);
     sweep.after = rows.last().map_or(sweep.after, |row| row.row);
     let seen = rows.into_iter().filter(|row| (sweep.begin..=sweep.upto).contains(&row.seen));
     let (rows, waiting): (Vec<_>, Vec<_>) = seen.partition(|row| held.is_none() || row.approved || row.moved);
@@ -267,7 +140,7 @@ pub(super) async fn execute<T: Tree, S: Store, L: Ledger>(
     ctx: Arc<Context<T, S, L>>,
     rows: Vec<Condemned>,
     held: bool,
-    absent_for: Duration,
+    sweep: &Sweep,
 ) -> Executed {
     let (rows, void) = match still_condemned(&ctx, rows).await {
         Ok(sorted) => sorted,
@@ -280,26 +153,24 @@ pub(super) async fn execute<T: Tree, S: Store, L: Ledger>(
         Ok(_) => vec![Local::Unknown; rows.len()],
         Err(fault) => return left(rows, &fault),
     };
-    let ctx = &ctx;
-    let dealt: Executed = stream::iter(rows.into_iter().zip(looks))
-        .map(|(row, now)| async move {
-            let granted = License::grant(&row, ctx.root, Some(absent_for), ctx.options.grace, &now, held);
-            let (fate, changes) = match granted {
-                Ok(license) => delete(ctx, &row, license).await,
-                Err(Refusal::Present) => acquit(&row, Against::Ledger),
-                Err(Refusal::Skipped) => {
-                    (Fate::Acquitted(None, Against::Ledger), vec![Change::Acquit(row.key.clone())])
-                }
-                Err(Refusal::Root | Refusal::Early | Refusal::Unknown | Refusal::Held) => {
-                    (Fate::Left(None), vec![])
-                }
-            };
-            (row, fate, changes)
-        })
-        .buffer_unordered(ABREAST)
-        .collect()
-        .await;
-    dealt.into_iter().chain(void).collect()
+    let (mut dealt, mut doomed): (Executed, _) = (void.collect(), vec![]);
+    for (row, now) in rows.into_iter().zip(looks) {
+        match License::grant(&row, ctx.root, Some(sweep.absent_for), ctx.options.grace, &now, held) {
+            Ok(license) => doomed.push((row, license)),
+            Err(refusal) => dealt.push(refused(row, refusal)),
+        }
+    }
+    dealt.extend(delete(&ctx, doomed, sweep.alone).await);
+    dealt
+}
+
+fn refused(row: Condemned, refusal: Refusal) -> (Condemned, Fate, Vec<Change>) {
+    let (fate, changes) = match refusal {
+        Refusal::Present => acquit(&row, Against::Ledger),
+        Refusal::Skipped => (Fate::Acquitted(None, Against::Ledger), vec![Change::Acquit(row.key.clone())]),
+        Refusal::Root | Refusal::Early | Refusal::Unknown | Refusal::Held => (Fate::Left(None), vec![]),
+    };
+    (row, fate, changes)
 }
 
 fn left(rows: Vec<Condemned>, fault: &Fault) -> Executed {
@@ -313,9 +184,10 @@ async fn still_condemned<T: Tree, S: Store, L: Ledger>(
     rows: Vec<Condemned>,
 ) -> Result<(Vec<Condemned>, Vec<Condemned>), (Vec<Condemned>, Fault)> {
     let first = rows.first().map_or(0, |row| row.row.saturating_sub(1));
-    match ctx.ledger.condemned(first, BATCH).await {
+    match ctx.ledger.condemned(first, page(ctx)).await {
         Ok(now) => {
-            Ok(rows.into_iter().partition(|row| now.iter().any(|n| (n.row, &n.etag) == (row.row, &row.etag))))
+            let now: BTreeMap<_, _> = now.into_iter().map(|row| (row.row, row.etag)).collect();
+            Ok(rows.into_iter().partition(|row| now.get(&row.row) == Some(&row.etag)))
         }
         Err(fault) => Err((rows, fault)),
     }
@@ -329,21 +201,62 @@ async fn claimed_look<T: Tree, S: Store, L: Ledger>(
     ctx.tree.look(paths).await
 }
 
+/// In one request what may go in one, the rest one by one, at the same time.
 async fn delete<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
-    row: &Condemned,
-    license: License,
-) -> (Fate, Vec<Change>) {
-    match ctx.store.delete(license.key(), license.etag()).await {
+    doomed: Vec<(Condemned, License)>,
+    alone: bool,
+) -> Executed {
+    let (mut together, mut singly): (Vec<_>, Vec<_>) =
+        doomed.into_iter().partition(|(row, _)| !alone && ctx.store.batches(&row.key));
+    if together.len() == 1 {
+        singly.append(&mut together);
+    }
+    let singly = stream::iter(singly).map(|(row, license)| async move {
+        let said = ctx.store.delete(license.key(), license.etag()).await;
+        fared(ctx, row, &license, said)
+    });
+    let together = async {
+        let objects: Vec<_> =
+            together.iter().map(|(_, license)| (license.key().clone(), license.etag().clone())).collect();
+        let mut said = match objects.is_empty() {
+            true => BTreeMap::new(),
+            false => ctx.store.delete_together(&objects).await,
+        };
+        let fared = together.into_iter().map(|(row, license)| {
+            let said = said.remove(license.key()).unwrap_or_else(|| Err(unmentioned(&row.key)));
+            fared(ctx, row, &license, said)
+        });
+        fared.collect::<Executed>()
+    };
+    let (mut together, singly): (_, Executed) =
+        tokio::join!(together, singly.buffer_unordered(ABREAST).collect());
+    together.extend(singly);
+    together
+}
+
+fn unmentioned(key: &Key) -> Fault {
+    Fault::new(Class::Transient, format!("DeleteObjects {key}"), "the answer does not say what became of it")
+}
+
+/// What the answer for one row means.
+fn fared<T: Tree, S: Store, L: Ledger>(
+    ctx: &Context<T, S, L>,
+    row: Condemned,
+    license: &License,
+    said: Result<(), Fault>,
+) -> (Condemned, Fate, Vec<Change>) {
+    let (fate, changes) = match said {
         Ok(()) => {
             tracing::debug!(key = %row.key, proof = license.proof(), why = ABSENT, "deleted");
             let costs = !row.approved && !row.moved;
             (Fate::Deleted, vec![Change::Deleted { key: row.key.clone(), at: (ctx.options.wall)(), costs }])
         }
-        Err(fault) if fault.class == Class::Changed => acquit(row, Against::Bucket),
+        Err(fault) if fault.class == Class::Changed => acquit(&row, Against::Bucket),
         // the first of several attempts may have done it, whatever the last was told
         Err(fault) => (Fate::Left(Some(fault)), vec![Change::Doubt(row.key.clone())]),
-    }
+    };
+    (row, fate, changes)
 }
 
 fn acquit(row: &Condemned, against: Against) -> (Fate, Vec<Change>) {

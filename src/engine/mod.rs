@@ -7,6 +7,7 @@
 
 mod context;
 mod delete;
+mod docket;
 mod judge;
 mod live;
 mod owner;

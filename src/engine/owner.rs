@@ -141,7 +141,8 @@ pub(super) async fn claim<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) 
     };
     let etag = write(ctx, only).await?;
     let mut binding = ctx.binding.clone();
-    if binding.capabilities.is_none() {
+    // what an older version found out lacks what that did not ask
+    if binding.capabilities.is_none_or(|known| known.conditional_batch.is_none()) {
         let found = ctx.store.probe(&key()).await?;
         ctx.store.know(found);
         binding.capabilities = Some(found);

@@ -4,7 +4,8 @@
 use super::{
     Event, Input, Options, ROUNDS, Report,
     context::Context,
-    delete::{self, Docket},
+    delete,
+    docket::Docket,
     owner,
     settle::{After, Committed, Task, Worked},
     survey::{Seen, Window, survey},

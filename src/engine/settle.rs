@@ -127,7 +127,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     match after {
                         After::Condemned => {
                             let (born, grace) = (self.pending.newest(), self.grace());
-                            self.docket.condemned(seq, now, born, grace);
+                            self.docket.condemned(seq, now, born, grace, self.ctx.options.once);
                         }
                         after => {
                             self.overtake(&after);

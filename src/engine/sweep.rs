@@ -2,7 +2,8 @@
 
 use super::{
     Deed, Ending, Event, ROUNDS,
-    delete::{self, Docketed, Executed, Fate, Sweep},
+    delete::{self, Docketed, Executed, Fate},
+    docket::Sweep,
     session::Session,
     settle::{After, Task},
 };
@@ -38,7 +39,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             return;
         }
         let oldest = self.oldest();
-        if let Some(sweep) = self.docket.sweep(now, grace, oldest) {
+        if let Some(sweep) = self.docket.sweep(now, grace, oldest, self.left_over) {
             self.page(sweep);
         }
     }
@@ -90,7 +91,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
         let (ctx, held) = (self.ctx.clone(), docketed.held.is_some());
         self.task_of(async move {
-            let executed = delete::execute(ctx, rows, held, sweep.absent_for).await;
+            let executed = delete::execute(ctx, rows, held, &sweep).await;
             Task::Pass(Pass::Executed(sweep, executed))
         });
     }

@@ -73,16 +73,38 @@ pub(super) fn binding(table: &impl ReadableTable<&'static str, &'static [u8]>) -
             place: r.text()?.to_owned(),
             root: RootId { inode: r.u64()?, filesystem: r.option(|r| r.text().map(str::to_owned))? },
             claimed: r.option(read_stamp)?,
-            capabilities: r.option(|r| {
-                Ok(Capabilities {
-                    conditional_put: r.flag()?,
-                    conditional_delete: r.flag()?,
-                    verifies_sha256: r.flag()?,
-                    etag_is_md5: r.flag()?,
-                })
-            })?,
+            capabilities: capabilities(r)?,
         })
     })
+}
+
+/// After 1, the four that were always kept; after 2, batches as well.
+fn capabilities(r: &mut Reader<'_>) -> Result<Option<Capabilities>, Damage> {
+    let form = r.u8()?;
+    if form == 0 {
+        return Ok(None);
+    }
+    let four = Capabilities {
+        conditional_put: r.flag()?,
+        conditional_delete: r.flag()?,
+        verifies_sha256: r.flag()?,
+        etag_is_md5: r.flag()?,
+        conditional_batch: None,
+    };
+    match form {
+        1 => Ok(Some(four)),
+        2 => Ok(Some(Capabilities { conditional_batch: Some(r.flag()?), ..four })),
+        _ => Err(Damage::Form),
+    }
+}
+
+fn put_capabilities(w: Writer, c: Option<Capabilities>) -> Writer {
+    let Some(c) = c else { return w.u8(0) };
+    let four = [c.conditional_put, c.conditional_delete, c.verifies_sha256, c.etag_is_md5].map(u8::from);
+    match c.conditional_batch {
+        None => w.u8(1).raw(&four),
+        Some(batch) => w.u8(2).raw(&four).u8(batch.into()),
+    }
 }
 
 pub(super) fn put_binding(table: &mut Writable<'_>, b: &Binding) -> Result<(), redb::Error> {
@@ -91,14 +113,8 @@ pub(super) fn put_binding(table: &mut Writable<'_>, b: &Binding) -> Result<(), r
         .text(&b.place)
         .u64(b.root.inode)
         .option(b.root.filesystem.as_deref(), Writer::text)
-        .option(b.claimed, write_stamp)
-        .option(b.capabilities, |w, c| {
-            w.u8(c.conditional_put.into())
-                .u8(c.conditional_delete.into())
-                .u8(c.verifies_sha256.into())
-                .u8(c.etag_is_md5.into())
-        });
-    put(table, BINDING, row)
+        .option(b.claimed, write_stamp);
+    put(table, BINDING, put_capabilities(row, b.capabilities))
 }
 
 fn get<T>(
@@ -116,4 +132,33 @@ fn get<T>(
 fn put(table: &mut Writable<'_>, name: &str, row: Writer) -> Result<(), redb::Error> {
     table.insert(name, row.seal().as_slice())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(row: Writer) -> Result<Option<Capabilities>, Damage> {
+        let row = row.seal();
+        let mut r = Reader::open(&row)?;
+        let found = capabilities(&mut r)?;
+        r.end()?;
+        Ok(found)
+    }
+
+    #[test]
+    fn capabilities_of_before_batches_are_read_and_new_ones_come_back() {
+        let four = Capabilities { conditional_put: true, verifies_sha256: true, ..Capabilities::default() };
+        assert_eq!(read(Writer::new().raw(&[1, 1, 0, 1, 0])), Ok(Some(four)), "as it was always written");
+        assert_eq!(read(Writer::new().raw(&[0])), Ok(None));
+        for conditional_batch in [None, Some(false), Some(true)] {
+            let new = Some(Capabilities { conditional_batch, ..four });
+            assert_eq!(read(put_capabilities(Writer::new(), new)), Ok(new));
+        }
+        for wrong in
+            [&[1, 1, 0, 1][..], &[1, 1, 0, 1, 0, 1], &[2, 1, 0, 1, 0], &[3, 1, 0, 1, 0, 1], &[1, 2, 0, 1, 0]]
+        {
+            assert_eq!(read(Writer::new().raw(wrong)), Err(Damage::Form), "{wrong:?}");
+        }
+    }
 }

@@ -83,6 +83,8 @@ pub struct Capabilities {
     pub conditional_put: bool,
     /// `If-Match` on DELETE.
     pub conditional_delete: bool,
+    /// The `ETag` of each object of DeleteObjects. `None`: not known yet.
+    pub conditional_batch: Option<bool>,
     /// A wrong `x-amz-checksum-sha256` is refused.
     pub verifies_sha256: bool,
     /// A plain PUT's ETag is its MD5.

@@ -132,6 +132,7 @@ mod tests {
     const AWS: Capabilities = Capabilities {
         conditional_put: true,
         conditional_delete: true,
+        conditional_batch: None,
         verifies_sha256: true,
         etag_is_md5: true,
     };

@@ -1,9 +1,13 @@
 //! A page in HTML is no answer of S3's, whatever its status: a proxy or a login page stands in between. Other
-//! answers lack then what they must have; that to a DELETE is empty anyway, and would pass for success.
+//! answers lack then what they must have; that to a DELETE is empty anyway, and would pass for success. Nor is half
+//! an answer one.
 
 use aws_sdk_s3::{
     config::{
-        ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeDeserializationInterceptorContextRef,
+        ConfigBag, Intercept, RuntimeComponents,
+        interceptors::{
+            AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextRef,
+        },
     },
     error::BoxError,
 };
@@ -35,5 +39,29 @@ impl Intercept for NoHtml {
             return Err("not an S3 answer: it is HTML".into());
         }
         Ok(())
+    }
+}
+
+/// Fails on an answer to DeleteObjects that lacks its end: the SDK takes what there is of it, and a key that is cut off
+/// may be that of another object.
+#[derive(Debug)]
+pub(super) struct Whole;
+
+impl Intercept for Whole {
+    fn name(&self) -> &'static str {
+        "Whole"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.response().body().bytes().unwrap_or_default();
+        match context.output_or_error().is_err() || body.trim_ascii_end().ends_with(b"</DeleteResult>") {
+            true => Ok(()),
+            false => Err("not an S3 answer: it lacks its end".into()),
+        }
     }
 }

@@ -151,7 +151,7 @@ fn permission(operation: &str) -> String {
                 .to_owned();
         }
         "GetObject" => "s3:GetObject on the objects",
-        "DeleteObject" => "s3:DeleteObject on the objects",
+        "DeleteObject" | "DeleteObjects" => "s3:DeleteObject and s3:GetObject on the objects",
         "AbortMultipartUpload" => "s3:AbortMultipartUpload on the objects",
         "CopyObject" => {
             "s3:GetObject, s3:GetObjectTagging, s3:PutObject and s3:PutObjectTagging on the objects"
@@ -322,6 +322,14 @@ mod tests {
             ("PutObject", 403, "AccessDenied", "", Fatal, "s3:PutObject"),
             ("UploadPart", 403, "AccessDenied", "", Fatal, "s3:PutObject"),
             ("DeleteObject", 403, "AccessDenied", "", Fatal, "s3:DeleteObject"),
+            ("DeleteObjects", 403, "AccessDenied", "", Fatal, "s3:DeleteObject"),
+            ("DeleteObjects", 404, "NoSuchBucket", "", Fatal, "bucket"),
+            ("DeleteObject", 200, "AccessDenied", "protected by object lock", Permanent, "Lock"),
+            ("DeleteObject", 200, "NoSuchKey", "", Missing, ""),
+            ("DeleteObject", 200, "PreconditionFailed", "", Changed, ""),
+            ("DeleteObject", 200, "SlowDown", "", Throttled, ""),
+            ("DeleteObject", 200, "InternalError", "", Transient, ""),
+            ("DeleteObject", 200, "Odd", "", Transient, ""),
             ("GetObject", 403, "AccessDenied", "", Fatal, "s3:GetObject"),
             ("CopyObject", 403, "AccessDenied", "", Fatal, "s3:GetObject"),
             ("ListMultipartUploads", 403, "AccessDenied", "", Fatal, "s3:ListBucketMultipartUploads"),

@@ -8,6 +8,7 @@ mod answer;
 mod connect;
 mod copy;
 mod credentials;
+mod delete;
 mod direct;
 mod error;
 mod metadata;
@@ -32,7 +33,13 @@ use crate::model::{
     Capabilities, Digest, ETag, Fault, Head, Key, KeyRange, Only, RemoteMeta, Source, Spec, Stamp,
 };
 use bytes::Bytes;
-use std::{future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+
+/// The most keys of one request to delete them (S3 API, *DeleteObjects*).
+pub const BATCH: usize = 1000;
+
+/// What an answer says of each key. A key that it does not name may be there or gone.
+pub type Answers = BTreeMap<Key, Result<(), Fault>>;
 
 /// One page of a listing, sorted by key if the store sorts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -153,6 +160,14 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// # Errors
     /// `Changed` if its tag is another.
     fn delete(&self, key: &Key, etag: &ETag) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// True if this object may be deleted with others by [`Store::delete_together`]: the store keeps what has
+    /// another tag, and the key survives the way there and back.
+    fn batches(&self, key: &Key) -> bool;
+
+    /// Deletes objects that [`Store::batches`], at most [`BATCH`], in one request: each if it still has this tag, each
+    /// with an answer of its own, as [`Store::delete`] gives it. An error of the request is that of every key.
+    fn delete_together(&self, objects: &[(Key, ETag)]) -> impl Future<Output = Answers> + Send;
 
     /// The whole of a small object, such as the owner record, with its tag and Last-Modified.
     ///

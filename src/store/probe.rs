@@ -1,12 +1,12 @@
 //! What a store honours, found by trying: some ignore conditions, some do not look at checksums.
 
 use super::{
-    S3,
-    error::fault,
+    S3, delete,
+    error::{classify, fault},
     payload::Payload,
     s3::{Condition, condition},
 };
-use crate::model::{Capabilities, ETag, Fault, Key, Only};
+use crate::model::{Capabilities, Class, ETag, Fault, Key, Only};
 use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
@@ -23,7 +23,7 @@ pub(super) async fn probe(store: &S3, near: &Key) -> Result<Capabilities, Fault>
     let key = Key::raw(format!("{}-probe-{:016x}", near.as_str(), fastrand::u64(..)));
     let full = store.full("PutObject", &key)?;
     let found = attempts(store, &full).await;
-    let removed = store.remove(&full, None).await;
+    let removed = delete::remove(store, &full, None).await;
     let found = found?;
     removed?;
     Ok(found)
@@ -48,12 +48,16 @@ async fn attempts(store: &S3, full: &str) -> Result<Capabilities, Fault> {
     let verifies_sha256 = (400..500).contains(&lie);
 
     let etag = store.put(full, &one, None, (None, None)).await?;
-    let other = delete(store, full, &wrong).await?;
-    let right = delete(store, full, &etag).await?;
+    let other = status_of_delete(store, full, &wrong).await?;
+    let right = status_of_delete(store, full, &etag).await?;
     let absent = put(store, full, &one, &one, only(Only::New)).await?;
+
+    let etag = store.put(full, &one, None, (None, None)).await?;
+    let conditional_batch = batch(store, full, &wrong, &etag).await;
     Ok(Capabilities {
         conditional_put: conditional_put && done(absent),
         conditional_delete: failed(other) && done(right),
+        conditional_batch,
         verifies_sha256,
         etag_is_md5,
     })
@@ -79,7 +83,33 @@ async fn put(
     status("PutObject", full, request.customize().interceptor(payload.signed()).send().await)
 }
 
-async fn delete(store: &S3, full: &str, etag: &ETag) -> Result<u16, Fault> {
+/// True if DeleteObjects keeps what has another tag, and says so. `None` if it had no answer of S3's: that may pass,
+/// and all else works without.
+async fn batch(store: &S3, full: &str, wrong: &ETag, right: &ETag) -> Option<bool> {
+    for (etag, failure) in [(wrong, Some(Class::Changed)), (right, None)] {
+        let said = match delete::request(store, &[(full, etag)]).await {
+            Ok(said) => said,
+            Err(refused) => match refused.status {
+                408 | 429 => return None,
+                // not for want of permission to delete: what is left here is removed one by one
+                400..=499 | 501 => return Some(false),
+                _ => return None,
+            },
+        };
+        let class = |code| classify("DeleteObject", 200, code, "").0;
+        match (said.deleted(), said.errors(), failure) {
+            ([], [error], _) if matches!(class(error.code()), Class::Transient | Class::Throttled) => {
+                return None;
+            }
+            ([], [error], Some(want)) if class(error.code()) == want && error.key() == Some(full) => {}
+            ([deleted], [], None) if deleted.key() == Some(full) => {}
+            _ => return Some(false),
+        }
+    }
+    Some(true)
+}
+
+async fn status_of_delete(store: &S3, full: &str, etag: &ETag) -> Result<u16, Fault> {
     let request = store.client().delete_object().bucket(store.bucket()).key(full).if_match(etag.quoted());
     status("DeleteObject", full, request.send().await)
 }

@@ -1,7 +1,7 @@
 //! [`S3`] and its small operations; the larger ones have rooms of their own.
 
 use super::{
-    Depth, Options, Page, Staged, Start, Store, Upload, connect, copy,
+    Answers, Depth, Options, Page, Staged, Start, Store, Upload, connect, copy, delete,
     direct::{Direct, Headers},
     error::{chain, fault, no_s3, what},
     metadata, object, page,
@@ -48,6 +48,9 @@ struct Inner {
     memory: Arc<Semaphore>,
     conditional_put: AtomicBool,
     conditional_delete: AtomicBool,
+    conditional_batch: AtomicBool,
+    /// DeleteObjects was refused, or answered in part.
+    one_by_one: AtomicBool,
     /// Its listings are not of the plain form.
     odd: AtomicBool,
     /// HEAD asks for checksums, until it is refused for that.
@@ -78,6 +81,8 @@ impl S3 {
             memory,
             conditional_put: AtomicBool::new(false),
             conditional_delete: AtomicBool::new(false),
+            conditional_batch: AtomicBool::new(false),
+            one_by_one: AtomicBool::new(false),
             odd: AtomicBool::new(false),
             checksums: AtomicBool::new(true),
         })))
@@ -143,6 +148,23 @@ impl S3 {
         let most = kib(self.options().memory).max(1);
         let memory = self.0.memory.clone();
         memory.acquire_many_owned(kib(bytes).clamp(1, most)).await.expect("it is never closed")
+    }
+
+    /// True if DELETE goes with `If-Match`.
+    pub(super) fn deletes_on_condition(&self) -> bool {
+        self.0.conditional_delete.load(Relaxed)
+    }
+
+    /// True if DeleteObjects goes with tags, and is answered as it should be.
+    pub(super) fn deletes_together(&self) -> bool {
+        self.0.conditional_batch.load(Relaxed) && !self.0.one_by_one.load(Relaxed)
+    }
+
+    /// No DeleteObjects from now on, for this reason.
+    pub(super) fn deletes_one_by_one(&self, why: &str) {
+        if !self.0.one_by_one.swap(true, Relaxed) {
+            tracing::info!(why, "deletes go one by one from now on");
+        }
     }
 
     /// Headers `If-None-Match` and `If-Match`, where the store honours them.
@@ -283,23 +305,6 @@ impl S3 {
         headers.extend(if_match.clone().map(|tag| ("if-match".into(), tag)));
         direct.put(full, payload, headers, payload.patience(options), requests).await
     }
-
-    /// DELETE; one that is gone is deleted.
-    pub(super) async fn remove(&self, full: &str, if_match: Option<&ETag>) -> Result<(), Fault> {
-        let answer = self
-            .client()
-            .delete_object()
-            .bucket(self.bucket())
-            .key(full)
-            .set_if_match(if_match.map(ETag::quoted))
-            .send()
-            .await;
-        match answer.map_err(|e| fault("DeleteObject", full, &e)) {
-            Ok(_) => Ok(()),
-            Err(gone) if gone.class == Class::Missing => Ok(()),
-            Err(other) => Err(other),
-        }
-    }
 }
 
 /// The headers `If-None-Match` and `If-Match`.
@@ -340,6 +345,7 @@ impl Store for S3 {
     fn know(&self, capabilities: Capabilities) {
         self.0.conditional_put.store(capabilities.conditional_put, Relaxed);
         self.0.conditional_delete.store(capabilities.conditional_delete, Relaxed);
+        self.0.conditional_batch.store(capabilities.conditional_batch == Some(true), Relaxed);
     }
 
     fn part_size(&self, size: u64) -> Option<u64> {
@@ -389,22 +395,15 @@ impl Store for S3 {
     }
 
     async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {
-        let full = self.full("DeleteObject", key)?;
-        if self.0.conditional_delete.load(Relaxed) {
-            match self.remove(&full, Some(etag)).await {
-                // some stores call an object that is gone a failed condition
-                Err(f) if f.class == Class::Changed && self.look(&full).await?.is_none() => Ok(()),
-                other => other,
-            }
-        } else {
-            let Some(head) = self.look(&full).await? else { return Ok(()) };
-            let found = tag("HeadObject", &full, head.e_tag())?;
-            if found != *etag {
-                let cause = format!("its tag is {found}, not {etag}");
-                return Err(Fault::new(Class::Changed, what("DeleteObject", &full), cause));
-            }
-            self.remove(&full, None).await
-        }
+        delete::one(self, key, etag).await
+    }
+
+    fn batches(&self, key: &Key) -> bool {
+        self.deletes_together() && delete::is_plain(&self.below(key))
+    }
+
+    async fn delete_together(&self, objects: &[(Key, ETag)]) -> Answers {
+        delete::together(self, objects).await
     }
 
     async fn read(&self, key: &Key) -> Result<Option<(Bytes, RemoteMeta)>, Fault> {

@@ -9,7 +9,7 @@ use s3mirrord::{
     model::{
         Capabilities, Checksum, Class, Digest, ETag, Key, KeyRange, MAX_KEY_BYTES, Only, RemoteMeta, Stamp,
     },
-    store::{Depth, Start, Store},
+    store::{BATCH, Depth, Start, Store},
 };
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
@@ -46,6 +46,7 @@ pub(crate) async fn run<S: Store>(store: S, faithful: Expect) {
     conditions(&store, &faithful).await;
     copies(&store, &faithful).await;
     deletes(&store, &faithful).await;
+    deletes_together(&store, &faithful).await;
     lists_pages(&store).await;
     if faithful.parts {
         sizes_about_the_threshold(&store, &faithful).await;
@@ -335,6 +336,41 @@ async fn deletes<S: Store>(store: &S, faithful: &Expect) {
     store.know(faithful.capabilities);
 }
 
+/// Cases 47 and 49: only where the store keeps what has another tag, and each key for itself.
+async fn deletes_together<S: Store>(store: &S, faithful: &Expect) {
+    let able = faithful.capabilities.conditional_batch == Some(true);
+    assert_eq!(store.batches(&key("batch/a")), able);
+    for odd in ["batch/\n", "batch/\r", "batch/\u{1}", "batch/\u{85}"] {
+        assert!(!store.batches(&key(odd)), "{odd:?} does not survive XML");
+    }
+    if !able {
+        return;
+    }
+    let names = ["batch/a", "batch/b c+%&<\"'>\u{e9}\u{201B}FF", "batch/changed"];
+    let mut asked = vec![(key("batch/absent"), ETag::new("00000000000000000000000000000000"))];
+    for name in names {
+        let (meta, _) = put(store, faithful, name, Memory::new(name), Only::Always).await;
+        asked.push((key(name), meta.etag));
+    }
+    put(store, faithful, "batch/changed", Memory::new("by another"), Only::Always).await;
+    put(store, faithful, "batch/kept", Memory::new("it was not asked for"), Only::Always).await;
+    assert!(asked.iter().all(|(key, _)| store.batches(key)));
+    let answers = store.delete_together(&asked).await;
+    let classes: Vec<_> =
+        answers.iter().map(|(key, said)| (key.as_str(), said.as_ref().map_err(|f| f.class))).collect();
+    let want = [
+        ("batch/a", Ok(&())),
+        ("batch/absent", Ok(&())),
+        (names[1], Ok(&())),
+        ("batch/changed", Err(Class::Changed)),
+    ];
+    assert_eq!(classes, want);
+    assert_eq!(every_key(store, "batch/").await, ["batch/changed", "batch/kept"]);
+    store.know(Capabilities { conditional_batch: None, ..faithful.capabilities });
+    clean(store, "batch/").await;
+    store.know(faithful.capabilities);
+}
+
 /// More than a page of keys; flat and by directory.
 async fn lists_pages<S: Store>(store: &S) {
     assert!(every_key(store, "list/").await.is_empty());
@@ -370,6 +406,13 @@ async fn lists_pages<S: Store>(store: &S) {
     assert_eq!(top, [key("list/")]);
 
     let all = every(store, "list", Depth::All).await.0;
+    let fit = all.iter().filter(|(key, _)| store.batches(key)).take(BATCH);
+    let fit: Vec<_> = fit.map(|(key, meta)| (key.clone(), meta.etag.clone())).collect();
+    if !fit.is_empty() {
+        let answers = store.delete_together(&fit).await;
+        assert!(fit.len() == BATCH && answers.len() == BATCH && answers.values().all(Result::is_ok));
+        assert_eq!(every_key(store, "list").await.len(), all.len() - BATCH);
+    }
     futures::stream::iter(all)
         .map(|(key, meta)| async move { store.delete(&key, &meta.etag).await })
         .buffer_unordered(16)

@@ -34,6 +34,7 @@ async fn store_with(server: &Server, attempts: u32, set: impl FnOnce(&mut Option
         conditional_delete: true,
         verifies_sha256: true,
         etag_is_md5: true,
+        conditional_batch: Some(true),
     });
     store
 }

@@ -11,6 +11,8 @@ mod config;
 mod contract;
 mod credentials;
 #[cfg(feature = "demo")]
+mod deletes;
+#[cfg(feature = "demo")]
 mod demo;
 mod direct;
 mod documents;

@@ -27,6 +27,7 @@ async fn the_contract_holds_on_moto() {
     let capabilities = Capabilities {
         conditional_put: true,
         conditional_delete: true,
+        conditional_batch: Some(false),
         verifies_sha256: false,
         etag_is_md5: true,
     };
@@ -49,6 +50,7 @@ const ALL: Expect = Expect {
     capabilities: Capabilities {
         conditional_put: true,
         conditional_delete: true,
+        conditional_batch: Some(true),
         verifies_sha256: true,
         etag_is_md5: true,
     },

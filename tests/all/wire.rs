@@ -46,7 +46,13 @@ fn key(text: &str) -> Key {
 }
 
 fn everything() -> Capabilities {
-    Capabilities { conditional_put: true, conditional_delete: true, verifies_sha256: true, etag_is_md5: true }
+    Capabilities {
+        conditional_put: true,
+        conditional_delete: true,
+        conditional_batch: Some(true),
+        verifies_sha256: true,
+        etag_is_md5: true,
+    }
 }
 
 async fn put(store: &S3, file: Memory, only: Only) -> Result<RemoteMeta, Fault> {
@@ -540,6 +546,7 @@ async fn c50_a_probe_finds_what_a_store_ignores() {
     let nothing = Capabilities {
         conditional_put: false,
         conditional_delete: false,
+        conditional_batch: None,
         verifies_sha256: false,
         etag_is_md5: false,
     };

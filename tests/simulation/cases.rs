@@ -2,12 +2,16 @@
 
 use crate::{
     story::Story,
-    support::disk::{File, path},
+    support::{
+        bucket::Oddity,
+        disk::{File, path},
+    },
 };
 use s3mirrord::{
     engine::Options,
+    ledger::Ledger,
     local::{Notice, Prune},
-    model::{ETag, Key, Scope},
+    model::{Capabilities, Change, Class, ETag, Key, Scope},
 };
 use std::time::Duration;
 use tokio::time::sleep;
@@ -27,7 +31,7 @@ fn owner() -> Key {
 }
 
 fn writes(story: &Story) -> u64 {
-    let writing = ["PutObject", "CopyObject", "DeleteObject", "CreateMultipartUpload"];
+    let writing = ["PutObject", "CopyObject", "DeleteObject", "DeleteObjects", "CreateMultipartUpload"];
     story.world.with(|w| writing.iter().filter_map(|op| w.shelf.requests.get(op)).sum())
 }
 
@@ -161,6 +165,148 @@ async fn c66_a_file_that_is_back_while_its_object_is_deleted_is_sent_again() {
     });
 }
 
+fn requests(story: &Story, operation: &str) -> u64 {
+    story.world.with(|w| w.shelf.requests.get(operation).copied().unwrap_or_default())
+}
+
+/// Each key of a batch has an answer of its own, or none.
+#[tokio::test(start_paused = true)]
+async fn c47_only_what_an_answer_confirms_is_cleared() {
+    let story = Story::calm();
+    // the first that is found is condemned before the others, and goes alone
+    let names = ["alone", "confirmed", "denied", "forgotten", "slow", "untold"];
+    story.world.with(|w| names.iter().chain(&["kept"]).for_each(|name| w.write(&path(name), 0, 1)));
+    let options = Options { page: 100, ..never_relisted(&story) };
+    story
+        .daemon_with(options, async |notices| {
+            sleep(ms(1_000)).await;
+            story.world.with(|w| {
+                names.iter().for_each(|name| w.remove(&path(name)));
+                w.shelf.oddities = [
+                    (Key::raw("denied"), Oddity::Fails(Class::Permanent)),
+                    (Key::raw("forgotten"), Oddity::Forgotten),
+                    (Key::raw("slow"), Oddity::Fails(Class::Throttled)),
+                    (Key::raw("untold"), Oddity::Untold),
+                ]
+                .into();
+            });
+            notices.send(Notice::Look(Scope::everything())).await.unwrap();
+            let begun = tokio::time::Instant::now();
+            while requests(&story, "DeleteObjects") == 0 {
+                assert!(begun.elapsed() < ms(9_000));
+                sleep(ms(1)).await;
+            }
+            sleep(ms(500)).await;
+            assert_eq!((requests(&story, "DeleteObjects"), requests(&story, "DeleteObject")), (1, 1));
+            story.world.with(|w| {
+                for (name, there) in
+                    [("denied", true), ("forgotten", true), ("slow", true), ("untold", false)]
+                {
+                    let key = Key::raw(name);
+                    assert_eq!(w.shelf.objects.contains_key(&key), there, "{name}");
+                    assert!(w.book.records[&key].doubted, "{name}");
+                    assert!(w.book.condemned.values().any(|row| row.key == key), "{name}");
+                }
+                let key = Key::raw("confirmed");
+                assert!(!w.shelf.objects.contains_key(&key) && !w.book.records.contains_key(&key));
+                assert!(w.book.condemned.values().all(|row| row.key != key));
+            });
+            // it is told, and tried again, but not all the time
+            sleep(ms(600_000)).await;
+            let asked = ["DeleteObjects", "DeleteObject"].map(|operation| requests(&story, operation));
+            assert!((3..=5).contains(&asked[0]) && asked[1] <= 9, "{asked:?} in ten minutes");
+            story.world.with(|w| {
+                assert!(w.trace.iter().any(|line| line.contains("denied") && line.contains("Failed")));
+                assert!(w.shelf.objects.contains_key(&Key::raw("denied")));
+                w.shelf.oddities.clear();
+            });
+            sleep(ms(400_000)).await;
+        })
+        .await;
+    story.world.with(|w| {
+        let left: Vec<_> = w.shelf.objects.keys().filter(|key| !key.is_reserved()).collect();
+        assert_eq!(left, [&Key::raw("kept")], "{}", w.trace.join("\n"));
+        assert_eq!((w.book.records.len(), w.book.condemned.len()), (1, 0));
+    });
+    unbroken(&story);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c47_one_key_that_fails_its_batch_does_not_keep_back_the_others() {
+    let story = Story::calm();
+    let names = ["a", "b", "c", "d"];
+    story.world.with(|w| names.iter().chain(&["kept"]).for_each(|name| w.write(&path(name), 0, 1)));
+    story.once(story.options(true)).await;
+    story.world.with(|w| {
+        names.iter().for_each(|name| w.remove(&path(name)));
+        w.shelf.oddities = [(Key::raw("c"), Oddity::Poison)].into();
+    });
+    let report = story.once(Options { page: 100, ..story.options(true) }).await;
+    assert_eq!((report.status().sums.deleted, requests(&story, "DeleteObjects")), (3, 2));
+    story.world.with(|w| {
+        let left: Vec<_> = w.shelf.objects.keys().filter(|key| !key.is_reserved()).collect();
+        assert_eq!(left, [&Key::raw("c"), &Key::raw("kept")], "{}", w.trace.join("\n"));
+    });
+    unbroken(&story);
+}
+
+/// Overwritten by another client while it was condemned.
+#[tokio::test(start_paused = true)]
+async fn c49_what_was_overwritten_meanwhile_is_kept_though_others_of_its_batch_go() {
+    let story = Story::calm();
+    let names = ["a", "b", "c"];
+    story.world.with(|w| names.iter().chain(&["kept"]).for_each(|name| w.write(&path(name), 0, 1)));
+    let options = Options { page: 100, ..never_relisted(&story) };
+    story
+        .daemon_with(options, async |notices| {
+            sleep(ms(1_000)).await;
+            story.world.with(|w| names.iter().for_each(|name| w.remove(&path(name))));
+            notices.send(Notice::Look(Scope::everything())).await.unwrap();
+            let begun = tokio::time::Instant::now();
+            while story.world.with(|w| w.book.condemned.len() < names.len()) {
+                assert!(begun.elapsed() < ms(9_000));
+                sleep(ms(1)).await;
+            }
+            story.world.with(|w| {
+                let object = w.shelf.objects.get_mut(&Key::raw("b")).unwrap();
+                (object.body, object.etag, object.own) = (b"theirs".into(), ETag::new("theirs"), None);
+                w.shelf.tags.insert((Key::raw("b"), ETag::new("theirs")));
+            });
+            sleep(ms(20_000)).await;
+        })
+        .await;
+    assert_eq!(requests(&story, "DeleteObjects"), 1);
+    story.world.with(|w| {
+        let left: Vec<_> = w.shelf.objects.keys().filter(|key| !key.is_reserved()).collect();
+        assert_eq!(left, [&Key::raw("b"), &Key::raw("kept")], "{}", w.trace.join("\n"));
+    });
+    unbroken(&story);
+}
+
+/// What a version from before batches found out is kept in the ledger: it is asked again, once.
+#[tokio::test(start_paused = true)]
+async fn c50_what_an_older_version_did_not_ask_is_asked_once() {
+    let story = Story::calm();
+    story.world.with(|w| ["a", "b", "c"].iter().for_each(|name| w.write(&path(name), 0, 1)));
+    story.once(story.options(true)).await;
+    let known = |story: &Story| story.world.with(|w| w.book.binding.clone().unwrap());
+    let mut binding = known(&story);
+    let all = binding.capabilities.unwrap();
+    binding.capabilities = Some(Capabilities { conditional_batch: None, ..all });
+    story.world.commit(vec![Change::Bind(binding.clone())]).await.unwrap();
+    story.once(story.options(true)).await;
+    assert_eq!(known(&story), binding, "a pass that changes nothing does not ask");
+    for (n, name) in ["a", "b"].into_iter().enumerate() {
+        let before = requests(&story, "PutObject");
+        story.world.with(|w| w.remove(&path(name)));
+        story.once(story.options(true)).await;
+        assert_eq!(known(&story).capabilities, Some(all));
+        // the claim, and what stands for the probe
+        assert_eq!(requests(&story, "PutObject") - before, if n == 0 { 2 } else { 1 });
+    }
+    unbroken(&story);
+}
+
 /// No comparison with the bucket puts it right.
 fn never_relisted(story: &Story) -> Options {
     Options { relist: ms(1_000_000_000), page: 100, listers: 4, ..story.options(false) }
@@ -168,34 +314,38 @@ fn never_relisted(story: &Story) -> Options {
 
 #[tokio::test(start_paused = true)]
 async fn c49_a_delete_whose_answer_is_lost_vouches_for_nothing() {
-    let story = Story::calm();
-    let a = path("a");
-    story.world.with(|w| [&a, &path("b")].map(|p| w.write(p, 0, 1)));
-    story
-        .daemon_with(never_relisted(&story), async |notices| {
-            sleep(ms(1_000)).await;
-            let old = story.world.with(|w| w.disk.files[&a].clone());
-            story.world.with(|w| {
-                w.shelf.deaf = true;
-                w.remove(&a);
-            });
-            notices.send(look("a")).await.unwrap();
-            let begun = tokio::time::Instant::now();
-            while story.world.with(|w| w.shelf.objects.contains_key(&Key::raw("a"))) {
-                assert!(begun.elapsed() < ms(9_000));
-                sleep(ms(10)).await;
-            }
-            sleep(ms(100)).await;
-            story.world.with(|w| w.bring(&a, old));
-            notices.send(look("a")).await.unwrap();
-            sleep(ms(5_000)).await;
-            story.world.with(|w| w.shelf.deaf = false);
-            sleep(ms(60_000)).await;
-        })
-        .await;
-    story.world.with(|w| {
-        assert!(w.shelf.objects.contains_key(&Key::raw("a")), "{}", w.trace.join("\n"));
-    });
+    // alone, and in a batch
+    for names in [&["a"][..], &["a", "c", "d"]] {
+        let story = Story::calm();
+        let gone: Vec<_> = names.iter().map(|name| path(name)).collect();
+        story.world.with(|w| gone.iter().chain([&path("b")]).for_each(|p| w.write(p, 0, 1)));
+        let is_there = |name: &&str| story.world.with(|w| w.shelf.objects.contains_key(&Key::raw(*name)));
+        story
+            .daemon_with(never_relisted(&story), async |notices| {
+                sleep(ms(1_000)).await;
+                let old: Vec<_> =
+                    story.world.with(|w| gone.iter().map(|p| w.disk.files[p].clone()).collect());
+                story.world.with(|w| {
+                    w.shelf.deaf = true;
+                    gone.iter().for_each(|p| w.remove(p));
+                });
+                notices.send(Notice::Look(Scope::everything())).await.unwrap();
+                let begun = tokio::time::Instant::now();
+                while names.iter().any(is_there) {
+                    assert!(begun.elapsed() < ms(9_000));
+                    sleep(ms(10)).await;
+                }
+                sleep(ms(100)).await;
+                story.world.with(|w| gone.iter().zip(old).for_each(|(p, old)| w.bring(p, old)));
+                notices.send(Notice::Look(Scope::everything())).await.unwrap();
+                sleep(ms(5_000)).await;
+                story.world.with(|w| w.shelf.deaf = false);
+                sleep(ms(60_000)).await;
+            })
+            .await;
+        assert!(names.iter().all(is_there), "{}", story.world.with(|w| w.trace.join("\n")));
+        assert_eq!(requests(&story, "DeleteObjects") > 0, names.len() > 1);
+    }
 }
 
 /// A job that asks the ledger alone is under way for the key whose object a relist misses.

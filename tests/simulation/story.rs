@@ -36,6 +36,12 @@ pub const FAULTS: &[&str] = &[
     "503",
     "reply lost after the effect",
     "an error inside a 200",
+    "a delete of a batch fails",
+    "an answer leaves out a delete",
+    "an answer names what was not asked for",
+    "the answer to a batch of deletes lost",
+    "a batch of deletes lands late",
+    "no batches of deletes",
     "listing omits a key",
     "listing truncated without a token",
     "unsorted listing",
@@ -167,6 +173,10 @@ impl Story {
             if w.rng.u8(0..6) == 0 {
                 w.shelf.can = Capabilities { conditional_put: false, ..w.shelf.can };
                 *w.faults.entry("no conditions").or_default() += 1;
+            }
+            if w.rng.u8(0..6) == 0 {
+                w.shelf.can.conditional_batch = Some(false);
+                *w.faults.entry("no batches of deletes").or_default() += 1;
             }
             if w.shelf.random_etags {
                 *w.faults.entry("random etags").or_default() += 1;

@@ -212,6 +212,11 @@ impl Ledger for Fake {
                 {
                     w.broke(format!("I2: {key} is recorded as deleted, and was not condemned"));
                 }
+                if let Change::Deleted { key, .. } = change
+                    && !w.shelf.confirmed.contains(key)
+                {
+                    w.broke(format!("I5: {key} is recorded as deleted, and the store did not say so"));
+                }
             }
             if w.stormy && w.rng.u8(0..30) == 0 {
                 w.kept = w.book.clone();

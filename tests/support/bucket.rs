@@ -8,7 +8,7 @@ use s3mirrord::{
         Attributes, Capabilities, Checksum, Class, Condemned, Digest, ETag, Fault, Head, Key, KeyRange,
         MAX_KEY_BYTES, Only, RemoteMeta, Source, Spec, Stamp,
     },
-    store::{Depth, Page, Start, Store, Upload},
+    store::{Answers, BATCH, Depth, Page, Start, Store, Upload},
 };
 use sha2::Sha256;
 use std::{
@@ -76,12 +76,29 @@ pub struct Shelf {
     pub late: bool,
     /// Keys whose metadata such a request changed, and nothing else: no listing shows that.
     pub put_back: BTreeSet<Key>,
+    /// Keys whose delete was confirmed, and which were not written since.
+    pub confirmed: BTreeSet<Key>,
+    /// What answers to batches of deletes say of these keys.
+    pub oddities: BTreeMap<Key, Oddity>,
     /// Keys that a write or a delete is on its way for.
     pub in_flight: BTreeSet<Key>,
     /// Larger files go up in parts,
     pub single: u64,
     /// of this size.
     pub part: u64,
+}
+
+/// What becomes of a key in a batch of deletes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Oddity {
+    /// It is told to have failed, so; alone as well.
+    Fails(Class),
+    /// Nothing is done and nothing told.
+    Forgotten,
+    /// It is deleted, and nothing told.
+    Untold,
+    /// The whole request fails for it, and a delete of it alone as well.
+    Poison,
 }
 
 impl Default for Shelf {
@@ -92,6 +109,7 @@ impl Default for Shelf {
             can: Capabilities {
                 conditional_put: true,
                 conditional_delete: true,
+                conditional_batch: Some(true),
                 verifies_sha256: true,
                 etag_is_md5: true,
             },
@@ -113,6 +131,8 @@ impl Default for Shelf {
             budget: None,
             late: false,
             put_back: BTreeSet::new(),
+            confirmed: BTreeSet::new(),
+            oddities: BTreeMap::new(),
             in_flight: BTreeSet::new(),
             single: 32,
             part: 16,
@@ -203,6 +223,10 @@ impl World {
             attributes: spec.map(|s| s.attributes),
             body,
         };
+        // nobody is told of what lands late
+        if !self.shelf.late {
+            self.shelf.confirmed.remove(key);
+        }
         self.shelf.tags.insert((key.clone(), etag.clone()));
         self.log(format_args!("bucket: {key} is {etag:?} with {:?}", object.attributes.map(|a| a.mode)));
         let size = object.body.len() as u64;
@@ -226,6 +250,10 @@ impl World {
         {
             self.broke(format!("I4: {key} is foreign and was deleted"));
         }
+        // a request that takes effect long after its sender gave up was right when it was sent
+        if self.shelf.late {
+            return;
+        }
         let just = Duration::from_millis(300);
         let there = self.disk.files.contains_key(&path) || self.disk.links.contains(&path);
         if there && self.disk.appeared.get(&path).is_some_and(|at| now - *at > just) {
@@ -240,10 +268,36 @@ impl World {
         }
     }
 
+    /// Deletes an object that has this tag.
+    fn remove_object(&mut self, key: &Key, etag: &ETag) -> Result<(), Fault> {
+        match self.shelf.objects.get(key) {
+            Some(o) if o.etag != *etag => return Err(Fault::new(Class::Changed, "delete", "412")),
+            Some(_) => {
+                self.spend(key);
+                self.unshelve(key);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// What goes wrong with one key of a batch of deletes.
+    fn oddity(&mut self, key: &Key) -> Option<Oddity> {
+        if let Some(oddity) = self.shelf.oddities.get(key) {
+            return Some(*oddity);
+        }
+        if self.strikes("a delete of a batch fails", 15) {
+            let class = [Class::Throttled, Class::Transient, Class::Permanent][self.rng.usize(0..3)];
+            return Some(Oddity::Fails(class));
+        }
+        let left_out = self.strikes("an answer leaves out a delete", 15);
+        left_out.then(|| if self.rng.bool() { Oddity::Forgotten } else { Oddity::Untold })
+    }
+
     /// I2 is checked here, before an object goes: what the budget's window holds already, what is gone and not yet
     /// written down, and this one.
     fn spend(&mut self, key: &Key) {
-        let Some((most, window)) = self.shelf.budget else { return };
+        let Some((most, window)) = self.shelf.budget.filter(|_| !self.shelf.late) else { return };
         let costs = |row: &&Condemned| !row.approved && !row.moved;
         let rows = self.book.condemned.values().filter(costs);
         let (this, others): (Vec<_>, Vec<_>) = rows.partition(|row| row.key == *key);
@@ -521,18 +575,77 @@ impl Store for Fake {
         let _flight = self.takes_off(key);
         self.request("DeleteObject", 12).await?;
         tokio::time::sleep(Duration::from_millis(self.with(|w| w.shelf.write_takes))).await;
-        self.with(|w| {
-            match w.shelf.objects.get(key) {
-                Some(o) if o.etag != *etag => return Err(Fault::new(Class::Changed, "delete", "412")),
-                Some(_) => {
-                    w.spend(key);
-                    w.unshelve(key);
-                }
-                None => {}
+        match self.with(|w| w.shelf.oddities.get(key).copied()) {
+            Some(Oddity::Poison) => {
+                return Err(Fault::new(Class::Transient, "DeleteObject", "InternalError"));
             }
-            Ok(())
-        })?;
-        self.reply(12).await
+            Some(Oddity::Fails(class)) => return Err(Fault::new(class, "DeleteObject", "as in a batch")),
+            _ => {}
+        }
+        self.with(|w| w.remove_object(key, etag))?;
+        self.reply(12).await?;
+        self.with(|w| w.shelf.confirmed.insert(key.clone()));
+        Ok(())
+    }
+
+    fn batches(&self, key: &Key) -> bool {
+        self.with(|w| w.shelf.can.conditional_batch == Some(true)) && !key.as_str().contains(char::is_control)
+    }
+
+    async fn delete_together(&self, objects: &[(Key, ETag)]) -> Answers {
+        assert!(objects.len() <= BATCH && objects.iter().all(|(key, _)| self.batches(key)), "{objects:?}");
+        let _flights: Vec<_> = objects.iter().map(|(key, _)| self.takes_off(key)).collect();
+        let failed =
+            |fault: Fault| objects.iter().map(|(key, _)| (key.clone(), Err(fault.clone()))).collect();
+        if let Err(fault) = self.request("DeleteObjects", 12).await {
+            return failed(fault);
+        }
+        tokio::time::sleep(Duration::from_millis(self.with(|w| w.shelf.write_takes))).await;
+        if self.strikes("a batch of deletes lands late", 12) {
+            let (me, objects) = (self.clone(), objects.to_vec());
+            tokio::spawn(async move {
+                for (key, etag) in objects {
+                    me.lag(1000).await;
+                    me.with(|w| w.shelf.late = true);
+                    let _refused = me.with(|w| w.remove_object(&key, &etag));
+                    me.with(|w| w.shelf.late = false);
+                }
+            });
+            return failed(Fault::new(Class::Transient, "DeleteObjects", "timeout"));
+        }
+        let poison = |key: &Key| self.with(|w| w.shelf.oddities.get(key) == Some(&Oddity::Poison));
+        if objects.iter().any(|(key, _)| poison(key)) {
+            return failed(Fault::new(Class::Transient, "DeleteObjects", "InternalError"));
+        }
+        let mut answers = Answers::new();
+        for (key, etag) in objects {
+            // one after the other
+            self.lag(2).await;
+            self.with(|w| match w.oddity(key) {
+                Some(Oddity::Fails(class)) => {
+                    drop(answers.insert(key.clone(), Err(Fault::new(class, "delete", "in a batch"))));
+                }
+                Some(Oddity::Forgotten | Oddity::Poison) => {}
+                Some(Oddity::Untold) => drop(w.remove_object(key, etag)),
+                None => drop(answers.insert(key.clone(), w.remove_object(key, etag))),
+            });
+        }
+        if let Err(fault) = self.reply(12).await {
+            self.with(|w| *w.faults.entry("the answer to a batch of deletes lost").or_default() += 1);
+            return failed(fault);
+        }
+        self.with(|w| {
+            let done = answers.iter().filter(|(_, said)| said.is_ok()).map(|(key, _)| key.clone());
+            w.shelf.confirmed.extend(done);
+            // of another object, that was not to be deleted
+            if w.strikes("an answer names what was not asked for", 15)
+                && let Some(other) =
+                    w.shelf.objects.keys().find(|key| !objects.iter().any(|(o, _)| o == *key))
+            {
+                answers.insert(other.clone(), Ok(()));
+            }
+        });
+        answers
     }
 
     async fn read(&self, key: &Key) -> Result<Option<(Bytes, RemoteMeta)>, Fault> {

@@ -186,6 +186,16 @@ async fn c47_single_keys_of_a_batch_fail() {
     assert_eq!(done.errors()[0].code(), Some("AccessDenied"));
     assert_eq!(done.deleted()[0].key(), Some("b"));
     assert_eq!(bench.keys("").await, ["a"]);
+    bench.server.faults().clear();
+    bench.server.faults().add(Rule::new(Kind::Untold).operation("DeleteObjects").exact_key("a"));
+    let batch = Delete::builder().objects(named("a")).objects(named("c")).build().unwrap();
+    let done = bench.client.delete_objects().bucket("bkt").delete(batch.clone()).send().await.unwrap();
+    assert_eq!((done.errors().len(), done.deleted().len()), (0, 1));
+    assert_eq!(done.deleted()[0].key(), Some("c"));
+    assert!(bench.keys("").await.is_empty());
+    bench.server.faults().add(Rule::new(Kind::NotImplemented).operation("DeleteObjects"));
+    let done = bench.client.delete_objects().bucket("bkt").delete(batch).send().await;
+    assert_eq!(refusal(done.unwrap_err()), (501, "NotImplemented".to_owned()));
 }
 
 #[tokio::test]
