@@ -1,17 +1,17 @@
 //! [`S3`] and its small operations; the larger ones have rooms of their own.
 
 use super::{
-    Depth, Options, Page, Staged, Start, Store, Upload, connect, copy,
+    Depth, Options, Page, Staged, Start, Store, connect, copy,
     error::{chain, fault, no_s3, what},
-    metadata, page,
+    metadata, page, part,
     payload::Payload,
     probe,
     requests::Requests,
-    upload,
+    resume, upload,
 };
 use crate::model::{
-    Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, Only, RemoteMeta, Source,
-    Spec,
+    Begun, Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, Only, Part,
+    RemoteMeta, Source, Spec, Upload,
 };
 use aws_sdk_s3::{
     Client,
@@ -23,7 +23,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -44,8 +44,8 @@ struct Inner {
     requests: Requests,
     /// KiB that bodies may still take.
     memory: Arc<Semaphore>,
-    conditional_put: AtomicBool,
-    conditional_delete: AtomicBool,
+    /// What the store was seen to honour.
+    known: RwLock<Capabilities>,
     /// Its listings are not of the plain form.
     odd: AtomicBool,
     /// HEAD asks for checksums, until it is refused for that.
@@ -73,8 +73,7 @@ impl S3 {
             endpoint,
             requests,
             memory,
-            conditional_put: AtomicBool::new(false),
-            conditional_delete: AtomicBool::new(false),
+            known: RwLock::default(),
             odd: AtomicBool::new(false),
             checksums: AtomicBool::new(true),
         })))
@@ -99,6 +98,11 @@ impl S3 {
 
     pub(super) fn prefix(&self) -> &str {
         &self.0.options.prefix
+    }
+
+    /// What the store was seen to honour; nothing until a probe.
+    pub(super) fn can(&self) -> Capabilities {
+        *self.0.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// True until a listing was not of the plain form.
@@ -139,7 +143,7 @@ impl S3 {
 
     /// Headers `If-None-Match` and `If-Match`, where the store honours them.
     pub(super) fn condition(&self, only: &Only) -> Condition {
-        if !self.0.conditional_put.load(Relaxed) {
+        if !self.can().conditional_put {
             return (None, None);
         }
         condition(only)
@@ -296,12 +300,15 @@ impl Store for S3 {
     }
 
     fn know(&self, capabilities: Capabilities) {
-        self.0.conditional_put.store(capabilities.conditional_put, Relaxed);
-        self.0.conditional_delete.store(capabilities.conditional_delete, Relaxed);
+        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = capabilities;
     }
 
     fn part_size(&self, size: u64) -> Option<u64> {
         upload::part_size(self.options(), size)
+    }
+
+    fn terms(&self, key: &Key, spec: &Spec) -> [u8; 32] {
+        part::terms(self, key, spec)
     }
 
     async fn list(&self, prefix: &Key, depth: Depth, start: Start) -> Result<Page, Fault> {
@@ -328,6 +335,15 @@ impl Store for S3 {
         upload::stage(self, key, file, spec).await
     }
 
+    async fn resume<F: Source>(
+        &self,
+        begun: Begun,
+        file: &Arc<F>,
+        spec: &Spec,
+    ) -> Result<(Staged, Digest), Fault> {
+        upload::resume(self, begun, file, spec).await
+    }
+
     async fn commit(&self, staged: Staged, only: Only) -> Result<RemoteMeta, Fault> {
         upload::commit(self, staged, only).await
     }
@@ -348,7 +364,7 @@ impl Store for S3 {
 
     async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {
         let full = self.full("DeleteObject", key)?;
-        if self.0.conditional_delete.load(Relaxed) {
+        if self.can().conditional_delete {
             match self.remove(&full, Some(etag)).await {
                 // some stores call an object that is gone a failed condition
                 Err(f) if f.class == Class::Changed && self.look(&full).await?.is_none() => Ok(()),
@@ -408,6 +424,10 @@ impl Store for S3 {
 
     async fn uploads(&self, range: &KeyRange) -> Result<Vec<Upload>, Fault> {
         page::uploads(self, range).await
+    }
+
+    async fn parts(&self, upload: &Upload) -> Result<Option<Vec<Part>>, Fault> {
+        resume::parts(self, upload).await
     }
 
     async fn abort(&self, upload: &Upload) -> Result<(), Fault> {

@@ -7,5 +7,6 @@ mod faults;
 mod kinds;
 mod names;
 mod outage;
+mod resume;
 mod stop;
 mod trees;
