@@ -96,7 +96,7 @@ pub struct Sums {
     pub busy: u64,
     /// Objects that were there already, with the same content.
     pub adopted: u64,
-    /// Bytes sent.
+    /// Bytes sent of files that arrived, without what an upload that went on had sent before.
     pub bytes: u64,
     /// Bytes of files read, to compare or to send.
     pub bytes_read: u64,

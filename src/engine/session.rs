@@ -83,13 +83,14 @@ pub(super) async fn run<T: Tree, S: Store, L: Ledger>(
     }
 }
 
-/// Ends the uploads that a former life left open.
+/// Ends the uploads that a former life left open, but for those that the coming one goes on with.
 async fn recover<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(), Fault> {
     if ctx.options.dry_run {
         return Ok(());
     }
     for intent in ctx.ledger.intents().await? {
-        worker::settle(ctx, &intent.key).await?;
+        ctx.unsettled(&intent.key, true);
+        worker::tidy(ctx, &intent.key).await?;
     }
     Ok(())
 }

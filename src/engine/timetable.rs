@@ -92,7 +92,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         whole.map(|surveyed| surveyed.note.against).max()
     }
 
-    /// Ends uploads that were left open because ending them failed.
+    /// Ends uploads that were left open and that no upload to come goes on with.
     fn tidy(&mut self) {
         let keys: Vec<Key> =
             self.ctx.all_unsettled().into_iter().filter(|k| self.jobs.take(&[k], u64::MAX)).collect();
@@ -103,7 +103,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         self.task_of(async move {
             let mut result = Ok(());
             for key in &keys {
-                result = result.and(worker::settle(&ctx, key).await);
+                result = result.and(worker::tidy(&ctx, key).await);
             }
             Task::Tidied(keys, result)
         });

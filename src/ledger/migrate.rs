@@ -5,12 +5,12 @@
 //! makes the whole ledger damaged: what it proves can be proven anew.
 
 use super::bytes::{Damage, Reader};
-use super::record::{RECORDS, Row, read_print};
+use super::record::{INTENTS, RECORDS, Row, encode_intent, read_print, read_stamp};
 use super::{
     inode::{self, INODES},
     meta::{self, META},
 };
-use crate::model::{Attributes, Digest, ETag, Key, Record};
+use crate::model::{Attributes, Digest, ETag, Intent, Key, Record};
 use redb::{Error, MultimapTableDefinition, ReadableTable, TableDefinition};
 
 /// Brings a ledger of layout `schema` one version on. The id stays.
@@ -18,6 +18,7 @@ pub(super) fn step(engine: &redb::Database, schema: u32, id: u64) -> Result<(), 
     let txn = engine.begin_write()?;
     match schema {
         1 => second(&txn)?,
+        2 => third(&txn)?,
         _ => return Err(Error::Corrupted(format!("its schema {schema} never was"))),
     }
     let mut meta = txn.open_table(META)?;
@@ -63,6 +64,28 @@ fn decode_1(bytes: &[u8]) -> Result<Row, Damage> {
     let moved = r.flag()?;
     r.end()?;
     Ok(Row { record, moved })
+}
+
+/// Layout 3: intents tell on what terms an upload was created; of those there are, it is not known. Few uploads are
+/// open at a time, so they are held in memory.
+fn third(txn: &redb::WriteTransaction) -> Result<(), Error> {
+    let mut table = txn.open_table(INTENTS)?;
+    let mut intents = Vec::new();
+    for found in table.iter()? {
+        let (key, row) = found?;
+        intents.push(decode_intent_2(key.value(), row.value())?);
+    }
+    for intent in intents {
+        table.insert(intent.key.as_str(), encode_intent(&intent).as_slice())?;
+    }
+    Ok(())
+}
+
+fn decode_intent_2(key: &str, bytes: &[u8]) -> Result<Intent, Damage> {
+    let mut r = Reader::open(bytes)?;
+    let (print, part_size, at) = (read_print(&mut r)?, r.u64()?, read_stamp(&mut r)?);
+    r.end()?;
+    Ok(Intent { key: Key::raw(key), print, part_size, at, terms: None })
 }
 
 #[cfg(test)]
@@ -141,8 +164,9 @@ mod tests {
         }
     }
 
-    async fn rows(ledger: &Database) -> Vec<(Key, Record)> {
-        ledger.page(&KeyRange::Under(Key::raw("")), None, usize::MAX).await.expect("read")
+    async fn rows(ledger: &Database) -> (Vec<(Key, Record)>, Vec<Intent>) {
+        let all = KeyRange::Under(Key::raw(""));
+        (ledger.page(&all, None, usize::MAX).await.expect("read"), ledger.intents().await.expect("read"))
     }
 
     #[tokio::test]

@@ -158,7 +158,8 @@ pub(super) fn decode_tag(bytes: &[u8]) -> Result<ETag, Damage> {
 
 /// Without its key, which is the row's.
 pub(super) fn encode_intent(intent: &Intent) -> Vec<u8> {
-    write_stamp(write_print(Writer::new(), &intent.print).u64(intent.part_size), intent.at).seal()
+    let w = write_print(Writer::new(), &intent.print).u64(intent.part_size);
+    write_stamp(w, intent.at).option(intent.terms, |w, terms| w.raw(&terms)).seal()
 }
 
 pub(super) fn decode_intent(key: &str, bytes: &[u8]) -> Result<Intent, Damage> {
@@ -168,6 +169,7 @@ pub(super) fn decode_intent(key: &str, bytes: &[u8]) -> Result<Intent, Damage> {
         print: read_print(&mut r)?,
         part_size: r.u64()?,
         at: read_stamp(&mut r)?,
+        terms: r.option(Reader::array)?,
     };
     r.end()?;
     Ok(intent)
@@ -234,9 +236,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rows_come_back(row in any_row(), print in any_print(), at in any_stamp(), part_size: u64) {
+        fn rows_come_back(row in any_row(), print in any_print(), at in any_stamp(), part_size: u64, terms: Option<[u8; 32]>) {
             prop_assert_eq!(Row::decode("k", &row.encode("k")), Ok(row));
-            let intent = Intent { key: Key::raw("k"), print, part_size, at };
+            let intent = Intent { key: Key::raw("k"), print, part_size, at, terms };
             prop_assert_eq!(decode_intent("k", &encode_intent(&intent)), Ok(intent));
         }
 

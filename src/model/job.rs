@@ -87,7 +87,7 @@ pub enum Outcome {
 pub enum Did {
     /// Content was sent.
     Put {
-        /// Bytes sent.
+        /// Bytes sent, without those that the store held already.
         bytes: u64,
     },
     /// The server copied it from this key.

@@ -15,6 +15,7 @@ mod root;
 mod scope;
 mod source;
 mod triple;
+mod upload;
 
 pub use etag::ETag;
 pub use fault::{Class, Fault};
@@ -23,8 +24,9 @@ pub use key::{Key, KeyRange, MAX_KEY_BYTES, RESERVED};
 pub use meta::{Attributes, Checksum, Digest, Fingerprint, Head, LocalMeta, RemoteMeta, Stamp};
 pub use object::{Encryption, ObjectOptions, Retention};
 pub use path::{BadPath, RelPath};
-pub use record::{Binding, Capabilities, Change, Condemned, Intent, MirrorId, Record, Seq, Tally};
+pub use record::{Binding, Capabilities, Change, Condemned, MirrorId, Record, Seq, Tally};
 pub use root::{RootId, Sameness};
 pub use scope::{Against, Scope};
 pub use source::Source;
 pub use triple::{Absence, Local, Skip, Triple};
+pub use upload::{Begun, Intent, Part, Upload};

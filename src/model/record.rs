@@ -1,6 +1,6 @@
 //! What the ledger keeps: proofs, and what must outlive a crash.
 
-use super::{Attributes, Digest, ETag, Fingerprint, Key, RootId, Stamp};
+use super::{Attributes, Digest, ETag, Fingerprint, Intent, Key, RootId, Stamp};
 use std::fmt;
 
 /// The ledger's counter: one step a commit, never back. Stamps pages, proofs and condemned rows, so
@@ -45,19 +45,6 @@ pub struct Condemned {
     pub approved: bool,
     /// Its content lives on under another key (a rename): costs no budget.
     pub moved: bool,
-}
-
-/// A multipart upload that is about to be created.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Intent {
-    /// The object.
-    pub key: Key,
-    /// The file as it is.
-    pub print: Fingerprint,
-    /// Bytes of each part but the last.
-    pub part_size: u64,
-    /// Wall time, to be compared with the upload's initiation with an hour to spare.
-    pub at: Stamp,
 }
 
 /// 128 random bits: which mirror wrote an object. Born with the owner record.

@@ -17,4 +17,10 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// I/O errors.
     fn read_at(&self, at: u64, len: usize) -> impl Future<Output = Result<Bytes, Fault>> + Send;
+
+    /// Tells that so many of the bytes that were read are on their way to the store: for whoever counts. Once for all
+    /// attempts of a request.
+    fn sent(&self, bytes: u64) {
+        let _ = bytes;
+    }
 }

@@ -6,8 +6,8 @@
 //! That is only ever a first attempt: whatever is not plainly confirmed goes the SDK's way, with all its care, as one
 //! of its own retries would. So does an object of which more was chosen than bytes and metadata.
 
-use super::{payload::Payload, requests::Requests};
-use crate::model::ETag;
+use super::{S3, metadata, payload::Payload, requests::Requests, s3::Condition};
+use crate::model::{ETag, ObjectOptions, Spec};
 use aws_credential_types::Credentials;
 use aws_runtime::auth::sigv4::SCHEME_ID;
 use aws_sdk_s3::{
@@ -45,14 +45,15 @@ const REST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Headers of a request.
-pub(super) type Headers = Vec<(Cow<'static, str>, String)>;
+type Headers = Vec<(Cow<'static, str>, String)>;
 
 /// The way, once it is known. Clones share it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Direct(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    requests: Requests,
     way: OnceLock<Way>,
     rest: Mutex<Rest>,
 }
@@ -94,32 +95,34 @@ enum Answer {
 }
 
 impl Direct {
+    /// Not known yet. What it sends is counted.
+    pub(super) fn new(requests: Requests) -> Self {
+        Self(Arc::new(Shared { requests, way: OnceLock::new(), rest: Mutex::default() }))
+    }
+
     /// What is to look at a PUT of `full` that the SDK sends.
     pub(super) fn learn(&self, full: &str, connect_timeout: Duration) -> Learn {
         Learn { direct: self.clone(), full: full.to_owned(), connect_timeout }
     }
 
-    /// True once the way is known.
-    pub(super) fn is_known(&self) -> bool {
-        self.0.way.get().is_some()
-    }
-
     /// Sends the object; `None` leaves it to the SDK, which finds out what is the matter.
     pub(super) async fn put(
         &self,
+        store: &S3,
         full: &str,
         payload: &Payload,
-        headers: Headers,
-        patience: Duration,
-        requests: &Requests,
+        spec: &Spec,
+        condition: &Condition,
     ) -> Option<ETag> {
         let way = self.0.way.get()?;
-        if self.rest().until.is_some_and(|until| Instant::now() < until) {
+        let plain = || store.chosen(full).is_none_or(|chosen| *chosen == ObjectOptions::default());
+        let rests = || self.rest().until.is_some_and(|until| Instant::now() < until);
+        if store.options().requester_pays || !plain() || rests() {
             return None;
         }
-        let request = way.request(full, payload, headers).await?;
-        requests.count("PutObject");
-        let answer = match timeout(patience, way.connector.call(request)).await {
+        let request = way.request(full, payload, headers(full, payload, spec, condition)).await?;
+        self.0.requests.count("PutObject");
+        let answer = match timeout(payload.patience(store.options()), way.connector.call(request)).await {
             Ok(Ok(answer)) => read(&answer),
             Ok(Err(_)) | Err(_) => Answer::Failed,
         };
@@ -141,6 +144,20 @@ impl Direct {
     fn rest(&self) -> std::sync::MutexGuard<'_, Rest> {
         self.0.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// All that the SDK would say of the object.
+fn headers(full: &str, payload: &Payload, spec: &Spec, (if_none_match, if_match): &Condition) -> Headers {
+    let mut headers: Headers = metadata::outgoing(spec, Some(payload.sha256), None)
+        .into_iter()
+        .map(|(name, value)| (format!("x-amz-meta-{name}").into(), value))
+        .collect();
+    headers.push(("content-length".into(), spec.size.to_string()));
+    headers.push(("content-type".into(), metadata::content_type(full).to_owned()));
+    headers.push(("x-amz-checksum-sha256".into(), payload.checksum()));
+    headers.extend(if_none_match.clone().map(|tags| ("if-none-match".into(), tags)));
+    headers.extend(if_match.clone().map(|tag| ("if-match".into(), tag)));
+    headers
 }
 
 fn read(answer: &HttpResponse) -> Answer {

@@ -97,7 +97,8 @@ pub(super) fn classify(
             (Fatal, Some(permission(operation)))
         }
         // a lost reply to Complete: the object may well be there
-        ("NoSuchUpload", _) => plain(if operation == "AbortMultipartUpload" { Missing } else { Transient }),
+        ("NoSuchUpload", _) if matches!(operation, "AbortMultipartUpload" | "ListParts") => plain(Missing),
+        ("NoSuchUpload", _) => plain(Transient),
         ("InvalidPart" | "InvalidPartOrder", _) => plain(Transient),
         // `If-Match` on an object that is gone, or the source of a copy that is
         ("NoSuchKey", _) if copying || matches!(operation, "PutObject" | "CompleteMultipartUpload") => {
@@ -145,6 +146,7 @@ fn permission(operation: &str) -> String {
     let needed = match operation {
         "ListObjectsV2" => "s3:ListBucket on the bucket (and where requesters pay, set `requester_pays`)",
         "ListMultipartUploads" => "s3:ListBucketMultipartUploads on the bucket",
+        "ListParts" => "s3:ListMultipartUploadParts on the objects",
         "HeadObject" => {
             return "a store answers 403 for an absent key too: allow s3:ListBucket on the bucket and \
                     s3:GetObject on its objects, then check credentials and clock"

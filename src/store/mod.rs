@@ -20,6 +20,7 @@ mod payer;
 mod payload;
 mod probe;
 mod requests;
+mod resume;
 mod s3;
 mod sieve;
 mod upload;
@@ -30,7 +31,8 @@ pub use s3::S3;
 pub use upload::Staged;
 
 use crate::model::{
-    Capabilities, Digest, ETag, Fault, Head, Key, KeyRange, Only, RemoteMeta, Source, Spec, Stamp,
+    Begun, Capabilities, Digest, ETag, Fault, Head, Key, KeyRange, Only, Part, RemoteMeta, Source, Spec,
+    Upload,
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, future::Future, sync::Arc};
@@ -72,17 +74,6 @@ pub enum Start {
     Token(String),
 }
 
-/// An unfinished multipart upload.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upload {
-    /// The object it would make.
-    pub key: Key,
-    /// Its id.
-    pub id: String,
-    /// When it was created, by the server's clock.
-    pub initiated: Option<Stamp>,
-}
-
 /// One prefix of one bucket. Clones share a connection. `stage` does everything but make the object
 /// visible; only `commit` does that.
 pub trait Store: Clone + Send + Sync + 'static {
@@ -115,13 +106,31 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Everything else.
     fn head(&self, key: &Key) -> impl Future<Output = Result<Option<Head>, Fault>> + Send;
 
-    /// Reads `spec.size` bytes of `file`, and sends them if they do not fit one request.
+    /// SHA-256 of all that is said of an object when an upload of it in parts is created. One that was created on
+    /// other terms would make another object of the same bytes.
+    fn terms(&self, key: &Key, spec: &Spec) -> [u8; 32];
+
+    /// Reads `spec.size` bytes of `file`, and sends them if they do not fit one request. After a fault that may
+    /// pass (`Transient`, `Throttled`) an upload in parts stays open, to go on by [`Store::resume`]; after others it
+    /// is taken back, as well as that goes.
     ///
     /// # Errors
     /// `Changed` if the file is shorter than that.
     fn stage<F: Source>(
         &self,
         key: &Key,
+        file: &Arc<F>,
+        spec: &Spec,
+    ) -> impl Future<Output = Result<(Self::Staged, Digest), Fault>> + Send;
+
+    /// As [`Store::stage`] of a file that goes up in parts, but goes on with an upload of the same part size: a part
+    /// that it holds is sent only if it is not known to hold the bytes that belong there.
+    ///
+    /// # Errors
+    /// As there.
+    fn resume<F: Source>(
+        &self,
+        begun: Begun,
         file: &Arc<F>,
         spec: &Spec,
     ) -> impl Future<Output = Result<(Self::Staged, Digest), Fault>> + Send;
@@ -197,6 +206,12 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// # Errors
     /// As for any request.
     fn uploads(&self, range: &KeyRange) -> impl Future<Output = Result<Vec<Upload>, Fault>> + Send;
+
+    /// What an unfinished upload holds, by number; `None` if there is no such upload (any more).
+    ///
+    /// # Errors
+    /// As for any request.
+    fn parts(&self, upload: &Upload) -> impl Future<Output = Result<Option<Vec<Part>>, Fault>> + Send;
 
     /// Ends an unfinished upload; one that is gone already counts as ended.
     ///

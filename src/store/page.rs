@@ -2,11 +2,11 @@
 //! what a listing omits looks deleted.
 
 use super::{
-    Depth, Page, S3, Start, Upload,
+    Depth, Page, S3, Start,
     error::{fault, no_s3, what},
     sieve::{Objects, Plain, Sieve},
 };
-use crate::model::{Class, ETag, Fault, Key, KeyRange, RemoteMeta, Stamp};
+use crate::model::{Class, ETag, Fault, Key, KeyRange, RemoteMeta, Stamp, Upload};
 use aws_sdk_s3::{
     primitives::DateTime,
     types::{EncodingType, MultipartUpload, Object},
@@ -80,7 +80,7 @@ impl<'a> Keys<'a> {
 }
 
 /// Where the next page begins: `None` at the end. `sent` and `found` are tokens.
-fn following<T: PartialEq>(
+pub(super) fn following<T: PartialEq>(
     operation: &str,
     prefix: &str,
     truncated: Option<bool>,

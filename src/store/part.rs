@@ -6,16 +6,18 @@ use super::{
     metadata, object,
     options::MIB,
     payload::{Payload, attempt_timeout},
+    resume::Kept,
     s3::tag,
     upload::{abort, read},
 };
-use crate::model::{Class, Digest, Fault, Only, RemoteMeta, Source, Spec};
+use crate::model::{Begun, Class, Digest, ETag, Fault, Key, Only, RemoteMeta, Source, Spec};
 use aws_sdk_s3::{
     config::{Builder, retry::RetryConfig},
+    operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
     types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
 };
 use sha2::Digest as _;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
 use tracing::Instrument;
 
@@ -43,24 +45,44 @@ pub(super) fn part_size(size: u64, least: u64) -> u64 {
     size.div_ceil(MOST_PARTS).next_multiple_of(MIB).max(least)
 }
 
-/// Reads `spec.size` bytes of `file` and sends them. On an error, what was sent is taken back, as well as
-/// that goes.
+fn size_of_parts(store: &S3, size: u64) -> u64 {
+    part_size(size, store.options().part_size.max(1))
+}
+
+/// All that is said of the object before its bytes are sent.
+fn creation(store: &S3, full: &str, spec: &Spec) -> CreateMultipartUploadFluentBuilder {
+    let part_size = size_of_parts(store, spec.size);
+    let request = store
+        .client()
+        .create_multipart_upload()
+        .bucket(store.bucket())
+        .key(full)
+        .content_type(metadata::content_type(full))
+        .set_metadata(Some(metadata::outgoing(spec, None, Some(part_size))))
+        .checksum_algorithm(ChecksumAlgorithm::Sha256);
+    object::create(request, store.chosen(full))
+}
+
+/// A digest of [`creation`], so that none of its fields can be forgotten here. With a retention, which counts from now,
+/// no two are equal: such an upload is begun anew.
+pub(super) fn terms(store: &S3, key: &Key, spec: &Spec) -> [u8; 32] {
+    let request = creation(store, &store.below(key), spec);
+    let said = request.as_input();
+    // in an order of their own, and what the form for people leaves out
+    let metadata: BTreeMap<_, _> = said.get_metadata().iter().flatten().collect();
+    let keys = (said.get_ssekms_key_id(), said.get_ssekms_encryption_context(), said.get_sse_customer_key());
+    let rest = said.clone().set_metadata(None);
+    sha2::Sha256::digest(format!("{rest:?} {metadata:?} {keys:?}")).into()
+}
+
+/// Reads `spec.size` bytes of `file` and sends them.
 pub(super) async fn send<F: Source>(
     store: &S3,
     full: String,
     file: &Arc<F>,
     spec: &Spec,
 ) -> Result<(Parts, Digest), Fault> {
-    let part_size = part_size(spec.size, store.options().part_size.max(1));
-    let request = store
-        .client()
-        .create_multipart_upload()
-        .bucket(store.bucket())
-        .key(&full)
-        .content_type(metadata::content_type(&full))
-        .set_metadata(Some(metadata::outgoing(spec, None, Some(part_size))))
-        .checksum_algorithm(ChecksumAlgorithm::Sha256);
-    let created = object::create(request, store.chosen(&full))
+    let created = creation(store, &full, spec)
         .customize()
         // if its reply is lost, another attempt begins another upload, and nobody knows of the first
         .config_override(Builder::new().retry_config(RetryConfig::disabled()))
@@ -68,44 +90,93 @@ pub(super) async fn send<F: Source>(
         .await
         .map_err(|e| fault(CREATE, &full, &e))?;
     let id = created.upload_id().ok_or_else(|| no_s3(CREATE, &full, "UploadId"))?.to_owned();
-    match send_all(store, &full, &id, &**file, spec.size, part_size).await {
+    fill(store, Open { full, id, kept: Kept::default() }, file, spec).await
+}
+
+/// Reads `spec.size` bytes of `file` and sends those that the upload does not hold.
+pub(super) async fn resume<F: Source>(
+    store: &S3,
+    begun: Begun,
+    file: &Arc<F>,
+    spec: &Spec,
+) -> Result<(Parts, Digest), Fault> {
+    let full = store.full(PART, &begun.upload.key)?;
+    let id = begun.upload.id.clone();
+    fill(store, Open { full, id, kept: Kept::of(begun) }, file, spec).await
+}
+
+/// An upload that lacks parts.
+struct Open {
+    full: String,
+    id: String,
+    kept: Kept,
+}
+
+/// Sends what it lacks. After a fault that may pass it stays open: its parts need not be sent again. After others it
+/// is taken back, as well as that goes.
+async fn fill<F: Source>(
+    store: &S3,
+    mut open: Open,
+    file: &Arc<F>,
+    spec: &Spec,
+) -> Result<(Parts, Digest), Fault> {
+    let part_size = size_of_parts(store, spec.size);
+    let mut flying = Flying::default();
+    match send_all(store, &mut open, &mut flying, &**file, spec.size, part_size).await {
         Ok((parts, sha256)) => {
             let digest = Digest { sha256, part_size: Some(part_size) };
-            Ok((Parts { full, id, size: spec.size, parts }, digest))
+            Ok((Parts { full: open.full, id: open.id, size: spec.size, parts }, digest))
+        }
+        Err(fault) if may_pass(&fault) => {
+            // what is on its way need not be sent again
+            while landed(&mut flying).await.is_some() {}
+            Err(fault)
         }
         Err(fault) => {
+            flying.shutdown().await;
             // if this fails too, the journaled intent has it ended later
-            let _ = abort(store, &full, &id).await;
+            let _ = abort(store, &open.full, &open.id).await;
             Err(fault)
         }
     }
 }
 
+fn may_pass(fault: &Fault) -> bool {
+    matches!(fault.class, Class::Transient | Class::Throttled)
+}
+
+/// Parts on their way.
+type Flying = JoinSet<Result<CompletedPart, Fault>>;
+
 /// Each part in flight is a task of its own: it goes on, and gives back its memory, while the next one waits
 /// for memory here. So no upload waits for itself.
 async fn send_all<F: Source>(
     store: &S3,
-    full: &str,
-    id: &str,
+    open: &mut Open,
+    flying: &mut Flying,
     file: &F,
     size: u64,
     part_size: u64,
 ) -> Result<(Vec<CompletedPart>, [u8; 32]), Fault> {
-    let mut flying: JoinSet<Result<CompletedPart, Fault>> = JoinSet::new();
     let mut parts = Vec::new();
     let mut composite = sha2::Sha256::new();
     for (at, number) in (0..size).step_by(part_size as usize).zip(1..) {
         while flying.len() >= store.options().concurrency.max(1) {
-            parts.extend(landed(&mut flying).await.transpose()?);
+            parts.extend(landed(flying).await.transpose()?);
         }
         let len = part_size.min(size - at);
         let memory = store.reserve(len).await;
-        let payload = Payload::of(read(file, full, at, len).await?).await;
+        let payload = Payload::of(read(file, &open.full, at, len).await?).await;
         composite.update(payload.sha256);
-        let part = send_one(store.clone(), full.to_owned(), id.to_owned(), number, payload, memory);
+        if let Some(kept) = open.kept.same(store, number, &payload).await {
+            parts.push(completed(number, &kept.etag, &payload));
+            continue;
+        }
+        file.sent(len);
+        let part = send_one(store.clone(), open.full.clone(), open.id.clone(), number, payload, memory);
         flying.spawn(part.in_current_span());
     }
-    while let Some(part) = landed(&mut flying).await {
+    while let Some(part) = landed(flying).await {
         parts.push(part?);
     }
     parts.sort_by_key(|part| part.part_number());
@@ -113,7 +184,7 @@ async fn send_all<F: Source>(
 }
 
 /// The next part to arrive; `None` if none is in flight.
-async fn landed(flying: &mut JoinSet<Result<CompletedPart, Fault>>) -> Option<Result<CompletedPart, Fault>> {
+async fn landed(flying: &mut Flying) -> Option<Result<CompletedPart, Fault>> {
     let done = flying.join_next().await?;
     Some(done.unwrap_or_else(|e| Err(Fault::new(Class::Transient, PART, e))))
 }
@@ -122,7 +193,7 @@ async fn send_one(
     store: S3,
     full: String,
     id: String,
-    number: i32,
+    number: u32,
     payload: Payload,
     _memory: OwnedSemaphorePermit,
 ) -> Result<CompletedPart, Fault> {
@@ -132,7 +203,7 @@ async fn send_one(
         .bucket(store.bucket())
         .key(&full)
         .upload_id(&id)
-        .part_number(number)
+        .part_number(wire(number))
         .checksum_sha256(payload.checksum())
         .body(payload.body())
         .customize()
@@ -142,11 +213,21 @@ async fn send_one(
         .await
         .map_err(|e| fault(PART, &full, &e))?;
     let etag = tag(PART, &full, answer.e_tag())?;
-    Ok(CompletedPart::builder()
-        .part_number(number)
+    Ok(completed(number, &etag, &payload))
+}
+
+/// A part as it is named when the upload is completed.
+fn completed(number: u32, etag: &ETag, payload: &Payload) -> CompletedPart {
+    CompletedPart::builder()
+        .part_number(wire(number))
         .e_tag(etag.quoted())
         .checksum_sha256(payload.checksum())
-        .build())
+        .build()
+}
+
+/// A part's number as the SDK has it.
+fn wire(number: u32) -> i32 {
+    i32::try_from(number).expect("there are at most 10,000 parts")
 }
 
 /// Makes the object visible. After a fault that leaves the outcome open (`Transient`, `Throttled`) the upload
@@ -173,7 +254,7 @@ pub(super) async fn complete(store: &S3, staged: Parts, only: Only) -> Result<Re
             Ok(RemoteMeta { size, etag, modified: None })
         }
         Err(fault) => {
-            if !matches!(fault.class, Class::Transient | Class::Throttled) {
+            if !may_pass(&fault) {
                 let _ = abort(store, &full, &id).await;
             }
             Err(fault)

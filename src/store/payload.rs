@@ -18,6 +18,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use md5::Md5;
 use sha2::{Digest, Sha256};
 use std::{
     convert::Infallible,
@@ -58,6 +59,19 @@ impl Payload {
         let hashed = tokio::task::spawn_blocking(move || Self::new(held)).await;
         // the runtime is ending: nothing waits for this one any more
         hashed.unwrap_or_else(|_| Self::new(bytes))
+    }
+
+    /// How many bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// MD5 of the bytes, computed on another thread.
+    pub(super) async fn md5(&self) -> [u8; 16] {
+        let bytes = self.bytes.clone();
+        let digest = move || Md5::digest(&bytes).into();
+        // the runtime is ending: nothing waits for this one any more
+        tokio::task::spawn_blocking(digest).await.unwrap_or_default()
     }
 
     /// The body, for as many attempts as it takes.

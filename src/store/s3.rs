@@ -1,18 +1,18 @@
 //! [`S3`] and its small operations; the larger ones have rooms of their own.
 
 use super::{
-    Answers, Depth, Options, Page, Staged, Start, Store, Upload, connect, copy, delete,
-    direct::{Direct, Headers},
+    Answers, Depth, Options, Page, Staged, Start, Store, connect, copy, delete,
+    direct::Direct,
     error::{chain, fault, no_s3, what},
-    metadata, object, page,
+    metadata, object, page, part,
     payload::Payload,
     probe,
     requests::Requests,
-    upload,
+    resume, upload,
 };
 use crate::model::{
-    Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, ObjectOptions, Only,
-    RemoteMeta, Source, Spec,
+    Begun, Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, ObjectOptions, Only,
+    Part, RemoteMeta, Source, Spec, Upload,
 };
 use aws_sdk_s3::{
     Client,
@@ -24,7 +24,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -46,9 +46,8 @@ struct Inner {
     direct: Direct,
     /// KiB that bodies may still take.
     memory: Arc<Semaphore>,
-    conditional_put: AtomicBool,
-    conditional_delete: AtomicBool,
-    conditional_batch: AtomicBool,
+    /// What the store was seen to honour.
+    known: RwLock<Capabilities>,
     /// DeleteObjects was refused, or answered in part.
     one_by_one: AtomicBool,
     /// Its listings are not of the plain form.
@@ -76,12 +75,10 @@ impl S3 {
             client,
             options,
             endpoint,
+            direct: Direct::new(requests.clone()),
             requests,
-            direct: Direct::default(),
             memory,
-            conditional_put: AtomicBool::new(false),
-            conditional_delete: AtomicBool::new(false),
-            conditional_batch: AtomicBool::new(false),
+            known: RwLock::default(),
             one_by_one: AtomicBool::new(false),
             odd: AtomicBool::new(false),
             checksums: AtomicBool::new(true),
@@ -107,6 +104,11 @@ impl S3 {
 
     pub(super) fn prefix(&self) -> &str {
         &self.0.options.prefix
+    }
+
+    /// What the store was seen to honour; nothing until a probe.
+    pub(super) fn can(&self) -> Capabilities {
+        *self.0.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// True until a listing was not of the plain form.
@@ -152,12 +154,12 @@ impl S3 {
 
     /// True if DELETE goes with `If-Match`.
     pub(super) fn deletes_on_condition(&self) -> bool {
-        self.0.conditional_delete.load(Relaxed)
+        self.can().conditional_delete
     }
 
     /// True if DeleteObjects goes with tags, and is answered as it should be.
     pub(super) fn deletes_together(&self) -> bool {
-        self.0.conditional_batch.load(Relaxed) && !self.0.one_by_one.load(Relaxed)
+        self.can().conditional_batch == Some(true) && !self.0.one_by_one.load(Relaxed)
     }
 
     /// No DeleteObjects from now on, for this reason.
@@ -169,7 +171,7 @@ impl S3 {
 
     /// Headers `If-None-Match` and `If-Match`, where the store honours them.
     pub(super) fn condition(&self, only: &Only) -> Condition {
-        if !self.0.conditional_put.load(Relaxed) {
+        if !self.can().conditional_put {
             return (None, None);
         }
         condition(only)
@@ -264,7 +266,7 @@ impl S3 {
         condition: Condition,
     ) -> Result<ETag, Fault> {
         if let Some(spec) = spec.filter(|_| payload.is_small())
-            && let Some(etag) = self.put_directly(full, payload, spec, &condition).await
+            && let Some(etag) = self.0.direct.put(self, full, payload, spec, &condition).await
         {
             return Ok(etag);
         }
@@ -279,31 +281,6 @@ impl S3 {
             .await
             .map_err(|e| fault("PutObject", full, &e))?;
         tag("PutObject", full, answer.e_tag())
-    }
-
-    /// The same without the SDK, as far as that goes.
-    async fn put_directly(
-        &self,
-        full: &str,
-        payload: &Payload,
-        spec: &Spec,
-        (if_none_match, if_match): &Condition,
-    ) -> Option<ETag> {
-        let Inner { direct, requests, options, .. } = &*self.0;
-        let plain = || self.chosen(full).is_none_or(|chosen| *chosen == ObjectOptions::default());
-        if !direct.is_known() || options.requester_pays || !plain() {
-            return None;
-        }
-        let mut headers: Headers = metadata::outgoing(spec, Some(payload.sha256), None)
-            .into_iter()
-            .map(|(name, value)| (format!("x-amz-meta-{name}").into(), value))
-            .collect();
-        headers.push(("content-length".into(), spec.size.to_string()));
-        headers.push(("content-type".into(), metadata::content_type(full).to_owned()));
-        headers.push(("x-amz-checksum-sha256".into(), payload.checksum()));
-        headers.extend(if_none_match.clone().map(|tags| ("if-none-match".into(), tags)));
-        headers.extend(if_match.clone().map(|tag| ("if-match".into(), tag)));
-        direct.put(full, payload, headers, payload.patience(options), requests).await
     }
 }
 
@@ -343,13 +320,15 @@ impl Store for S3 {
     }
 
     fn know(&self, capabilities: Capabilities) {
-        self.0.conditional_put.store(capabilities.conditional_put, Relaxed);
-        self.0.conditional_delete.store(capabilities.conditional_delete, Relaxed);
-        self.0.conditional_batch.store(capabilities.conditional_batch == Some(true), Relaxed);
+        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = capabilities;
     }
 
     fn part_size(&self, size: u64) -> Option<u64> {
         upload::part_size(self.options(), size)
+    }
+
+    fn terms(&self, key: &Key, spec: &Spec) -> [u8; 32] {
+        part::terms(self, key, spec)
     }
 
     async fn list(&self, prefix: &Key, depth: Depth, start: Start) -> Result<Page, Fault> {
@@ -374,6 +353,15 @@ impl Store for S3 {
         spec: &Spec,
     ) -> Result<(Staged, Digest), Fault> {
         upload::stage(self, key, file, spec).await
+    }
+
+    async fn resume<F: Source>(
+        &self,
+        begun: Begun,
+        file: &Arc<F>,
+        spec: &Spec,
+    ) -> Result<(Staged, Digest), Fault> {
+        upload::resume(self, begun, file, spec).await
     }
 
     async fn commit(&self, staged: Staged, only: Only) -> Result<RemoteMeta, Fault> {
@@ -449,6 +437,10 @@ impl Store for S3 {
 
     async fn uploads(&self, range: &KeyRange) -> Result<Vec<Upload>, Fault> {
         page::uploads(self, range).await
+    }
+
+    async fn parts(&self, upload: &Upload) -> Result<Option<Vec<Part>>, Fault> {
+        resume::parts(self, upload).await
     }
 
     async fn abort(&self, upload: &Upload) -> Result<(), Fault> {

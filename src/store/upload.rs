@@ -6,7 +6,7 @@ use super::{
     part::{self, Parts},
     payload::Payload,
 };
-use crate::model::{Class, Digest, Fault, Key, Only, RemoteMeta, Source, Spec};
+use crate::model::{Begun, Class, Digest, Fault, Key, Only, RemoteMeta, Source, Spec};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
@@ -57,9 +57,20 @@ pub(super) async fn stage<F: Source>(
     }
     let memory = store.reserve(spec.size).await;
     let payload = Payload::of(read(&**file, &full, 0, spec.size).await?).await;
+    file.sent(spec.size);
     let digest = Digest { sha256: payload.sha256, part_size: None };
     let whole = Whole { full, payload, spec: spec.clone(), _memory: memory };
     Ok((Staged(Road::Whole(Box::new(whole))), digest))
+}
+
+pub(super) async fn resume<F: Source>(
+    store: &S3,
+    begun: Begun,
+    file: &Arc<F>,
+    spec: &Spec,
+) -> Result<(Staged, Digest), Fault> {
+    let (parts, digest) = part::resume(store, begun, file, spec).await?;
+    Ok((Staged(Road::Parts(parts)), digest))
 }
 
 pub(super) async fn commit(store: &S3, staged: Staged, only: Only) -> Result<RemoteMeta, Fault> {

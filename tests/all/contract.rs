@@ -7,7 +7,8 @@ use futures::{StreamExt, TryStreamExt};
 use md5::Md5;
 use s3mirrord::{
     model::{
-        Capabilities, Checksum, Class, Digest, ETag, Key, KeyRange, MAX_KEY_BYTES, Only, RemoteMeta, Stamp,
+        Begun, Capabilities, Checksum, Class, Digest, ETag, Key, KeyRange, MAX_KEY_BYTES, Only, Part,
+        RemoteMeta, Stamp, Upload,
     },
     store::{BATCH, Depth, Start, Store},
 };
@@ -27,6 +28,8 @@ pub(crate) struct Expect {
     pub(crate) parts: bool,
     /// CompleteMultipartUpload is answered as S3 does; else it counts as open, and HEAD tells (case 46).
     pub(crate) completes: bool,
+    /// ListParts is answered as S3 does.
+    pub(crate) resumes: bool,
     /// HEAD tells the SHA-256 of what was sent.
     pub(crate) checksums: bool,
     /// Keys may hold a newline.
@@ -52,6 +55,11 @@ pub(crate) async fn run<S: Store>(store: S, faithful: Expect) {
         sizes_about_the_threshold(&store, &faithful).await;
         large_objects(&store, &faithful).await;
         uploads_and_aborts(&store, &faithful).await;
+        if faithful.resumes {
+            upload_stays_open_after_what_may_pass(&store).await;
+            resumes_what_is_there(&store, &faithful).await;
+        }
+        terms_are_all_that_is_said(&store).await;
         copies_what_went_up_in_parts(&store, &faithful).await;
         many_large_files_at_once(&store, &faithful).await;
     }
@@ -504,6 +512,126 @@ async fn uploads_and_aborts<S: Store>(store: &S, faithful: &Expect) {
         assert_eq!(store.uploads(&all).await.unwrap(), []);
     }
     assert!(every_key(store, "up/").await.is_empty());
+}
+
+/// Stages a file that cannot be read beyond `at`.
+async fn stage_some<S: Store>(store: &S, name: &str, file: Memory, at: usize, class: Class) {
+    let (file, spec) = (file.failing(at, class), Memory::pattern(4 * PART, 1).spec("own up/a"));
+    let fault = store.stage(&key(name), &Arc::new(file), &spec).await.map(|_| ()).unwrap_err();
+    assert_eq!(fault.class, class, "{fault}");
+}
+
+async fn only_upload<S: Store>(store: &S, name: &str) -> (Upload, Vec<Part>) {
+    let mut all = store.uploads(&KeyRange::One(key(name))).await.unwrap();
+    assert_eq!(all.len(), 1, "{all:?}");
+    let upload = all.remove(0);
+    let parts = store.parts(&upload).await.unwrap().expect("it is open");
+    (upload, parts)
+}
+
+async fn upload_stays_open_after_what_may_pass<S: Store>(store: &S) {
+    for (class, stays) in [
+        (Class::Transient, true),
+        (Class::Throttled, true),
+        (Class::Changed, false),
+        (Class::Missing, false),
+        (Class::Permanent, false),
+        (Class::Fatal, false),
+    ] {
+        stage_some(store, "up/a", Memory::pattern(4 * PART, 1), 2 * PART, class).await;
+        let open = store.uploads(&KeyRange::One(key("up/a"))).await.unwrap();
+        assert_eq!(open.len(), usize::from(stays), "{class:?}");
+        for upload in open {
+            let parts = store.parts(&upload).await.unwrap().unwrap();
+            assert_eq!(parts.iter().map(|part| part.number).collect::<Vec<_>>(), [1, 2], "{class:?}");
+            store.abort(&upload).await.unwrap();
+            assert_eq!(store.parts(&upload).await.unwrap(), None, "it is no more");
+        }
+    }
+}
+
+/// Case 55.
+async fn resumes_what_is_there<S: Store>(store: &S, faithful: &Expect) {
+    let all = || Memory::pattern(3 * PART + 100, 1);
+    // what was sent before, up to where, and what is not to be sent again of it
+    let differs = {
+        let mut bytes = all().bytes().to_vec();
+        bytes[PART + 7] ^= 1;
+        Memory::new(bytes)
+    };
+    for (what, old, upto, kept) in [
+        ("nothing", all(), PART - 1, 0),
+        ("a part", all(), PART, PART),
+        ("three parts", all(), 3 * PART, 3 * PART),
+        ("all", all(), usize::MAX, 3 * PART + 100),
+        ("a part that differs", differs, 3 * PART, 2 * PART),
+        ("of another size", Memory::pattern(2 * PART + 5, 1), usize::MAX, 2 * PART),
+    ] {
+        let mut spec = all().spec("own up/a");
+        spec.size = old.bytes().len() as u64;
+        let old = Arc::new(old.failing(upto, Class::Transient));
+        // what is staged is not committed, as in a crash
+        let staged = store.stage(&key("up/a"), &old, &spec).await;
+        assert_eq!(staged.is_ok(), upto == usize::MAX, "{what}");
+        stage_some(store, "up/another", all(), PART, Class::Transient).await;
+        let (upload, parts) = only_upload(store, "up/a").await;
+        if faithful.checksums {
+            let digests: Vec<_> = parts.iter().map(|part| part.sha256.expect("told")).collect();
+            let want: Vec<_> = old.bytes().chunks(PART).take(parts.len()).map(sha256).collect();
+            assert_eq!(digests, want, "{what}");
+        }
+        let file = Arc::new(all());
+        let (begun, spec) = (Begun { upload, parts }, file.spec("own up/a"));
+        let (staged, digest) = store.resume(begun, &file, &spec).await.unwrap();
+        assert_eq!(file.sent(), 3 * PART + 100 - kept, "{what}");
+        assert_eq!(digest, Digest { sha256: composite(file.bytes()), part_size: Some(PART as u64) });
+        assert_eq!(store.head(&key("up/a")).await.unwrap(), None, "not visible before commit");
+        let meta = match store.commit(staged, Only::New).await {
+            Err(open) if !faithful.completes => {
+                assert_eq!(open.class, Class::Transient, "{open}");
+                store.head(&key("up/a")).await.unwrap().unwrap().meta
+            }
+            sure => sure.unwrap(),
+        };
+        let head = store.head(&key("up/a")).await.unwrap().unwrap();
+        assert_eq!((meta.size, head.part_size), (3 * PART as u64 + 100, Some(PART as u64)), "{what}");
+        assert_eq!((head.own.as_deref(), head.mtime), (Some("own up/a"), Some(MTIME)), "{what}");
+        if faithful.capabilities.etag_is_md5 {
+            assert_eq!(meta.etag.to_string(), md5_of_parts(file.bytes()), "{what}");
+        }
+        let (another, its) = only_upload(store, "up/another").await;
+        assert_eq!(its.len(), 1, "another's is not touched: {what}");
+        store.abort(&another).await.unwrap();
+        assert_eq!(store.uploads(&KeyRange::Under(key("up/"))).await.unwrap(), []);
+        clean(store, "up/").await;
+    }
+    // one that is no more is nothing to go on with: that may pass
+    stage_some(store, "up/a", all(), PART, Class::Transient).await;
+    let (upload, parts) = only_upload(store, "up/a").await;
+    store.abort(&upload).await.unwrap();
+    let spec = all().spec("own up/a");
+    let fault = store.resume(Begun { upload, parts }, &Arc::new(all()), &spec).await.map(|_| ()).unwrap_err();
+    assert_eq!(fault.class, Class::Transient, "{fault}");
+}
+
+async fn terms_are_all_that_is_said<S: Store>(store: &S) {
+    let spec = Memory::pattern(4 * PART, 1).spec("o");
+    let said = store.terms(&key("terms.html"), &spec);
+    assert_eq!(store.terms(&key("terms.html"), &spec), said, "the same each time");
+    let mut others = vec![];
+    for change in 0..5 {
+        let mut other = spec.clone();
+        match change {
+            0 => other.mtime.nsec += 1,
+            1 => other.attributes.mode ^= 1,
+            2 => other.attributes.uid += 1,
+            3 => other.attributes.gid += 1,
+            _ => other.own.push('x'),
+        }
+        others.push(store.terms(&key("terms.html"), &other));
+    }
+    others.push(store.terms(&key("terms.jpg"), &spec));
+    assert!(!others.contains(&said), "{others:?}");
 }
 
 async fn copies_what_went_up_in_parts<S: Store>(store: &S, faithful: &Expect) {

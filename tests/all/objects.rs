@@ -18,8 +18,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use s3mirrord::{
     embedded::{self, Server},
-    model::{Class, ETag, Encryption, Key, KeyRange, ObjectOptions, Only, RelPath, Retention},
-    store::{Depth, Objects, Options, S3, Start, Store, Upload},
+    model::{Class, ETag, Encryption, Key, KeyRange, ObjectOptions, Only, RelPath, Retention, Upload},
+    store::{Depth, Objects, Options, S3, Start, Store},
 };
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 

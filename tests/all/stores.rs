@@ -31,12 +31,13 @@ async fn the_contract_holds_on_moto() {
         verifies_sha256: false,
         etag_is_md5: true,
     };
-    // its router refuses newlines; its Complete answers with a root element of its own
+    // its router refuses newlines; its Complete and its ListParts answer with root elements of their own
     let expect = Expect {
         capabilities,
         uploads: true,
         parts: true,
         completes: false,
+        resumes: false,
         checksums: false,
         newlines: false,
     };
@@ -57,6 +58,7 @@ const ALL: Expect = Expect {
     uploads: true,
     parts: true,
     completes: true,
+    resumes: true,
     checksums: true,
     newlines: true,
 };
@@ -104,6 +106,7 @@ async fn the_contract_holds_on_a_given_endpoint() {
             uploads: true,
             parts: true,
             completes: true,
+            resumes: true,
             checksums: false,
             newlines: true,
         },

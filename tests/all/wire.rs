@@ -7,8 +7,10 @@ use crate::support::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use s3mirrord::{
-    model::{Capabilities, Class, ETag, Fault, Key, KeyRange, LocalMeta, Only, RemoteMeta, Source},
-    store::{Depth, Options, S3, Secret, Start, Store, Upload},
+    model::{
+        Capabilities, Class, ETag, Fault, Key, KeyRange, LocalMeta, Only, Part, RemoteMeta, Source, Upload,
+    },
+    store::{Depth, Options, S3, Secret, Start, Store},
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -299,6 +301,69 @@ async fn c42_a_list_of_uploads_is_never_cut_short() {
 }
 
 #[tokio::test]
+async fn c42_a_list_of_parts_is_never_cut_short() {
+    let upload = Upload { key: key("a b"), id: "U".into(), initiated: None };
+    let page = |inner: String| Answer::new(200, format!("<ListPartsResult>{inner}</ListPartsResult>"));
+    let part = |n: u32| {
+        let sum = BASE64_STANDARD.encode([n as u8; 32]);
+        format!(
+            "<Part><PartNumber>{n}</PartNumber><Size>{n}</Size><ETag>\"e{n}\"</ETag>\
+             <ChecksumSHA256>{sum}</ChecksumSHA256></Part>"
+        )
+    };
+    let more = |marker: &str| {
+        format!("<IsTruncated>true</IsTruncated><NextPartNumberMarker>{marker}</NextPartNumberMarker>")
+    };
+    for inner in [
+        "<IsTruncated>true</IsTruncated>".to_owned(),
+        more("1"),
+        more(""),
+        String::new(),
+        // it goes back
+        part(1) + &more("1") + &part(1),
+        // what every part must have
+        "<IsTruncated>false</IsTruncated><Part><Size>1</Size><ETag>e</ETag></Part>".to_owned(),
+        "<IsTruncated>false</IsTruncated><Part><PartNumber>1</PartNumber><ETag>e</ETag></Part>".to_owned(),
+        "<IsTruncated>false</IsTruncated><Part><PartNumber>1</PartNumber><Size>1</Size></Part>".to_owned(),
+    ] {
+        let told = inner.clone();
+        let server = Server::start(move |_, _| page(inner.clone())).await;
+        let fault = store(&server).await.parts(&upload).await.unwrap_err();
+        assert_eq!(fault.class, Class::Transient, "{told}: {fault}");
+        assert!(server.seen().len() <= 2);
+    }
+    let server = Server::start(move |n, _| match n {
+        0 => page(part(1) + &more("1")),
+        1 => page(part(7) + &more("7")),
+        _ => page("<IsTruncated>false</IsTruncated>".to_owned()),
+    })
+    .await;
+    let found = store(&server).await.parts(&upload).await.unwrap().unwrap();
+    let part = |n: u8| Part {
+        number: n.into(),
+        size: n.into(),
+        etag: ETag::new(&format!("e{n}")),
+        sha256: Some([n; 32]),
+    };
+    assert_eq!(found, [part(1), part(7)]);
+    let seen = server.seen();
+    assert!(seen[0].target.starts_with("/bucket/web/a%20b?") && seen[0].target.contains("uploadId=U"));
+    assert!(!seen[0].target.contains("part-number-marker"), "{}", seen[0].target);
+    assert!(seen[2].target.contains("part-number-marker=7"), "{}", seen[2].target);
+    for (answer, want) in [
+        (Answer::error(404, "NoSuchUpload"), Ok(None)),
+        (Answer::error(403, "AccessDenied"), Err(Class::Fatal)),
+        (Answer::error(503, "SlowDown"), Err(Class::Throttled)),
+        (Answer::new(200, HTML).with("content-type", "text/html"), Err(Class::Transient)),
+    ] {
+        let text = format!("{answer:?}");
+        let server = Server::start(move |_, _| answer.clone()).await;
+        let found = store(&server).await.parts(&upload).await;
+        assert_eq!(found.map_err(|fault| fault.class), want, "{text}");
+    }
+}
+
+#[tokio::test]
 async fn c46_complete_is_not_done_until_it_says_so() {
     let error = "<Error><Code>InternalError</Code><Message>try again</Message></Error>";
     let whole = "<CompleteMultipartUploadResult><ETag>\"e-2\"</ETag></CompleteMultipartUploadResult>";
@@ -353,6 +418,24 @@ async fn c28_an_upload_that_fails_is_taken_back() {
     let fault = put(&store, Memory::pattern(5 * PART, 1), Only::Always).await.unwrap_err();
     assert_eq!(fault.class, Class::Fatal, "{fault}");
     assert!(server.seen().iter().any(|r| is(r, "DELETE", "uploadId=U")));
+}
+
+/// What is on its way when one part fails arrives, and is not sent again.
+#[tokio::test]
+async fn c55_an_upload_that_may_go_on_is_left_open() {
+    let server = Server::start(|_, request| {
+        if is(request, "PUT", "partNumber=2") {
+            return Answer::error(503, "SlowDown");
+        }
+        parts_until(request, || Answer::new(500, ""))
+    })
+    .await;
+    let store = store(&server).await;
+    let fault = put(&store, Memory::pattern(5 * PART, 1), Only::Always).await.unwrap_err();
+    assert_eq!(fault.class, Class::Throttled, "{fault}");
+    let seen = server.seen();
+    assert!(!seen.iter().any(|r| r.method == "DELETE"));
+    assert!(seen.iter().any(|r| is(r, "PUT", "partNumber=3")));
 }
 
 #[tokio::test]

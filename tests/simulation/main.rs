@@ -12,6 +12,7 @@ mod support;
 
 mod cases;
 mod story;
+mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use story::{Outcome, Sabotage, play};

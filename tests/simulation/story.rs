@@ -3,6 +3,7 @@
 use crate::support::{
     bucket::Object,
     disk::{BLOCK, File, path},
+    parts::{ANOTHERS, Open},
     world::{Fake, World},
 };
 use futures::StreamExt;
@@ -10,7 +11,7 @@ use s3mirrord::{
     engine::{self, Event, Input, Options, Report},
     ledger::Ledger,
     local::{Notice, Prune, Tree},
-    model::{Capabilities, Change, ETag, Key, MirrorId, RelPath, Scope, Stamp},
+    model::{Capabilities, Change, ETag, Key, MirrorId, RelPath, Scope, Spec, Stamp},
     plan::Limits,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -47,6 +48,10 @@ pub const FAULTS: &[&str] = &[
     "unsorted listing",
     "store down",
     "credentials refused",
+    "an upload expires",
+    "a part is damaged",
+    "a part is not sent again",
+    "parts are not listed",
     "random etags",
     "no checksums",
     "no conditions",
@@ -189,6 +194,16 @@ impl Story {
                 w.shelf.can.verifies_sha256 = w.rng.bool();
             }
             w.shelf.budget = limits.map(|limits| (limits.count, limits.window.as_secs() as i64));
+            w.shelf.weather.parts_refused = w.rng.u8(0..10) == 0;
+            let n1 = path("n1");
+            w.write(&n1, 0, 1);
+            let (key, meta) = (Key::of(&n1), w.disk.files[&n1].meta());
+            let at = Stamp { sec: w.wall - 7200, nsec: 0 };
+            let (mtime, attributes) = (meta.print.mtime, meta.attributes);
+            let spec =
+                Spec { size: 8, mtime, attributes, own: "another".into(), sha256: None, part_size: None };
+            let open = Open { key, at, spec, parts: BTreeMap::new() };
+            w.shelf.uploads.insert(ANOTHERS.into(), open);
             w.disk.frozen_stat = sabotage.frozen_stat;
             w.disk.absent_for_good = sabotage.absent_for_good || sabotage.events_are_deletes;
             for (i, name) in names().iter().enumerate().take(40) {
@@ -292,6 +307,7 @@ impl Story {
 
     fn between_lives(&self) {
         self.world.with(|w| {
+            w.spoil_uploads();
             if w.strikes("ledger lost", 6) {
                 w.book = Default::default();
             }
@@ -410,9 +426,8 @@ impl Story {
             // upload: nobody can tell those uploads from another's
             let lost = ["ledger lost", "ledger damaged", "ledger rolled back", "wall clock jumped"];
             if !lost.iter().any(|fault| w.faults.contains_key(fault)) {
-                wrong.extend(
-                    w.shelf.uploads.iter().map(|(id, (key, _))| format!("{id} of {key} was left open")),
-                );
+                let open = w.shelf.uploads.iter().filter(|(id, _)| *id != ANOTHERS);
+                wrong.extend(open.map(|(id, open)| format!("{id} of {} was left open", open.key)));
             }
             wrong.into_iter().for_each(|wrong| w.broke(wrong));
         });

@@ -1,14 +1,17 @@
 //! The fake of `Store`: honest, or with the faults and limits of stores that were seen.
 
-use super::world::{Fake, World};
+use super::{
+    parts::{ANOTHERS, Open, Weather},
+    world::{Fake, World},
+};
 use bytes::Bytes;
 use md5::Md5;
 use s3mirrord::{
     model::{
-        Attributes, Capabilities, Checksum, Class, Condemned, Digest, ETag, Fault, Head, Key, KeyRange,
-        MAX_KEY_BYTES, Only, RemoteMeta, Source, Spec, Stamp,
+        Attributes, Begun, Capabilities, Checksum, Class, Condemned, Digest, ETag, Fault, Head, Key,
+        KeyRange, MAX_KEY_BYTES, Only, Part, RemoteMeta, Source, Spec, Stamp, Upload,
     },
-    store::{Answers, BATCH, Depth, Page, Start, Store, Upload},
+    store::{Answers, BATCH, Depth, Page, Start, Store},
 };
 use sha2::Sha256;
 use std::{
@@ -44,8 +47,9 @@ impl Object {
 #[derive(Clone, Debug)]
 pub struct Shelf {
     pub objects: BTreeMap<Key, Object>,
-    /// What the world before last held, for listings that lag behind.
-    pub uploads: BTreeMap<String, (Key, Stamp)>,
+    /// Uploads in parts, by id.
+    pub uploads: BTreeMap<String, Open>,
+    pub weather: Weather,
     pub can: Capabilities,
     pub random_etags: bool,
     /// It keeps checksums, and tells them.
@@ -106,6 +110,7 @@ impl Default for Shelf {
         Self {
             objects: BTreeMap::new(),
             uploads: BTreeMap::new(),
+            weather: Weather::default(),
             can: Capabilities {
                 conditional_put: true,
                 conditional_delete: true,
@@ -142,15 +147,15 @@ impl Default for Shelf {
 
 pub enum Staged {
     Small { key: Key, body: Vec<u8>, spec: Spec },
-    Parts { key: Key, id: String, body: Vec<u8>, spec: Spec },
+    Parts { key: Key, id: String, parts: Vec<(u32, ETag)> },
 }
 
-fn md5(body: &[u8]) -> Vec<u8> {
+pub fn md5(body: &[u8]) -> Vec<u8> {
     use md5::Digest as _;
     Md5::digest(body).to_vec()
 }
 
-fn sha256(body: &[u8]) -> [u8; 32] {
+pub fn sha256(body: &[u8]) -> [u8; 32] {
     use sha2::Digest as _;
     Sha256::digest(body).into()
 }
@@ -332,7 +337,7 @@ impl Fake {
         Flight { world: self.clone(), key: key.clone() }
     }
 
-    async fn request(&self, name: &'static str, one_in: u64) -> Result<(), Fault> {
+    pub async fn request(&self, name: &'static str, one_in: u64) -> Result<(), Fault> {
         self.with(|w| *w.shelf.requests.entry(name).or_default() += 1);
         self.lag(20).await;
         if self.with(|w| w.shelf.down) {
@@ -346,7 +351,7 @@ impl Fake {
         self.fault("503", one_in, Class::Throttled)
     }
 
-    async fn reply(&self, one_in: u64) -> Result<(), Fault> {
+    pub async fn reply(&self, one_in: u64) -> Result<(), Fault> {
         self.lag(10).await;
         match self.with(|w| w.shelf.deaf) {
             true => Err(Fault::new(Class::Transient, "wait for the reply", "connection reset")),
@@ -366,6 +371,11 @@ impl Store for Fake {
 
     fn part_size(&self, size: u64) -> Option<u64> {
         self.with(|w| (size > w.shelf.single).then_some(w.shelf.part))
+    }
+
+    fn terms(&self, key: &Key, spec: &Spec) -> [u8; 32] {
+        let (part, words) = self.with(|w| (w.shelf.part, w.shelf.weather.words));
+        sha256(format!("{key} {spec:?} {part} {words}").as_bytes())
     }
 
     async fn list(&self, prefix: &Key, depth: Depth, start: Start) -> Result<Page, Fault> {
@@ -448,54 +458,40 @@ impl Store for Fake {
         if key.as_str().len() > MAX_KEY_BYTES {
             return Err(Fault::new(Class::Permanent, format!("put {key}"), "its key is too long"));
         }
-        let part = self.part_size(spec.size);
-        let parts = part.is_some();
-        let id = match parts {
-            false => String::new(),
-            true => {
-                self.request("CreateMultipartUpload", 20).await?;
-                let id = self.with(|w| {
-                    w.shelf.serial += 1;
-                    let id = format!("upload {}", w.shelf.serial);
-                    let at = Stamp { sec: w.wall + w.now().as_secs() as i64, nsec: 0 };
-                    w.shelf.uploads.insert(id.clone(), (key.clone(), at));
-                    w.log(format_args!("bucket: {id} of {key} is open"));
-                    id
-                });
-                self.reply(20).await?;
-                id
-            }
-        };
+        if self.part_size(spec.size).is_some() {
+            let id = self.begin_upload(key, spec).await?;
+            let upload = Upload { key: key.clone(), id, initiated: None };
+            return self.fill(Begun { upload, parts: vec![] }, &**file, spec).await;
+        }
         let mut body = vec![];
         while (body.len() as u64) < spec.size {
             let bytes = file.read_at(body.len() as u64, spec.size as usize - body.len()).await?;
             if bytes.is_empty() {
-                break;
+                return Err(Fault::new(Class::Changed, "read", "it is shorter now"));
             }
             body.extend_from_slice(&bytes);
         }
-        if (body.len() as u64) < spec.size {
-            self.with(|w| w.shelf.uploads.remove(&id));
-            return Err(Fault::new(Class::Changed, "read", "it is shorter now"));
-        }
-        let (key, spec) = (key.clone(), spec.clone());
-        if !parts {
-            let digest = Digest { sha256: sha256(&body), part_size: None };
-            return Ok((Staged::Small { key, body, spec }, digest));
-        }
-        self.request("UploadPart", 20).await?;
-        let all: Vec<u8> = body.chunks(part.unwrap() as usize).flat_map(sha256).collect();
-        let digest = Digest { sha256: sha256(&all), part_size: part };
-        Ok((Staged::Parts { key, id, body, spec }, digest))
+        file.sent(spec.size);
+        let digest = Digest { sha256: sha256(&body), part_size: None };
+        Ok((Staged::Small { key: key.clone(), body, spec: spec.clone() }, digest))
+    }
+
+    async fn resume<F: Source>(
+        &self,
+        begun: Begun,
+        file: &Arc<F>,
+        spec: &Spec,
+    ) -> Result<(Staged, Digest), Fault> {
+        self.fill(begun, &**file, spec).await
     }
 
     async fn commit(&self, staged: Staged, only: Only) -> Result<RemoteMeta, Fault> {
         if self.with(|w| w.shelf.lies) {
-            let (key, body) = match &staged {
-                Staged::Small { key, body, .. } | Staged::Parts { key, body, .. } => (key, body),
+            let body = match staged {
+                Staged::Small { body, .. } => body,
+                Staged::Parts { id, parts, .. } => self.with(|w| w.complete_upload(&id, &parts))?.0,
             };
-            let etag = self.with(|w| w.etag(body, false));
-            let _ = key;
+            let etag = self.with(|w| w.etag(&body, false));
             return Ok(RemoteMeta { size: body.len() as u64, etag, modified: None });
         }
         let (Staged::Small { key, .. } | Staged::Parts { key, .. }) = &staged;
@@ -526,14 +522,11 @@ impl Store for Fake {
                 }
                 land()?
             }
-            Staged::Parts { key, id, body, spec } => {
+            Staged::Parts { key, id, parts } => {
                 self.request("CompleteMultipartUpload", 20).await?;
                 self.fault("an error inside a 200", 25, Class::Transient)?;
                 self.with(|w| {
-                    if !w.shelf.uploads.contains_key(&id) {
-                        return Err(Fault::new(Class::Changed, "complete", "NoSuchUpload"));
-                    }
-                    w.shelf.uploads.remove(&id);
+                    let (body, spec) = w.complete_upload(&id, &parts)?;
                     w.holds(&key, &only, able)?;
                     Ok(w.shelve(&key, body, true, Some(&spec)))
                 })?
@@ -672,15 +665,25 @@ impl Store for Fake {
     async fn uploads(&self, range: &KeyRange) -> Result<Vec<Upload>, Fault> {
         self.request("ListMultipartUploads", 20).await?;
         Ok(self.with(|w| {
-            let hit = w.shelf.uploads.iter().filter(|(_, (key, _))| range.contains(key));
-            hit.map(|(id, (key, at))| Upload { key: key.clone(), id: id.clone(), initiated: Some(*at) })
+            let hit = w.shelf.uploads.iter().filter(|(_, open)| range.contains(&open.key));
+            hit.map(|(id, open)| Upload { key: open.key.clone(), id: id.clone(), initiated: Some(open.at) })
                 .collect()
         }))
     }
 
+    async fn parts(&self, upload: &Upload) -> Result<Option<Vec<Part>>, Fault> {
+        self.list_parts(upload).await
+    }
+
     async fn abort(&self, upload: &Upload) -> Result<(), Fault> {
         self.request("AbortMultipartUpload", 20).await?;
-        self.with(|w| w.shelf.uploads.remove(&upload.id));
+        self.with(|w| {
+            // a clock that leapt a year makes any upload one that was begun since
+            if upload.id == ANOTHERS && !w.faults.contains_key("wall clock jumped") {
+                w.broke("I4: another's upload was ended");
+            }
+            w.shelf.uploads.remove(&upload.id);
+        });
         Ok(())
     }
 }

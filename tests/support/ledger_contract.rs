@@ -68,7 +68,8 @@ fn print(inode: u64) -> Fingerprint {
 }
 
 fn intent(name: &str) -> Intent {
-    Intent { key: key(name), print: print(1), part_size: 8 << 20, at: Stamp { sec: 5, nsec: 6 } }
+    let terms = (name > "a").then_some([7; 32]);
+    Intent { key: key(name), print: print(1), part_size: 8 << 20, at: Stamp { sec: 5, nsec: 6 }, terms }
 }
 
 fn binding(n: u8) -> Binding {

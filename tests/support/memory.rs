@@ -1,7 +1,8 @@
 //! A file that is only bytes.
 
 use bytes::Bytes;
-use s3mirrord::model::{Attributes, Fault, Fingerprint, LocalMeta, Source, Spec, Stamp};
+use s3mirrord::model::{Attributes, Class, Fault, Fingerprint, LocalMeta, Source, Spec, Stamp};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The attributes all test files have.
 pub(crate) const ATTRIBUTES: Attributes = Attributes { mode: 0o100_640, uid: 1000, gid: 50 };
@@ -13,11 +14,14 @@ pub(crate) const MTIME: Stamp = Stamp { sec: 1_700_000_000, nsec: 123_456_789 };
 pub(crate) struct Memory {
     bytes: Bytes,
     most: usize,
+    /// From here on reads fail, and why.
+    ends: Option<(u64, Class)>,
+    sent: AtomicU64,
 }
 
 impl Memory {
     pub(crate) fn new(bytes: impl Into<Bytes>) -> Self {
-        Self { bytes: bytes.into(), most: usize::MAX }
+        Self { bytes: bytes.into(), most: usize::MAX, ends: None, sent: AtomicU64::new(0) }
     }
 
     /// `size` bytes that differ from place to place and by `seed`.
@@ -28,6 +32,16 @@ impl Memory {
     /// The same, but each read gives at most `most` bytes.
     pub(crate) fn in_short_reads(self, most: usize) -> Self {
         Self { most, ..self }
+    }
+
+    /// The same, but a read beyond `at` fails.
+    pub(crate) fn failing(self, at: usize, class: Class) -> Self {
+        Self { ends: Some((at as u64, class)), ..self }
+    }
+
+    /// How many of its bytes the store said that it sends.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent.load(Relaxed) as usize
     }
 
     pub(crate) fn bytes(&self) -> &Bytes {
@@ -66,8 +80,15 @@ impl Source for Memory {
     }
 
     async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {
+        if let Some((_, class)) = self.ends.filter(|(ends, _)| at + len as u64 > *ends) {
+            return Err(Fault::new(class, "read", "as the test wants it"));
+        }
         let start = self.bytes.len().min(at as usize);
         let end = self.bytes.len().min(start + len.min(self.most));
         Ok(self.bytes.slice(start..end))
+    }
+
+    fn sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Relaxed);
     }
 }

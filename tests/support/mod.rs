@@ -12,6 +12,7 @@ pub mod memory;
 pub mod moto;
 #[cfg(feature = "demo")]
 pub mod outsider;
+pub mod parts;
 #[cfg(feature = "demo")]
 pub mod scene;
 pub mod server;

@@ -8,7 +8,7 @@ use crate::{
 use bytes::Bytes;
 use std::sync::{
     OnceLock,
-    atomic::{AtomicBool, Ordering::Relaxed},
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 /// Adds what is read to the sums. What one read gave of a small file, whole, is kept: bytes that were compared
@@ -19,19 +19,19 @@ pub(super) struct Counted<F> {
     size: u64,
     whole: OnceLock<Bytes>,
     report: Report,
-    /// What is read now is sent.
-    sent: AtomicBool,
+    /// Bytes given to the store.
+    given: AtomicU64,
 }
 
 impl<F> Counted<F> {
     /// `size` is what the file must have, or it is not used.
     pub(super) fn new(file: F, size: u64, report: Report) -> Self {
-        Self { file, size, whole: OnceLock::new(), report, sent: AtomicBool::new(false) }
+        Self { file, size, whole: OnceLock::new(), report, given: AtomicU64::new(0) }
     }
 
-    /// What is read from now on is given to the store.
-    pub(super) fn send(&self) {
-        self.sent.store(true, Relaxed);
+    /// How many of its bytes were given to the store.
+    pub(super) fn given(&self) -> u64 {
+        self.given.load(Relaxed)
     }
 }
 
@@ -46,8 +46,8 @@ impl<F: Source> Source for Counted<F> {
             let from = usize::try_from(at).unwrap_or(usize::MAX).min(whole.len());
             whole.slice(from..from.saturating_add(len).min(whole.len()))
         });
-        let bytes = match kept {
-            Some(bytes) => bytes,
+        match kept {
+            Some(bytes) => Ok(bytes),
             None => {
                 let bytes = self.file.read_at(at, len).await?;
                 live.bytes_read.add(bytes.len() as u64);
@@ -55,12 +55,13 @@ impl<F: Source> Source for Counted<F> {
                     // one that another read kept before does as well
                     let _ = self.whole.set(bytes.clone());
                 }
-                bytes
+                Ok(bytes)
             }
-        };
-        if self.sent.load(Relaxed) {
-            live.given.add(bytes.len() as u64);
         }
-        Ok(bytes)
+    }
+
+    fn sent(&self, bytes: u64) {
+        self.given.fetch_add(bytes, Relaxed);
+        self.report.live().given.add(bytes);
     }
 }

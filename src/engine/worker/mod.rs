@@ -3,6 +3,7 @@
 mod copy;
 mod counted;
 mod hash;
+mod leftover;
 mod prove;
 mod put;
 
@@ -10,15 +11,13 @@ use super::context::Context;
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{
-        Change, Class, Did, Fault, Job, Key, KeyRange, LocalMeta, Op, Outcome, Record, RelPath, RemoteMeta,
-        Source,
-    },
+    model::{Change, Class, Did, Fault, Job, LocalMeta, Op, Outcome, Record, RelPath, RemoteMeta, Source},
     store::Store,
 };
 use counted::Counted;
 use futures::FutureExt;
 pub(super) use hash::Hashing;
+pub(super) use leftover::tidy;
 use std::{panic::AssertUnwindSafe, sync::Arc};
 use tokio::time::Instant;
 
@@ -38,7 +37,7 @@ pub(super) async fn work<T: Tree, S: Store, L: Ledger>(
         Some((large, ctx.open.acquire().await.ok()?))
     };
     let Some(_permits) = permits.await else { return Outcome::Stale };
-    let run = AssertUnwindSafe(Work { ctx: &ctx, job: &job, seen }.run()).catch_unwind().await;
+    let run = AssertUnwindSafe(Work { ctx: &ctx, job: &job, seen }.run_and_tidy()).catch_unwind().await;
     match run {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(fault)) => outcome(fault),
@@ -139,24 +138,4 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         };
         Change::Proof(self.job.key.clone(), record)
     }
-}
-
-/// Ends uploads of `key` that were begun by us and left open: all of them since the oldest intent.
-pub(super) async fn settle<T: Tree, S: Store, L: Ledger>(
-    ctx: &Context<T, S, L>,
-    key: &Key,
-) -> Result<(), Fault> {
-    const LEEWAY: i64 = 3600;
-    let since =
-        ctx.ledger.intents().await?.into_iter().filter(|i| i.key == *key).map(|i| i.at.sec - LEEWAY).min();
-    if let Some(since) = since {
-        for upload in ctx.store.uploads(&KeyRange::One(key.clone())).await? {
-            if upload.initiated.is_none_or(|at| at.sec >= since) {
-                ctx.store.abort(&upload).await?;
-            }
-        }
-    }
-    ctx.ledger.commit(vec![Change::Settled(key.clone())]).await?;
-    ctx.unsettled(key, false);
-    Ok(())
 }

@@ -1,10 +1,10 @@
 //! Uploading: stage, look at the file once more, only then make it visible (promise I3).
 
-use super::{Held, Work, settle};
+use super::{Held, Work, leftover::settle};
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Change, Did, Fault, Intent, Only, Outcome, Sameness},
+    model::{Change, Did, Fault, Only, Outcome, Sameness},
     store::Store,
 };
 
@@ -21,19 +21,16 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             return Ok(Outcome::Stale);
         }
         ctx.claim().await?;
-        if ctx.is_unsettled(key) {
-            settle(ctx, key).await?;
-        }
         let parts = ctx.store.part_size(bytes);
-        if let Some(part_size) = parts {
-            let intent =
-                Intent { key: key.clone(), print: held.meta.print, part_size, at: (ctx.options.wall)() };
-            // until it is settled, whatever happens to this task
-            ctx.unsettled(key, true);
-            ctx.ledger.commit(vec![Change::Intend(intent)]).await?;
-        }
-        held.file.send();
-        let (staged, digest) = ctx.store.stage(key, &held.file, &ctx.spec(key, &held.meta)).await?;
+        let (staged, digest) = match parts {
+            Some(part_size) => self.stage_parts(held, part_size).await?,
+            None => {
+                if ctx.is_unsettled(key) {
+                    settle(ctx, key).await?;
+                }
+                ctx.store.stage(key, &held.file, &ctx.spec(key, &held.meta)).await?
+            }
+        };
         if !self.unchanged(held).await? {
             ctx.store.discard(staged).await?;
             ctx.unsettled(key, false);
@@ -45,6 +42,6 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             ctx.unsettled(key, false);
             changes.push(Change::Settled(key.clone()));
         }
-        Ok(self.done(Did::Put { bytes }, changes))
+        Ok(self.done(Did::Put { bytes: held.file.given() }, changes))
     }
 }

@@ -8,5 +8,6 @@ mod kinds;
 mod names;
 mod options;
 mod outage;
+mod resume;
 mod stop;
 mod trees;

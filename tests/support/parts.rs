@@ -1,0 +1,228 @@
+//! Uploads in parts as the fake keeps them, across every crash, until they are objects.
+
+use super::{
+    bucket::{Staged, md5, sha256},
+    world::{Fake, World},
+};
+use s3mirrord::model::{Begun, Class, Digest, ETag, Fault, Key, Part, Source, Spec, Stamp, Upload};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// An upload that is open.
+#[derive(Clone, Debug)]
+pub struct Open {
+    pub key: Key,
+    pub at: Stamp,
+    /// What was said of the object when it was created.
+    pub spec: Spec,
+    pub parts: BTreeMap<u32, Held>,
+}
+
+/// A part that arrived.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub body: Vec<u8>,
+    pub etag: ETag,
+}
+
+/// How uploads in parts go.
+#[derive(Clone, Debug, Default)]
+pub struct Weather {
+    /// How long a part takes, in milliseconds.
+    pub part_takes: u64,
+    /// So many parts arrive, and then none.
+    pub parts_left: Option<u32>,
+    /// Parts are not listed for us.
+    pub parts_refused: bool,
+    /// Said of every object that goes up in parts, as by a configuration.
+    pub words: &'static str,
+}
+
+impl World {
+    /// Somebody creates an upload; `at` by the server's clock.
+    pub fn create_upload(&mut self, key: &Key, spec: &Spec, at: Stamp) -> String {
+        self.shelf.serial += 1;
+        let id = format!("upload {}", self.shelf.serial);
+        let open = Open { key: key.clone(), at, spec: spec.clone(), parts: BTreeMap::new() };
+        self.shelf.uploads.insert(id.clone(), open);
+        self.log(format_args!("bucket: {id} of {key} is open"));
+        id
+    }
+
+    /// A part arrives, or other bytes come to be in its place.
+    pub fn put_part(&mut self, id: &str, number: u32, body: Vec<u8>) -> Result<ETag, Fault> {
+        let etag = match self.shelf.random_etags {
+            true => {
+                self.shelf.serial += 1;
+                ETag::new(&format!("{:032x}", u128::from(self.shelf.serial) << 64 | 0xdef))
+            }
+            false => ETag::new(&hex::encode(md5(&body))),
+        };
+        self.log(format_args!("bucket: part {number} of {id} is {etag:?}"));
+        let Some(open) = self.shelf.uploads.get_mut(id) else {
+            return Err(Fault::new(Class::Transient, "UploadPart", "NoSuchUpload"));
+        };
+        open.parts.insert(number, Held { body, etag: etag.clone() });
+        Ok(etag)
+    }
+
+    /// The object of an upload, if it holds the parts named; it is gone then.
+    pub fn complete_upload(&mut self, id: &str, named: &[(u32, ETag)]) -> Result<(Vec<u8>, Spec), Fault> {
+        let fault = |cause| Fault::new(Class::Transient, "complete", cause);
+        let Some(open) = self.shelf.uploads.get(id) else { return Err(fault("NoSuchUpload")) };
+        let mut body = vec![];
+        for (number, etag) in named {
+            let part = open.parts.get(number).filter(|part| part.etag == *etag);
+            body.extend_from_slice(&part.ok_or_else(|| fault("InvalidPart"))?.body);
+        }
+        let spec = open.spec.clone();
+        self.shelf.uploads.remove(id);
+        Ok((body, spec))
+    }
+
+    /// Time and bad luck come over what is open.
+    pub fn spoil_uploads(&mut self) {
+        let ids: Vec<String> = self.shelf.uploads.keys().filter(|id| *id != ANOTHERS).cloned().collect();
+        for id in ids {
+            if self.strikes("an upload expires", 6) {
+                self.shelf.uploads.remove(&id);
+                continue;
+            }
+            let held = self.shelf.uploads[&id].parts.clone();
+            for (number, Held { mut body, .. }) in held {
+                if self.strikes("a part is damaged", 4) {
+                    match self.rng.bool() {
+                        true => body[0] ^= 1,
+                        false => drop(body.pop()),
+                    }
+                    self.put_part(&id, number, body).expect("it is open");
+                }
+            }
+        }
+    }
+}
+
+/// The id of an upload that is not ours.
+pub const ANOTHERS: &str = "another's";
+
+impl Fake {
+    pub async fn begin_upload(&self, key: &Key, spec: &Spec) -> Result<String, Fault> {
+        self.request("CreateMultipartUpload", 20).await?;
+        let id = self.with(|w| {
+            let at = Stamp { sec: w.wall + w.now().as_secs() as i64, nsec: 0 };
+            w.create_upload(key, spec, at)
+        });
+        self.reply(20).await?;
+        Ok(id)
+    }
+
+    /// Sends what the upload lacks; it stays open after what may pass.
+    pub async fn fill<F: Source>(
+        &self,
+        begun: Begun,
+        file: &F,
+        spec: &Spec,
+    ) -> Result<(Staged, Digest), Fault> {
+        let Upload { key, id, .. } = begun.upload;
+        match self.send_parts(&id, begun.parts, file, spec.size).await {
+            Ok((parts, digest)) => Ok((Staged::Parts { key, id, parts }, digest)),
+            Err(fault) => {
+                if !matches!(fault.class, Class::Transient | Class::Throttled) {
+                    self.with(|w| w.shelf.uploads.remove(&id));
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    async fn send_parts<F: Source>(
+        &self,
+        id: &str,
+        kept: Vec<Part>,
+        file: &F,
+        size: u64,
+    ) -> Result<(Vec<(u32, ETag)>, Digest), Fault> {
+        let part_size = self.with(|w| w.shelf.part);
+        let (mut parts, mut digests) = (vec![], vec![]);
+        for (at, number) in (0..size).step_by(part_size as usize).zip(1..) {
+            let body = read(file, at, part_size.min(size - at)).await?;
+            digests.extend(sha256(&body));
+            let kept = kept.iter().find(|part| part.number == number);
+            let etag = match kept.filter(|part| self.with(|w| w.is_same(part, &body))) {
+                Some(part) => part.etag.clone(),
+                None => {
+                    file.sent(body.len() as u64);
+                    self.send_part(id, number, body).await?
+                }
+            };
+            parts.push((number, etag));
+        }
+        Ok((parts, Digest { sha256: sha256(&digests), part_size: Some(part_size) }))
+    }
+
+    async fn send_part(&self, id: &str, number: u32, body: Vec<u8>) -> Result<ETag, Fault> {
+        self.request("UploadPart", 20).await?;
+        tokio::time::sleep(Duration::from_millis(self.with(|w| w.shelf.weather.part_takes))).await;
+        let etag = self.with(|w| {
+            if w.shelf.weather.parts_left == Some(0) {
+                return Err(Fault::new(Class::Transient, "UploadPart", "connection reset"));
+            }
+            w.shelf.weather.parts_left = w.shelf.weather.parts_left.map(|left| left - 1);
+            w.put_part(id, number, body)
+        })?;
+        self.reply(40).await?;
+        Ok(etag)
+    }
+
+    pub async fn list_parts(&self, upload: &Upload) -> Result<Option<Vec<Part>>, Fault> {
+        self.request("ListParts", 20).await?;
+        if self.with(|w| w.shelf.weather.parts_refused) {
+            self.with(|w| *w.faults.entry("parts are not listed").or_default() += 1);
+            return Err(Fault::new(Class::Fatal, "ListParts", "AccessDenied"));
+        }
+        Ok(self.with(|w| {
+            let open = w.shelf.uploads.get(&upload.id)?;
+            let part = |(number, held): (&u32, &Held)| Part {
+                number: *number,
+                size: held.body.len() as u64,
+                etag: held.etag.clone(),
+                sha256: w.shelf.checksums.then(|| sha256(&held.body)),
+            };
+            Some(open.parts.iter().map(part).collect())
+        }))
+    }
+
+    /// The ids of what is open, but for [`ANOTHERS`].
+    pub fn open_uploads(&self) -> BTreeSet<String> {
+        self.with(|w| w.shelf.uploads.keys().filter(|id| *id != ANOTHERS).cloned().collect())
+    }
+}
+
+impl World {
+    /// By the rules of the real one.
+    fn is_same(&mut self, part: &Part, body: &[u8]) -> bool {
+        let same = part.size == body.len() as u64
+            && match part.sha256.filter(|_| self.shelf.can.verifies_sha256) {
+                Some(digest) => digest == sha256(body),
+                None => self.shelf.can.etag_is_md5 && part.etag.to_string() == hex::encode(md5(body)),
+            };
+        if same && self.stormy {
+            *self.faults.entry("a part is not sent again").or_default() += 1;
+        }
+        same
+    }
+}
+
+async fn read<F: Source>(file: &F, at: u64, len: u64) -> Result<Vec<u8>, Fault> {
+    let mut body = vec![];
+    while (body.len() as u64) < len {
+        let bytes = file.read_at(at + body.len() as u64, len as usize - body.len()).await?;
+        if bytes.is_empty() {
+            return Err(Fault::new(Class::Changed, "read", "it is shorter now"));
+        }
+        body.extend_from_slice(&bytes);
+    }
+    Ok(body)
+}
