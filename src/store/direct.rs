@@ -84,6 +84,16 @@ struct Rest {
     until: Option<Instant>,
 }
 
+impl Rest {
+    /// It failed. What fails while it rests was sent before, and is the same failure.
+    fn begin(&mut self, now: Instant) {
+        if self.until.is_none_or(|until| until <= now) {
+            self.until = Some(now + (REST * (1 << self.failures.min(6))).min(LONGEST));
+            self.failures += 1;
+        }
+    }
+}
+
 /// How it went.
 enum Answer {
     /// The object is there, and this is its tag.
@@ -134,8 +144,7 @@ impl Direct {
             }
             Answer::Refused => None,
             Answer::Failed => {
-                rest.until = Some(Instant::now() + (REST * (1 << rest.failures.min(6))).min(LONGEST));
-                rest.failures += 1;
+                rest.begin(Instant::now());
                 None
             }
         }
@@ -257,5 +266,22 @@ impl Intercept for Learn {
             let _ = self.direct.0.way.set(way);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_rests_longer_each_time_and_once_for_all_that_fail_together() {
+        let (mut rest, mut now, mut lengths) = (Rest::default(), Instant::now(), vec![]);
+        for _ in 0..8 {
+            (0..16).for_each(|_| rest.begin(now));
+            let until = rest.until.expect("it rests");
+            lengths.push((until - now).as_secs());
+            now = until;
+        }
+        assert_eq!(lengths, [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 }
