@@ -268,9 +268,10 @@ fn metadata(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<Vec<(String, S
     Some(owned(&pairs))
 }
 
-/// Bytes of a value on the wire: what is not plain ASCII goes in Base64.
+/// Bytes of a value on the wire: what is not plain ASCII, or looks like what is not, goes in Base64.
 fn sent(value: &str) -> usize {
-    let plain = value.bytes().all(|b| matches!(b, b' '..=b'~')) && value.trim() == value;
+    let plain =
+        value.bytes().all(|b| matches!(b, b' '..=b'~')) && value.trim() == value && !value.starts_with("=?");
     if plain { value.len() } else { 12 + value.len().div_ceil(3) * 4 }
 }
 

@@ -10,9 +10,9 @@ use crate::{
 };
 use sha2::{Digest as _, Sha256};
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -58,8 +58,8 @@ pub(super) struct Context<T, S, L> {
     /// Nothing in the bucket was ours when the mirror was opened.
     pub fresh: bool,
     claimed: OnceCell<owner::Claim>,
-    /// Keys whose multipart upload may be left open.
-    unsettled: Mutex<BTreeSet<Key>>,
+    /// Keys whose multipart upload may be left open, and how often it could not be gone on with.
+    unsettled: Mutex<BTreeMap<Key, u32>>,
     unsorted: AtomicBool,
 }
 
@@ -153,22 +153,39 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
         tokio::time::sleep_until(seen + self.clock_step).await;
     }
 
-    /// Remembers that an upload of `key` may be left open, or that it is settled.
-    pub(super) fn unsettled(&self, key: &Key, open: bool) {
-        let mut keys = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
-        match open {
-            true => keys.insert(key.clone()),
-            false => keys.remove(key),
-        };
+    fn unsettled_keys(&self) -> MutexGuard<'_, BTreeMap<Key, u32>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers that an upload of `key` may be left open.
+    pub(super) fn unsettled(&self, key: &Key) {
+        self.unsettled_keys().entry(key.clone()).or_default();
+    }
+
+    /// None is.
+    pub(super) fn settled(&self, key: &Key) {
+        self.unsettled_keys().remove(key);
     }
 
     /// Keys an upload of which may be left open.
     pub(super) fn all_unsettled(&self) -> Vec<Key> {
-        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.unsettled_keys().keys().cloned().collect()
     }
 
     /// True if an upload of `key` may be left open.
     pub(super) fn is_unsettled(&self, key: &Key) -> bool {
-        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+        self.unsettled_keys().contains_key(key)
+    }
+
+    /// The store did not tell what the upload of `key` holds, or did not complete it.
+    pub(super) fn stumble(&self, key: &Key) {
+        if let Some(stumbles) = self.unsettled_keys().get_mut(key) {
+            *stumbles += 1;
+        }
+    }
+
+    /// How often that was so.
+    pub(super) fn stumbles(&self, key: &Key) -> u32 {
+        self.unsettled_keys().get(key).copied().unwrap_or_default()
     }
 }

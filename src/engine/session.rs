@@ -83,14 +83,17 @@ pub(super) async fn run<T: Tree, S: Store, L: Ledger>(
     }
 }
 
-/// Ends the uploads that a former life left open, but for those that the coming one goes on with.
+/// Ends the uploads that a former life left open, but for those that the coming one goes on with. Under another root
+/// nothing says what becomes of their files.
 async fn recover<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(), Fault> {
     if ctx.options.dry_run {
         return Ok(());
     }
     for intent in ctx.ledger.intents().await? {
-        ctx.unsettled(&intent.key, true);
-        worker::tidy(ctx, &intent.key).await?;
+        ctx.unsettled(&intent.key);
+        if ctx.root != Sameness::Changed {
+            worker::tidy(ctx, &intent.key).await?;
+        }
     }
     Ok(())
 }
@@ -356,7 +359,9 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
     /// Lets what is in flight end, and its proofs reach the ledger, within the deadline. Jobs that still wait
     /// for their turn do not get one.
     async fn drain(&mut self) {
-        self.ctx.permits.close();
+        for turns in [&self.ctx.large, &self.ctx.open, &self.ctx.permits] {
+            turns.close();
+        }
         let deadline = Instant::now() + self.ctx.options.drain;
         loop {
             self.begin_commit(self.now());

@@ -4,7 +4,7 @@ use super::{owner, session::Session, settle::Task, worker};
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Against, Key, Scope},
+    model::{Against, Key, Sameness, Scope},
     queue::Mono,
     store::Store,
 };
@@ -20,6 +20,7 @@ pub(super) struct Timetable {
     rescan: Mono,
     relist_at: Mono,
     rescan_at: Mono,
+    tidy_at: Mono,
     renew_at: Mono,
     /// How long the last look at everything took.
     pub(super) took: Mono,
@@ -28,12 +29,12 @@ pub(super) struct Timetable {
 impl Timetable {
     pub(super) fn new(relist: Mono, rescan: Mono, now: Mono) -> Self {
         let (relist_at, rescan_at, renew_at) = (now + relist, now + rescan, now + RENEW);
-        Self { relist, rescan, relist_at, rescan_at, renew_at, took: Mono::ZERO }
+        Self { relist, rescan, relist_at, rescan_at, tidy_at: rescan_at, renew_at, took: Mono::ZERO }
     }
 
     /// When something is due next.
     pub(super) fn next(&self) -> Mono {
-        self.relist_at.min(self.rescan_at).min(self.renew_at)
+        self.relist_at.min(self.rescan_at).min(self.tidy_at).min(self.renew_at)
     }
 
     /// How everything is to be looked at now, if it is time. A comparison with the bucket is a look at the files, too.
@@ -52,6 +53,16 @@ impl Timetable {
             self.relist_at = now + if begins { self.relist } else { self.relist.min(self.rescan) };
         }
         begins.then_some(due)
+    }
+
+    /// True if uploads that were left open are to be ended now: as often as there is a rescan, whatever takes its
+    /// place.
+    fn tidies(&mut self, now: Mono) -> bool {
+        let due = now >= self.tidy_at;
+        if due {
+            self.tidy_at = now + self.rescan;
+        }
+        due
     }
 
     /// True if the claim is to be renewed now.
@@ -74,11 +85,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             Some(Against::Bucket) => {
                 self.pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0);
             }
-            Some(Against::Ledger) => {
-                self.look_at_everything(now);
-                self.tidy();
-            }
+            Some(Against::Ledger) => self.look_at_everything(now),
             None => {}
+        }
+        if self.timetable.tidies(now) && self.ctx.root != Sameness::Changed {
+            self.tidy();
         }
         if self.timetable.renewal(now) {
             let ctx = self.ctx.clone();
@@ -124,7 +135,7 @@ mod tests {
     fn everything_is_due_in_its_turn() {
         let secs = Mono::from_secs;
         let mut table = Timetable::new(secs(100), secs(30), secs(1));
-        let mut due = vec![];
+        let (mut due, mut tidied) = (vec![], 0);
         while table.next() < secs(200) {
             let now = table.next();
             let under_way = match now.as_secs() {
@@ -135,12 +146,12 @@ mod tests {
             };
             due.push((now.as_secs(), table.look(now, under_way)));
             assert_eq!(table.look(now, None), None, "once");
+            tidied += u32::from(table.tidies(now));
         }
+        due.retain(|(_, look)| look.is_some());
         let (disk, bucket) = (Some(Against::Ledger), Some(Against::Bucket));
-        assert_eq!(
-            due,
-            [(31, disk), (61, None), (91, None), (101, None), (131, bucket), (161, None), (191, disk)]
-        );
+        assert_eq!(due, [(31, disk), (131, bucket), (191, disk)]);
+        assert_eq!(tidied, 6, "also when it is not time for a rescan");
         assert!(!table.renewal(secs(3600)) && table.renewal(secs(3601)) && !table.renewal(secs(3602)));
     }
 }

@@ -66,7 +66,7 @@ fn decode_1(bytes: &[u8]) -> Result<Row, Damage> {
     Ok(Row { record, moved })
 }
 
-/// Layout 3: intents tell on what terms an upload was created; of those there are, it is not known. Few uploads are
+/// Layout 3: intents tell on what terms an upload was created, and its id; of those there are, neither is known. Few uploads are
 /// open at a time, so they are held in memory.
 fn third(txn: &redb::WriteTransaction) -> Result<(), Error> {
     let mut table = txn.open_table(INTENTS)?;
@@ -85,7 +85,7 @@ fn decode_intent_2(key: &str, bytes: &[u8]) -> Result<Intent, Damage> {
     let mut r = Reader::open(bytes)?;
     let (print, part_size, at) = (read_print(&mut r)?, r.u64()?, read_stamp(&mut r)?);
     r.end()?;
-    Ok(Intent { key: Key::raw(key), print, part_size, at, terms: None })
+    Ok(Intent { key: Key::raw(key), print, part_size, at, terms: None, upload: None })
 }
 
 #[cfg(test)]

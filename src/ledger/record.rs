@@ -159,7 +159,8 @@ pub(super) fn decode_tag(bytes: &[u8]) -> Result<ETag, Damage> {
 /// Without its key, which is the row's.
 pub(super) fn encode_intent(intent: &Intent) -> Vec<u8> {
     let w = write_print(Writer::new(), &intent.print).u64(intent.part_size);
-    write_stamp(w, intent.at).option(intent.terms, |w, terms| w.raw(&terms)).seal()
+    let w = write_stamp(w, intent.at).option(intent.terms, |w, terms| w.raw(&terms));
+    w.option(intent.upload.as_deref(), Writer::text).seal()
 }
 
 pub(super) fn decode_intent(key: &str, bytes: &[u8]) -> Result<Intent, Damage> {
@@ -170,6 +171,7 @@ pub(super) fn decode_intent(key: &str, bytes: &[u8]) -> Result<Intent, Damage> {
         part_size: r.u64()?,
         at: read_stamp(&mut r)?,
         terms: r.option(Reader::array)?,
+        upload: r.option(|r| r.text().map(str::to_owned))?,
     };
     r.end()?;
     Ok(intent)
@@ -236,9 +238,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rows_come_back(row in any_row(), print in any_print(), at in any_stamp(), part_size: u64, terms: Option<[u8; 32]>) {
+        fn rows_come_back(row in any_row(), print in any_print(), at in any_stamp(), part_size: u64, terms: Option<[u8; 32]>, upload: Option<String>) {
             prop_assert_eq!(Row::decode("k", &row.encode("k")), Ok(row));
-            let intent = Intent { key: Key::raw("k"), print, part_size, at, terms };
+            let intent = Intent { key: Key::raw("k"), print, part_size, at, terms, upload };
             prop_assert_eq!(decode_intent("k", &encode_intent(&intent)), Ok(intent));
         }
 

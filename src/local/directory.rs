@@ -64,7 +64,7 @@ impl Tree for Directory {
     async fn root(&self) -> Result<(RootId, Duration), Fault> {
         let root = Arc::clone(&self.root);
         blocking("identify the root", move || {
-            let found = root.find()?;
+            let found = root.identify()?;
             Ok((found.id, found.filesystem.step))
         })
         .await

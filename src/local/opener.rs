@@ -16,6 +16,8 @@ use tokio::{sync::oneshot, task::spawn_blocking, time::timeout};
 
 /// A request that has waited for as long has a thread of its own begun.
 const PATIENCE: Duration = Duration::from_millis(2);
+/// And after twice the time another one, and so on; at the least as often as this.
+const LONGEST: Duration = Duration::from_secs(1);
 /// Threads that serve at the same time.
 const MOST: usize = 64;
 /// Requests in a row for which the root is opened once.
@@ -60,12 +62,14 @@ impl Opener {
         if idle {
             self.begin();
         }
+        let mut patience = PATIENCE;
         loop {
-            match timeout(PATIENCE, &mut asked).await {
+            match timeout(patience, &mut asked).await {
                 Ok(Ok(opened)) => return opened,
                 Ok(Err(ended)) => return Err(Fault::new(Class::Transient, "open a file", ended)),
                 Err(_) => self.begin(),
             }
+            patience = (2 * patience).min(LONGEST);
         }
     }
 
@@ -76,6 +80,8 @@ impl Opener {
             return;
         }
         desk.serving += 1;
+        // a runtime that ends drops what it is given, and with it goes back to the desk
+        drop(desk);
         let serving = Serving { shared: Arc::clone(&self.0), ended: false };
         spawn_blocking(move || serving.serve());
     }
@@ -148,12 +154,13 @@ mod tests {
     use crate::model::Source;
     use futures::future::join_all;
     use rustix::fs::{CWD, FileType, mknodat};
+    use std::path::Path;
 
     fn path(text: &str) -> RelPath {
         RelPath::new(text.as_bytes()).expect("valid path")
     }
 
-    fn opener(dir: &std::path::Path) -> Opener {
+    fn opener(dir: &Path) -> Opener {
         Opener::new(Arc::new(Root::new(dir)))
     }
 
@@ -207,5 +214,23 @@ mod tests {
             told.iter().all(|told| told.as_ref().is_err_and(|fault| fault.class == Class::Fatal)),
             "{told:?}"
         );
+    }
+
+    /// Such a runtime drops what it is given, there and then.
+    #[test]
+    fn a_runtime_that_has_ended_holds_up_nobody() {
+        let opener = opener(Path::new("/"));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let (answer, _asked) = oneshot::channel();
+        opener.0.desk().waiting.push_back(Request { path: path("f"), answer });
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _context = handle.enter();
+            opener.begin();
+            ended.send(opener.0.desk().serving).expect("somebody waits");
+        });
+        assert_eq!(end.recv_timeout(Duration::from_secs(20)), Ok(0));
     }
 }

@@ -26,6 +26,8 @@ pub struct File {
     path: RelPath,
     /// A small one, as it was when it was opened.
     whole: Option<Bytes>,
+    /// Whoever asks for it may wait for another machine.
+    remote: bool,
 }
 
 /// A directory that was entered, to be entered once for all of its files.
@@ -72,7 +74,8 @@ pub(super) fn open(root: &Opened, parent: &mut Parent, path: &RelPath) -> Result
     let size = regular(Stat::of(fd.as_fd()).map_err(fault)?)?;
     // if it cannot be read, that is told when it is asked for
     let whole = (size <= SMALL).then(|| read_at(&fd, 0, size as usize).ok()).flatten();
-    Ok(File { fd: Arc::new(fd), path: path.clone(), whole: whole.map(Bytes::from) })
+    let remote = root.filesystem.remote.is_some();
+    Ok(File { fd: Arc::new(fd), path: path.clone(), whole: whole.map(Bytes::from), remote })
 }
 
 fn fault(what: String, errno: Errno) -> Fault {
@@ -96,9 +99,16 @@ fn fault(what: String, errno: Errno) -> Fault {
 
 impl Source for File {
     async fn stat(&self) -> Result<LocalMeta, Fault> {
-        // Quick on an open file: not worth a thread.
-        let stat = Stat::of(self.fd.as_fd());
-        stat.map(|stat| stat.meta()).map_err(|errno| fault(format!("stat {}", self.path), errno))
+        let what = || format!("stat {}", self.path);
+        let stat = if self.remote {
+            let fd = Arc::clone(&self.fd);
+            let stat = tokio::task::spawn_blocking(move || Stat::of(fd.as_fd())).await;
+            stat.map_err(|ended| Fault::new(Class::Transient, what(), ended))?
+        } else {
+            // of an open file the kernel knows it: not worth a thread
+            Stat::of(self.fd.as_fd())
+        };
+        stat.map(|stat| stat.meta()).map_err(|errno| fault(what(), errno))
     }
 
     async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {

@@ -20,6 +20,8 @@ use std::{
 pub(super) struct Root {
     path: PathBuf,
     warnings: Arc<Warnings>,
+    /// As it was last identified.
+    seen: Mutex<Option<(RootId, Place)>>,
     bound: Mutex<Option<Bound>>,
 }
 
@@ -42,7 +44,12 @@ impl Root {
     /// Of an absolute path. A slash at its end is dropped: with it the kernel would follow a link.
     pub(super) fn new(path: &Path) -> Self {
         let path: PathBuf = path.components().collect();
-        Self { warnings: Arc::new(Warnings::new(&path)), path, bound: Mutex::new(None) }
+        Self {
+            warnings: Arc::new(Warnings::new(&path)),
+            path,
+            seen: Mutex::default(),
+            bound: Mutex::default(),
+        }
     }
 
     /// As configured, without a slash at its end.
@@ -50,14 +57,28 @@ impl Root {
         &self.path
     }
 
+    fn seen(&self) -> MutexGuard<'_, Option<(RootId, Place)>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn bound(&self) -> MutexGuard<'_, Option<Bound>> {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Accepts this identity; where it lies now is taken down if it is there.
+    /// Opens it, whatever it is bound to, to be bound to it.
+    ///
+    /// # Errors
+    /// As [`Root::find`].
+    pub(super) fn identify(&self) -> Result<Opened, Fault> {
+        let found = self.find()?;
+        *self.seen() = Some((found.id.clone(), found.place));
+        Ok(found)
+    }
+
+    /// Accepts this identity; with the place where it was when it was identified, if that was it. No disk is asked.
     pub(super) fn bind(&self, id: &RootId) {
-        let found = self.find().ok().filter(|found| found.id.compare(id) != Sameness::Changed);
-        *self.bound() = Some(Bound { id: id.clone(), place: found.map(|found| found.place) });
+        let seen = self.seen().take().filter(|(seen, _)| seen.compare(id) != Sameness::Changed);
+        *self.bound() = Some(Bound { id: id.clone(), place: seen.map(|(_, place)| place) });
     }
 
     /// Opens it, whatever it is bound to.
@@ -159,7 +180,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn id(root: &Root) -> RootId {
-        root.find().expect("root").id
+        root.identify().expect("root").id
     }
 
     #[test]

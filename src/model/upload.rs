@@ -16,12 +16,14 @@ pub struct Intent {
     /// SHA-256 of all that is said of the object when the upload is created, and cannot be said later. `None`: not
     /// known, for one journaled by an older version.
     pub terms: Option<[u8; 32]>,
+    /// Its id, once the store has told it.
+    pub upload: Option<String>,
 }
 
 impl Intent {
-    /// True if what this one began can go on as what `now` is about to begin: all but the time is the same.
+    /// True if what this one began can go on as what `now` is about to begin: all but time and id is the same.
     pub fn goes_on_as(&self, now: &Self) -> bool {
-        self.terms.is_some() && *self == Self { at: self.at, ..now.clone() }
+        self.terms.is_some() && *self == Self { at: self.at, upload: self.upload.clone(), ..now.clone() }
     }
 }
 
@@ -71,8 +73,9 @@ mod tests {
             part_size: 8,
             at: Stamp { sec: 1, nsec: 0 },
             terms: Some([7; 32]),
+            upload: Some("id".into()),
         };
-        let now = Intent { at: Stamp { sec: 99, nsec: 9 }, ..old.clone() };
+        let now = Intent { at: Stamp { sec: 99, nsec: 9 }, upload: None, ..old.clone() };
         assert!(old.goes_on_as(&now));
         let ctime = Stamp { sec: 0, nsec: 1 };
         for other in [

@@ -8,7 +8,6 @@ mod filter;
 mod license;
 mod merge;
 mod parts;
-mod resume;
 mod split;
 
 pub use budget::{Judgement, Limits};
@@ -18,5 +17,4 @@ pub use evidence::{Evidence, Facts, evidence};
 pub use filter::Filter;
 pub use license::{License, Refusal};
 pub use merge::{Merge, Merged, Side, Step, Unsorted};
-pub use resume::richest;
 pub use split::Split;

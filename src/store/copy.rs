@@ -1,7 +1,7 @@
 //! Copies on the server. `REPLACE` of the metadata would drop what belongs to the object but is not user
 //! metadata: what the operator chose for the target is asked for, and what was not chosen stays as the source has
-//! it. Storage class and encryption are sent again; tags go along by themselves. What HEAD does not show is not
-//! kept: an ACL. Object Lock is of one version: the one that is copied stays retained, the new one is by what was
+//! it. Storage class and encryption are sent again; tags go along by themselves. A type that is not the one of the
+//! source's extension was chosen, by whomever, and stays, too. What HEAD does not show is not kept: an ACL. Object Lock is of one version: the one that is copied stays retained, the new one is by what was
 //! chosen, or by the bucket.
 
 use super::{
@@ -13,7 +13,10 @@ use super::{
     upload::ONE_REQUEST,
 };
 use crate::model::{Class, ETag, Fault, Key, Only, RemoteMeta, Spec};
-use aws_sdk_s3::types::{MetadataDirective, TaggingDirective};
+use aws_sdk_s3::{
+    primitives::{DateTime, DateTimeFormat as Format},
+    types::{MetadataDirective, TaggingDirective},
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 const COPY: &str = "CopyObject";
@@ -24,6 +27,16 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// The header `x-amz-copy-source`.
 fn source(bucket: &str, full: &str) -> String {
     format!("{bucket}/{}", utf8_percent_encode(full, ESCAPED))
+}
+
+/// The type that the object at `to` is to have.
+fn content_type<'a>((from, found): (&str, Option<&'a str>), to: &str) -> &'a str {
+    match found {
+        // what stores say of those without
+        None | Some("application/octet-stream" | "binary/octet-stream") => metadata::content_type(to),
+        Some(found) if found == metadata::content_type(from) => metadata::content_type(to),
+        Some(chosen) => chosen,
+    }
 }
 
 pub(super) async fn copy(
@@ -59,11 +72,13 @@ pub(super) async fn copy(
         .set_if_match(if_match)
         .metadata_directive(MetadataDirective::Replace)
         .set_metadata(Some(all))
-        .content_type(metadata::content_type(&to))
+        .content_type(content_type((&from, head.content_type()), &to))
         .set_cache_control(head.cache_control().map(str::to_owned))
         .set_content_disposition(head.content_disposition().map(str::to_owned))
         .set_content_encoding(head.content_encoding().map(str::to_owned))
         .set_content_language(head.content_language().map(str::to_owned))
+        .set_expires(head.expires_string().and_then(|at| DateTime::from_str(at, Format::HttpDate).ok()))
+        .set_website_redirect_location(head.website_redirect_location().map(str::to_owned))
         .tagging_directive(TaggingDirective::Copy)
         .set_storage_class(head.storage_class().cloned())
         .set_server_side_encryption(head.server_side_encryption().cloned())
@@ -86,6 +101,20 @@ pub(super) async fn copy(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_type_that_was_chosen_stays() {
+        for (from, found, to, want) in [
+            ("a.html", Some("text/html"), "a.html", "text/html"),
+            ("a.html", Some("text/html"), "a.css", "text/css"),
+            ("a.html", Some("text/html; charset=utf-8"), "b.html", "text/html; charset=utf-8"),
+            ("a", Some("binary/octet-stream"), "a.png", "image/png"),
+            ("a", None, "a", "application/octet-stream"),
+            ("a", Some("x/y"), "a.png", "x/y"),
+        ] {
+            assert_eq!(content_type((from, found), to), want, "{from} {found:?} {to}");
+        }
+    }
 
     #[test]
     fn copy_sources_are_encoded() {

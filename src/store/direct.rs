@@ -127,7 +127,8 @@ impl Direct {
         let way = self.0.way.get()?;
         let plain = || store.chosen(full).is_none_or(|chosen| *chosen == ObjectOptions::default());
         let rests = || self.rest().until.is_some_and(|until| Instant::now() < until);
-        if store.options().requester_pays || !plain() || rests() {
+        let counted = store.options().max_attempts < 2;
+        if store.options().requester_pays || counted || !plain() || rests() {
             return None;
         }
         let request = way.request(full, payload, headers(full, payload, spec, condition)).await?;
@@ -173,8 +174,8 @@ fn read(answer: &HttpResponse) -> Answer {
     let header = |name| answer.headers().get(name);
     match answer.status().as_u16() {
         200 => match header("etag").map(ETag::new).filter(|tag| !tag.is_empty()) {
-            // what is left of a body would keep the connection busy
-            Some(etag) if header("content-length").is_none_or(|length| length == "0") => Answer::Done(etag),
+            // no S3 says more, and what is left of a body would keep the connection busy
+            Some(etag) if header("content-length") == Some("0") => Answer::Done(etag),
             _ => Answer::Failed,
         },
         412 => Answer::Refused,

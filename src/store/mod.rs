@@ -11,6 +11,7 @@ mod credentials;
 mod delete;
 mod direct;
 mod error;
+mod head;
 mod metadata;
 mod object;
 mod options;
@@ -75,7 +76,7 @@ pub enum Start {
 }
 
 /// One prefix of one bucket. Clones share a connection. `stage` does everything but make the object
-/// visible; only `commit` does that.
+/// visible, and so does `fill` of what goes up in parts; only `commit` does that.
 pub trait Store: Clone + Send + Sync + 'static {
     /// An upload ready to become visible.
     type Staged: Send + 'static;
@@ -110,9 +111,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// other terms would make another object of the same bytes.
     fn terms(&self, key: &Key, spec: &Spec) -> [u8; 32];
 
-    /// Reads `spec.size` bytes of `file`, and sends them if they do not fit one request. After a fault that may
-    /// pass (`Transient`, `Throttled`) an upload in parts stays open, to go on by [`Store::resume`]; after others it
-    /// is taken back, as well as that goes.
+    /// Reads `spec.size` bytes of `file`, which fit one request: nothing is sent yet.
     ///
     /// # Errors
     /// `Changed` if the file is shorter than that.
@@ -123,19 +122,28 @@ pub trait Store: Clone + Send + Sync + 'static {
         spec: &Spec,
     ) -> impl Future<Output = Result<(Self::Staged, Digest), Fault>> + Send;
 
-    /// As [`Store::stage`] of a file that goes up in parts, but goes on with an upload of the same part size: a part
-    /// that it holds is sent only if it is not known to hold the bytes that belong there.
+    /// Creates the upload of an object that goes up in parts. If the answer is lost, it may be open, and nobody knows
+    /// its id.
     ///
     /// # Errors
-    /// As there.
-    fn resume<F: Source>(
+    /// As for any request.
+    fn create(&self, key: &Key, spec: &Spec) -> impl Future<Output = Result<Upload, Fault>> + Send;
+
+    /// Reads `spec.size` bytes of `file` and sends the parts that the upload lacks: those that it is not known to hold
+    /// with the bytes that belong there. After a fault that may pass (`Transient`, `Throttled`) it stays open, to be
+    /// gone on with; after others it is ended, as well as that goes.
+    ///
+    /// # Errors
+    /// `Changed` if the file is shorter than that.
+    fn fill<F: Source>(
         &self,
         begun: Begun,
         file: &Arc<F>,
         spec: &Spec,
     ) -> impl Future<Output = Result<(Self::Staged, Digest), Fault>> + Send;
 
-    /// Makes the object visible, whole, and confirms it.
+    /// Makes the object visible, whole, and confirms it. An upload in parts is ended by any answer but one that
+    /// leaves open what became of it.
     ///
     /// # Errors
     /// `Changed` for a 412.
@@ -144,12 +152,6 @@ pub trait Store: Clone + Send + Sync + 'static {
         staged: Self::Staged,
         only: Only,
     ) -> impl Future<Output = Result<RemoteMeta, Fault>> + Send;
-
-    /// Takes back what `stage` sent.
-    ///
-    /// # Errors
-    /// As for any request; the intent stays journaled then.
-    fn discard(&self, staged: Self::Staged) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Copies on the server, with new metadata; onto itself to change metadata alone.
     ///

@@ -10,9 +10,10 @@ use super::{
     s3::tag,
     upload::{abort, read},
 };
-use crate::model::{Begun, Class, Digest, ETag, Fault, Key, Only, RemoteMeta, Source, Spec};
+use crate::model::{Begun, Class, Digest, ETag, Fault, Key, Only, RemoteMeta, Source, Spec, Upload};
 use aws_sdk_s3::{
     config::{Builder, retry::RetryConfig},
+    error::ProvideErrorMetadata,
     operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
     types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
 };
@@ -75,13 +76,10 @@ pub(super) fn terms(store: &S3, key: &Key, spec: &Spec) -> [u8; 32] {
     sha2::Sha256::digest(format!("{rest:?} {metadata:?} {keys:?}")).into()
 }
 
-/// Reads `spec.size` bytes of `file` and sends them.
-pub(super) async fn send<F: Source>(
-    store: &S3,
-    full: String,
-    file: &Arc<F>,
-    spec: &Spec,
-) -> Result<(Parts, Digest), Fault> {
+/// Begins an upload.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html>
+pub(super) async fn create(store: &S3, key: &Key, spec: &Spec) -> Result<Upload, Fault> {
+    let full = store.full(CREATE, key)?;
     let created = creation(store, &full, spec)
         .customize()
         // if its reply is lost, another attempt begins another upload, and nobody knows of the first
@@ -90,19 +88,7 @@ pub(super) async fn send<F: Source>(
         .await
         .map_err(|e| fault(CREATE, &full, &e))?;
     let id = created.upload_id().ok_or_else(|| no_s3(CREATE, &full, "UploadId"))?.to_owned();
-    fill(store, Open { full, id, kept: Kept::default() }, file, spec).await
-}
-
-/// Reads `spec.size` bytes of `file` and sends those that the upload does not hold.
-pub(super) async fn resume<F: Source>(
-    store: &S3,
-    begun: Begun,
-    file: &Arc<F>,
-    spec: &Spec,
-) -> Result<(Parts, Digest), Fault> {
-    let full = store.full(PART, &begun.upload.key)?;
-    let id = begun.upload.id.clone();
-    fill(store, Open { full, id, kept: Kept::of(begun) }, file, spec).await
+    Ok(Upload { key: key.clone(), id, initiated: None })
 }
 
 /// An upload that lacks parts.
@@ -112,14 +98,16 @@ struct Open {
     kept: Kept,
 }
 
-/// Sends what it lacks. After a fault that may pass it stays open: its parts need not be sent again. After others it
-/// is taken back, as well as that goes.
-async fn fill<F: Source>(
+/// Reads `spec.size` bytes of `file` and sends those that the upload lacks. After a fault that may pass it stays open:
+/// its parts need not be sent again. After others it is taken back, as well as that goes.
+pub(super) async fn fill<F: Source>(
     store: &S3,
-    mut open: Open,
+    begun: Begun,
     file: &Arc<F>,
     spec: &Spec,
 ) -> Result<(Parts, Digest), Fault> {
+    let full = store.full(PART, &begun.upload.key)?;
+    let mut open = Open { full, id: begun.upload.id.clone(), kept: Kept::of(begun) };
     let part_size = size_of_parts(store, spec.size);
     let mut flying = Flying::default();
     match send_all(store, &mut open, &mut flying, &**file, spec.size, part_size).await {
@@ -230,8 +218,8 @@ fn wire(number: u32) -> i32 {
     i32::try_from(number).expect("there are at most 10,000 parts")
 }
 
-/// Makes the object visible. After a fault that leaves the outcome open (`Transient`, `Throttled`) the upload
-/// stays: it may be about to become the object. HEAD tells.
+/// Makes the object visible. After a fault that leaves the outcome open the upload stays: it may be about to become
+/// the object. HEAD tells.
 pub(super) async fn complete(store: &S3, staged: Parts, only: Only) -> Result<RemoteMeta, Fault> {
     let Parts { full, id, size, parts } = staged;
     let (if_none_match, if_match) = store.condition(&only);
@@ -248,18 +236,20 @@ pub(super) async fn complete(store: &S3, staged: Parts, only: Only) -> Result<Re
         .config_override(attempt_timeout(store.options(), 10 * store.options().patience))
         .send()
         .await;
-    match answer.map_err(|e| fault(COMPLETE, &full, &e)) {
+    let error = match answer {
         Ok(answer) => {
             let etag = tag(COMPLETE, &full, answer.e_tag())?;
-            Ok(RemoteMeta { size, etag, modified: None })
+            return Ok(RemoteMeta { size, etag, modified: None });
         }
-        Err(fault) => {
-            if !may_pass(&fault) {
-                let _ = abort(store, &full, &id).await;
-            }
-            Err(fault)
-        }
+        Err(error) => error,
+    };
+    // what it holds is not what it said, and will not be
+    let spoilt = matches!(error.code(), Some("InvalidPart" | "InvalidPartOrder"));
+    let fault = fault(COMPLETE, &full, &error);
+    if spoilt || !may_pass(&fault) {
+        let _ = abort(store, &full, &id).await;
     }
+    Err(fault)
 }
 
 #[cfg(test)]

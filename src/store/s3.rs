@@ -4,21 +4,18 @@ use super::{
     Answers, Depth, Options, Page, Staged, Start, Store, connect, copy, delete,
     direct::Direct,
     error::{chain, fault, no_s3, what},
-    metadata, object, page, part,
+    head, metadata, object, page, part,
     payload::Payload,
     probe,
     requests::Requests,
-    resume, upload,
+    resume,
+    upload::{self, Road},
 };
 use crate::model::{
     Begun, Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, ObjectOptions, Only,
     Part, RemoteMeta, Source, Spec, Upload,
 };
-use aws_sdk_s3::{
-    Client,
-    operation::{head_object::HeadObjectOutput, put_object::builders::PutObjectFluentBuilder},
-    types::ChecksumMode,
-};
+use aws_sdk_s3::{Client, operation::put_object::builders::PutObjectFluentBuilder};
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
@@ -152,6 +149,16 @@ impl S3 {
         memory.acquire_many_owned(kib(bytes).clamp(1, most)).await.expect("it is never closed")
     }
 
+    /// True if HEAD may ask for checksums.
+    pub(super) fn asks_for_checksums(&self) -> bool {
+        self.0.checksums.load(Relaxed)
+    }
+
+    /// HEAD asks for none from now on.
+    pub(super) fn asks_for_no_checksums(&self) {
+        self.0.checksums.store(false, Relaxed);
+    }
+
     /// True if DELETE goes with `If-Match`.
     pub(super) fn deletes_on_condition(&self) -> bool {
         self.can().conditional_delete
@@ -175,64 +182,6 @@ impl S3 {
             return (None, None);
         }
         condition(only)
-    }
-
-    /// HEAD as the SDK gives it; `None` for a 404.
-    pub(super) async fn look(&self, full: &str) -> Result<Option<HeadObjectOutput>, Fault> {
-        self.ask(full, None).await.map_err(|(_, fault)| fault)
-    }
-
-    /// HEAD, checksums included where they may be told. They are told only to those who may decrypt what is
-    /// encrypted under SSE-KMS, and not every store knows the question.
-    async fn look_closely(&self, full: &str) -> Result<Option<HeadObjectOutput>, Fault> {
-        let mode = self.0.checksums.load(Relaxed).then_some(ChecksumMode::Enabled);
-        let asked = mode.is_some();
-        match self.ask(full, mode).await {
-            Err((400, fault)) => match self.why_not(full).await {
-                Some(why) => Err(why),
-                None if asked => self.look_without(full, fault).await,
-                None => Err(fault),
-            },
-            Err((401..=403 | 405 | 501, fault)) if asked => self.look_without(full, fault).await,
-            answer => answer.map_err(|(_, fault)| fault),
-        }
-    }
-
-    /// HEAD without checksums; if that goes well, they are not asked for again.
-    async fn look_without(&self, full: &str, refused: Fault) -> Result<Option<HeadObjectOutput>, Fault> {
-        let answer = self.look(full).await;
-        if answer.is_ok() {
-            self.0.checksums.store(false, Relaxed);
-            tracing::info!(%refused, "HEAD goes without checksums from now on (SSE-KMS: allow kms:Decrypt)");
-        }
-        answer
-    }
-
-    /// A HEAD that fails does not say why; a GET does. `None` if it is answered as it should be.
-    async fn why_not(&self, full: &str) -> Option<Fault> {
-        let get = self.client().get_object().bucket(self.bucket()).key(full).range("bytes=0-0");
-        let refused = get.send().await.err()?;
-        // an empty object has no first byte
-        let empty = refused.raw_response().is_some_and(|answer| answer.status().as_u16() == 416);
-        (!empty).then(|| fault("GetObject", full, &refused))
-    }
-
-    /// HEAD; with a fault, the status of HTTP (0: none came).
-    async fn ask(
-        &self,
-        full: &str,
-        mode: Option<ChecksumMode>,
-    ) -> Result<Option<HeadObjectOutput>, (u16, Fault)> {
-        let head = self.client().head_object().bucket(self.bucket()).key(full).set_checksum_mode(mode);
-        let error = match head.send().await {
-            Ok(head) => return Ok(Some(head)),
-            Err(error) => error,
-        };
-        let status = error.raw_response().map_or(0, |raw| raw.status().as_u16());
-        match fault("HeadObject", full, &error) {
-            gone if gone.class == Class::Missing => Ok(None),
-            other => Err((status, other)),
-        }
     }
 
     /// PUT of the whole object in one request, signed and timed by the caller.
@@ -336,14 +285,7 @@ impl Store for S3 {
     }
 
     async fn head(&self, key: &Key) -> Result<Option<Head>, Fault> {
-        let full = self.full("HeadObject", key)?;
-        let Some(head) = self.look_closely(&full).await? else { return Ok(None) };
-        let meta = RemoteMeta {
-            size: size("HeadObject", &full, head.content_length())?,
-            etag: tag("HeadObject", &full, head.e_tag())?,
-            modified: head.last_modified().map(page::stamp),
-        };
-        Ok(Some(metadata::incoming(meta, &head)))
+        head::head(self, key).await
     }
 
     async fn stage<F: Source>(
@@ -355,21 +297,22 @@ impl Store for S3 {
         upload::stage(self, key, file, spec).await
     }
 
-    async fn resume<F: Source>(
+    async fn create(&self, key: &Key, spec: &Spec) -> Result<Upload, Fault> {
+        part::create(self, key, spec).await
+    }
+
+    async fn fill<F: Source>(
         &self,
         begun: Begun,
         file: &Arc<F>,
         spec: &Spec,
     ) -> Result<(Staged, Digest), Fault> {
-        upload::resume(self, begun, file, spec).await
+        let (parts, digest) = part::fill(self, begun, file, spec).await?;
+        Ok((Staged(Road::Parts(parts)), digest))
     }
 
     async fn commit(&self, staged: Staged, only: Only) -> Result<RemoteMeta, Fault> {
         upload::commit(self, staged, only).await
-    }
-
-    async fn discard(&self, staged: Staged) -> Result<(), Fault> {
-        upload::discard(self, staged).await
     }
 
     async fn copy(

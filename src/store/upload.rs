@@ -1,4 +1,4 @@
-//! Staging, committing, discarding: in one request if the file is small, in parts if it is not.
+//! What is ready to become visible, and making it so: in one request if the file is small, in parts if it is not.
 
 use super::{
     Options, S3,
@@ -6,7 +6,7 @@ use super::{
     part::{self, Parts},
     payload::Payload,
 };
-use crate::model::{Begun, Class, Digest, Fault, Key, Only, RemoteMeta, Source, Spec};
+use crate::model::{Class, Digest, Fault, Key, Only, RemoteMeta, Source, Spec};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 /// The most that goes up in one request (S3 user guide, *Uploading objects*).
 pub(super) const ONE_REQUEST: u64 = 5 << 30;
 
-/// An upload ready to become visible. Dropping one of parts leaves them in the store: commit or discard.
+/// An upload ready to become visible. Dropping one of parts leaves them in the store: commit it, or abort the upload.
 #[derive(Debug)]
 pub struct Staged(pub(super) Road);
 
@@ -51,26 +51,12 @@ pub(super) async fn stage<F: Source>(
     spec: &Spec,
 ) -> Result<(Staged, Digest), Fault> {
     let full = store.full("PutObject", key)?;
-    if part_size(store.options(), spec.size).is_some() {
-        let (parts, digest) = part::send(store, full, file, spec).await?;
-        return Ok((Staged(Road::Parts(parts)), digest));
-    }
     let memory = store.reserve(spec.size).await;
     let payload = Payload::of(read(&**file, &full, 0, spec.size).await?).await;
     file.sent(spec.size);
     let digest = Digest { sha256: payload.sha256, part_size: None };
     let whole = Whole { full, payload, spec: spec.clone(), _memory: memory };
     Ok((Staged(Road::Whole(Box::new(whole))), digest))
-}
-
-pub(super) async fn resume<F: Source>(
-    store: &S3,
-    begun: Begun,
-    file: &Arc<F>,
-    spec: &Spec,
-) -> Result<(Staged, Digest), Fault> {
-    let (parts, digest) = part::resume(store, begun, file, spec).await?;
-    Ok((Staged(Road::Parts(parts)), digest))
 }
 
 pub(super) async fn commit(store: &S3, staged: Staged, only: Only) -> Result<RemoteMeta, Fault> {
@@ -81,13 +67,6 @@ pub(super) async fn commit(store: &S3, staged: Staged, only: Only) -> Result<Rem
             Ok(RemoteMeta { size: spec.size, etag, modified: None })
         }
         Road::Parts(parts) => part::complete(store, parts, only).await,
-    }
-}
-
-pub(super) async fn discard(store: &S3, staged: Staged) -> Result<(), Fault> {
-    match staged.0 {
-        Road::Whole(_) => Ok(()),
-        Road::Parts(parts) => abort(store, &parts.full, &parts.id).await,
     }
 }
 

@@ -1,7 +1,10 @@
 //! What every `Store` must do, the real one on any server and a fake one alike, so that fakes cannot drift.
 //! Starts from an empty prefix and leaves one.
 
-use crate::support::memory::{ATTRIBUTES, MTIME, Memory};
+use crate::support::{
+    memory::{ATTRIBUTES, MTIME, Memory},
+    prepare::Prepare,
+};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use md5::Md5;
@@ -78,7 +81,7 @@ async fn put<S: Store>(
     only: Only,
 ) -> (RemoteMeta, Digest) {
     let spec = file.spec(&format!("own {at}"));
-    let (staged, digest) = store.stage(&key(at), &Arc::new(file), &spec).await.unwrap();
+    let (staged, digest) = store.prepare(&key(at), &Arc::new(file), &spec).await.unwrap();
     let meta = match store.commit(staged, only).await {
         Err(open) if !faithful.completes && digest.part_size.is_some() => {
             assert_eq!(open.class, Class::Transient, "{open}");
@@ -174,7 +177,7 @@ async fn puts_and_heads<S: Store>(store: &S, faithful: &Expect) {
     let file = Memory::new("old");
     let mut spec = file.spec("mirror äöü \u{201B}");
     spec.mtime = Stamp { sec: -2, nsec: 500_000_000 };
-    let (staged, _) = store.stage(&key("put/old"), &Arc::new(file), &spec).await.unwrap();
+    let (staged, _) = store.prepare(&key("put/old"), &Arc::new(file), &spec).await.unwrap();
     store.commit(staged, Only::Always).await.unwrap();
     let head = store.head(&key("put/old")).await.unwrap().unwrap();
     assert_eq!((head.mtime, head.own), (Some(spec.mtime), Some(spec.own)));
@@ -183,9 +186,9 @@ async fn puts_and_heads<S: Store>(store: &S, faithful: &Expect) {
 
 async fn stages_without_a_trace<S: Store>(store: &S) {
     let file = Arc::new(Memory::pattern(10, 1));
-    let (staged, _) = store.stage(&key("stage/a"), &file, &file.spec("o")).await.unwrap();
+    let (staged, _) = store.prepare(&key("stage/a"), &file, &file.spec("o")).await.unwrap();
     assert_eq!(store.head(&key("stage/a")).await.unwrap(), None, "not visible before commit");
-    store.discard(staged).await.unwrap();
+    drop(staged);
     assert!(every_key(store, "stage/").await.is_empty());
 }
 
@@ -198,7 +201,7 @@ async fn refuses_short_files<S: Store>(store: &S, faithful: &Expect) {
         let file = Memory::pattern(size, 1);
         let mut spec = file.spec("o");
         spec.size += 1;
-        let fault = store.stage(&key("short/a"), &Arc::new(file), &spec).await.map(|_| ()).unwrap_err();
+        let fault = store.prepare(&key("short/a"), &Arc::new(file), &spec).await.map(|_| ()).unwrap_err();
         assert_eq!(fault.class, Class::Changed, "{fault}");
     }
     assert_eq!(store.head(&key("short/a")).await.unwrap(), None);
@@ -266,7 +269,7 @@ async fn long_keys<S: Store>(store: &S) {
     let long = "k".repeat(MAX_KEY_BYTES + 1);
     let file = Memory::new("x");
     let spec = file.spec("o");
-    let fault = store.stage(&key(&long), &Arc::new(file), &spec).await.map(|_| ()).unwrap_err();
+    let fault = store.prepare(&key(&long), &Arc::new(file), &spec).await.map(|_| ()).unwrap_err();
     assert_eq!(fault.class, Class::Permanent, "{fault}");
     assert!(fault.to_string().contains(&long), "it names the file: {fault}");
 }
@@ -280,7 +283,7 @@ async fn conditions<S: Store>(store: &S, faithful: &Expect) {
         for only in [Only::New, wrong] {
             let file = Memory::new("3");
             let spec = file.spec("o");
-            let (staged, _) = store.stage(&at, &Arc::new(file), &spec).await.unwrap();
+            let (staged, _) = store.prepare(&at, &Arc::new(file), &spec).await.unwrap();
             let fault = store.commit(staged, only.clone()).await.unwrap_err();
             assert_eq!(fault.class, Class::Changed, "{fault}");
             let fault = store.write(&at, Bytes::from_static(b"3"), only).await.unwrap_err();
@@ -471,7 +474,7 @@ async fn large_objects<S: Store>(store: &S, faithful: &Expect) {
     if faithful.capabilities.conditional_put {
         let file = Memory::pattern(PART + 1, 5);
         let spec = file.spec("o");
-        let (staged, _) = store.stage(&key("large/a.bin"), &Arc::new(file), &spec).await.unwrap();
+        let (staged, _) = store.prepare(&key("large/a.bin"), &Arc::new(file), &spec).await.unwrap();
         let fault = store.commit(staged, Only::New).await.unwrap_err();
         assert_eq!(fault.class, Class::Changed, "{fault}");
         assert_eq!(store.head(&key("large/a.bin")).await.unwrap().unwrap().meta.etag, meta.etag);
@@ -484,11 +487,13 @@ async fn large_objects<S: Store>(store: &S, faithful: &Expect) {
 
 async fn uploads_and_aborts<S: Store>(store: &S, faithful: &Expect) {
     let all = KeyRange::Under(key("up/"));
-    let mut staged = Vec::new();
+    let mut created = Vec::new();
     for at in ["up/a b+\u{e9}", "up/a b+\u{e9}x"] {
         let file = Memory::pattern(PART + 1, 1);
         let spec = file.spec("o");
-        staged.push(store.stage(&key(at), &Arc::new(file), &spec).await.unwrap().0);
+        let upload = store.create(&key(at), &spec).await.unwrap();
+        created.push(upload.clone());
+        store.fill(Begun { upload, parts: vec![] }, &Arc::new(file), &spec).await.unwrap();
         assert_eq!(store.head(&key(at)).await.unwrap(), None, "not visible before commit");
     }
     assert!(every_key(store, "up/").await.is_empty());
@@ -499,14 +504,16 @@ async fn uploads_and_aborts<S: Store>(store: &S, faithful: &Expect) {
             ["up/a b+\u{e9}", "up/a b+\u{e9}x"]
         );
         assert!(found.iter().all(|upload| upload.initiated.is_some()));
+        let ids = |uploads: &[Upload]| uploads.iter().map(|upload| upload.id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&found), ids(&created));
         let one = store.uploads(&KeyRange::One(key("up/a b+\u{e9}"))).await.unwrap();
         assert_eq!(one, &found[..1]);
         store.abort(&found[0]).await.unwrap();
         store.abort(&found[0]).await.expect("gone is ended");
         assert_eq!(store.uploads(&all).await.unwrap(), &found[1..]);
     }
-    for staged in staged {
-        store.discard(staged).await.unwrap();
+    for upload in created {
+        store.abort(&upload).await.expect("open or gone, it is ended");
     }
     if faithful.uploads {
         assert_eq!(store.uploads(&all).await.unwrap(), []);
@@ -517,7 +524,7 @@ async fn uploads_and_aborts<S: Store>(store: &S, faithful: &Expect) {
 /// Stages a file that cannot be read beyond `at`.
 async fn stage_some<S: Store>(store: &S, name: &str, file: Memory, at: usize, class: Class) {
     let (file, spec) = (file.failing(at, class), Memory::pattern(4 * PART, 1).spec("own up/a"));
-    let fault = store.stage(&key(name), &Arc::new(file), &spec).await.map(|_| ()).unwrap_err();
+    let fault = store.prepare(&key(name), &Arc::new(file), &spec).await.map(|_| ()).unwrap_err();
     assert_eq!(fault.class, class, "{fault}");
 }
 
@@ -571,7 +578,7 @@ async fn resumes_what_is_there<S: Store>(store: &S, faithful: &Expect) {
         spec.size = old.bytes().len() as u64;
         let old = Arc::new(old.failing(upto, Class::Transient));
         // what is staged is not committed, as in a crash
-        let staged = store.stage(&key("up/a"), &old, &spec).await;
+        let staged = store.prepare(&key("up/a"), &old, &spec).await;
         assert_eq!(staged.is_ok(), upto == usize::MAX, "{what}");
         stage_some(store, "up/another", all(), PART, Class::Transient).await;
         let (upload, parts) = only_upload(store, "up/a").await;
@@ -582,7 +589,7 @@ async fn resumes_what_is_there<S: Store>(store: &S, faithful: &Expect) {
         }
         let file = Arc::new(all());
         let (begun, spec) = (Begun { upload, parts }, file.spec("own up/a"));
-        let (staged, digest) = store.resume(begun, &file, &spec).await.unwrap();
+        let (staged, digest) = store.fill(begun, &file, &spec).await.unwrap();
         assert_eq!(file.sent(), 3 * PART + 100 - kept, "{what}");
         assert_eq!(digest, Digest { sha256: composite(file.bytes()), part_size: Some(PART as u64) });
         assert_eq!(store.head(&key("up/a")).await.unwrap(), None, "not visible before commit");
@@ -610,7 +617,7 @@ async fn resumes_what_is_there<S: Store>(store: &S, faithful: &Expect) {
     let (upload, parts) = only_upload(store, "up/a").await;
     store.abort(&upload).await.unwrap();
     let spec = all().spec("own up/a");
-    let fault = store.resume(Begun { upload, parts }, &Arc::new(all()), &spec).await.map(|_| ()).unwrap_err();
+    let fault = store.fill(Begun { upload, parts }, &Arc::new(all()), &spec).await.map(|_| ()).unwrap_err();
     assert_eq!(fault.class, Class::Transient, "{fault}");
 }
 

@@ -2,6 +2,7 @@
 
 use crate::support::{
     memory::{Memory, pattern},
+    prepare::Prepare,
     server::{Answer, Request, Server},
 };
 use s3mirrord::{
@@ -42,7 +43,7 @@ async fn store_with(server: &Server, attempts: u32, set: impl FnOnce(&mut Option
 async fn put(store: &S3, key: &str, bytes: Vec<u8>, only: Only) -> Result<RemoteMeta, Fault> {
     let file = Memory::new(bytes);
     let spec = file.spec("öwn");
-    let (staged, _) = store.stage(&Key::raw(key), &Arc::new(file), &spec).await?;
+    let (staged, _) = store.prepare(&Key::raw(key), &Arc::new(file), &spec).await?;
     store.commit(staged, only).await
 }
 
@@ -80,7 +81,7 @@ async fn it_is_the_request_that_the_sdk_would_send() {
         ("most", pattern(64 << 10, 3), Only::New),
     ] {
         let before = server.seen().len();
-        let store = store(&server, 1).await;
+        let store = store(&server, 2).await;
         for _ in 0..2 {
             let remote = put(&store, key, bytes.clone(), only.clone()).await.unwrap();
             assert_eq!((remote.etag, remote.size), (ETag::new("e"), bytes.len() as u64));
@@ -97,7 +98,7 @@ async fn it_is_the_request_that_the_sdk_would_send() {
 #[tokio::test]
 async fn what_is_large_goes_the_sdks_way() {
     let server = Server::start(|_, _| Answer::tagged("e")).await;
-    let store = store(&server, 1).await;
+    let store = store(&server, 2).await;
     for _ in 0..2 {
         put(&store, "large", pattern((64 << 10) + 1, 1), Only::New).await.unwrap();
     }
@@ -112,8 +113,8 @@ async fn what_more_was_chosen_of_goes_the_sdks_way() {
         Arc::new(if path.as_bytes() == b"cold" { classy.clone() } else { ObjectOptions::default() })
     };
     let objects = Objects::by(ObjectOptions::default(), by_name);
-    let chosen = store_with(&server, 1, |options| options.objects = objects).await;
-    let paid = store_with(&server, 1, |options| options.requester_pays = true).await;
+    let chosen = store_with(&server, 2, |options| options.objects = objects).await;
+    let paid = store_with(&server, 2, |options| options.requester_pays = true).await;
     for (store, key) in [(&chosen, "a"), (&chosen, "a"), (&chosen, "cold"), (&paid, "a"), (&paid, "a")] {
         put(store, key, pattern(100, 1), Only::New).await.unwrap();
     }
@@ -140,7 +141,7 @@ async fn what_is_not_plainly_confirmed_goes_the_sdks_way_and_so_does_what_follow
     ] {
         let odd = answer.clone();
         let server = Server::start(move |n, _| if n == 1 { odd.clone() } else { Answer::tagged("e") }).await;
-        let store = store(&server, 1).await;
+        let store = store(&server, 2).await;
         for key in ["a", "b", "c"] {
             let remote = put(&store, key, pattern(100, 1), Only::New).await.unwrap();
             assert_eq!(remote.etag, ETag::new("e"), "{answer:?}");
@@ -166,11 +167,22 @@ async fn c48_a_condition_that_does_not_hold_is_a_changed_object() {
         _ => Answer::tagged("e"),
     })
     .await;
-    let store = store(&server, 1).await;
+    let store = store(&server, 2).await;
     put(&store, "a", pattern(100, 1), Only::New).await.unwrap();
     let fault = put(&store, "b", pattern(100, 1), Only::New).await.unwrap_err();
     assert_eq!(fault.class, Class::Changed);
     put(&store, "c", pattern(100, 1), Only::New).await.unwrap();
     let ways: Vec<_> = server.seen().iter().map(by_the_sdk).collect();
     assert_eq!(ways, [true, false, true, false], "it is no reason to rest");
+}
+
+/// It is an attempt beside those of the SDK.
+#[tokio::test]
+async fn where_there_is_one_attempt_it_is_the_sdks() {
+    let server = Server::start(|_, _| Answer::tagged("e")).await;
+    let store = store(&server, 1).await;
+    for key in ["a", "b"] {
+        put(&store, key, pattern(100, 1), Only::New).await.unwrap();
+    }
+    assert!(server.seen().iter().all(by_the_sdk));
 }

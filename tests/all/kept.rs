@@ -72,6 +72,7 @@ pub(crate) fn history() -> Vec<Vec<Change>> {
         part_size: n << 20,
         at: Stamp { sec: at, nsec: 5 },
         terms: None,
+        upload: None,
     };
     let deleted = |n: u64, sec| Change::Deleted {
         key: name(n),

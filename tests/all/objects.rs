@@ -5,6 +5,7 @@ use crate::{
     support::{
         memory::Memory,
         moto::Moto,
+        prepare::Prepare,
         server::{Answer, Server as Wire},
         skip,
     },
@@ -12,6 +13,7 @@ use crate::{
 use aws_sdk_s3::{
     Client,
     operation::head_object::HeadObjectOutput,
+    primitives::DateTime,
     types::{ObjectLockLegalHoldStatus, ObjectLockMode, ServerSideEncryption, StorageClass},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -95,7 +97,7 @@ impl Bench {
 
     async fn put(&self, at: &str, file: Memory) -> ETag {
         let (key, spec) = (Key::raw(at), file.spec("o"));
-        let (staged, digest) = self.store.stage(&key, &Arc::new(file), &spec).await.unwrap();
+        let (staged, digest) = self.store.prepare(&key, &Arc::new(file), &spec).await.unwrap();
         match self.store.commit(staged, Only::Always).await {
             Ok(meta) => meta.etag,
             Err(open) if digest.part_size.is_some() && !self.faithful => {
@@ -175,6 +177,10 @@ impl Bench {
         let copy = self.client.copy_object().bucket("bucket").key(format!("web/{at}"));
         let copy = copy.copy_source(format!("bucket/web/{at}")).metadata_directive("REPLACE".into());
         let copy = copy.metadata("theirs", "kept").cache_control("no-cache").content_language("fr");
+        let copy = copy
+            .content_type("x/y")
+            .website_redirect_location("/there")
+            .expires(DateTime::from_secs(2_000_000_000));
         let copy = copy.tagging_directive("REPLACE".into()).tagging("theirs=1");
         let copy = copy.storage_class(StorageClass::OnezoneIa).ssekms_key_id(KMS_KEY);
         copy.server_side_encryption(ServerSideEncryption::AwsKms).send().await.unwrap();
@@ -215,6 +221,12 @@ async fn run(bench: Bench) {
         assert_eq!(head.server_side_encryption(), Some(&ServerSideEncryption::AwsKms), "{at}");
         assert_eq!(head.ssekms_key_id(), Some(KMS_KEY), "{at}");
         assert_eq!((head.cache_control(), head.content_language()), (Some("no-cache"), Some("fr")), "{at}");
+        assert_eq!(
+            (head.content_type(), head.website_redirect_location()),
+            (Some("x/y"), Some("/there")),
+            "{at}"
+        );
+        assert_eq!(head.expires_string(), Some("Wed, 18 May 2033 03:33:20 GMT"), "{at}");
         assert_eq!(head.metadata().unwrap()["theirs"], "kept", "{at}");
         assert_eq!(head.metadata().unwrap()["s3mirrord-own"], "o", "{at}");
         assert_eq!(bench.tags(at).await, BTreeMap::from([("theirs".to_owned(), "1".to_owned())]), "{at}");
@@ -232,7 +244,7 @@ async fn run(bench: Bench) {
     bench.copy(("plain/theirs", &again), "none/a.html").await;
     let head = bench.head("none/a.html").await;
     assert_eq!((head.storage_class(), head.ssekms_key_id(), head.cache_control()), (None, None, None));
-    assert_eq!((head.content_language(), head.content_type()), (Some("fr"), Some("text/html")));
+    assert_eq!((head.content_language(), head.content_type()), (Some("fr"), Some("x/y")));
     assert_eq!(bench.tags("none/a.html").await, BTreeMap::new());
 
     // c59: what is archived cannot be copied, and this is told as a fault of that object
@@ -316,7 +328,7 @@ async fn a_body_that_is_locked_is_hashed_once_and_sent_as_it_is() {
     let store = S3::connect(Options { objects: Objects::alike(everything()), ..options }).await.unwrap();
     let file = Memory::pattern(100_000, 1);
     let (bytes, spec) = (file.bytes().clone(), file.spec("o"));
-    let (staged, digest) = store.stage(&Key::raw("a"), &Arc::new(file), &spec).await.unwrap();
+    let (staged, digest) = store.prepare(&Key::raw("a"), &Arc::new(file), &spec).await.unwrap();
     store.commit(staged, Only::Always).await.unwrap();
     let seen = server.seen();
     let [put] = &seen[..] else { panic!("one request: {seen:?}") };
@@ -367,7 +379,7 @@ async fn every_request(pays: bool) -> Vec<crate::support::server::Request> {
     for size in [1, PART + 1] {
         let file = Memory::pattern(size, 1);
         let spec = file.spec("o");
-        let (staged, _) = store.stage(&key, &Arc::new(file), &spec).await.unwrap();
+        let (staged, _) = store.prepare(&key, &Arc::new(file), &spec).await.unwrap();
         store.commit(staged, Only::Always).await.unwrap();
     }
     store.copy((&key, &etag), &key, &Memory::new("x").spec("o"), Only::Always).await.unwrap();

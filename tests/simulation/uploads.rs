@@ -5,7 +5,7 @@ use crate::{
     support::{
         bucket::{Object, md5},
         disk::path,
-        parts::{ANOTHERS, Open},
+        parts::{ANOTHERS, Open, Weather},
     },
 };
 use s3mirrord::{
@@ -243,32 +243,97 @@ async fn c55_where_parts_are_not_told_they_are_sent_again() {
     assert_eq!(report.status().sums.bytes, 56);
 }
 
+/// Somebody else sends the same file at the same time, in parts of the same size, and is further: another program, or
+/// we ourselves before the ledger was lost, and with other metadata.
 #[tokio::test(start_paused = true)]
-async fn c55_of_several_the_fullest_goes_on_and_those_of_others_are_not_touched() {
+async fn c55_only_the_very_upload_goes_on_and_those_of_others_are_not_touched() {
     let story = scene();
     crash_after(&story, 1).await;
-    let (fuller, theirs) = story.world.with(|w| {
-        let (key, open) = (Key::raw(BIG), w.shelf.uploads.values().next().unwrap().clone());
-        // as after a Create whose answer was lost
-        let fuller = w.create_upload(&key, &open.spec, open.at);
+    let (fuller, beside) = story.world.with(|w| {
+        let open = w.shelf.uploads.values().next().unwrap().clone();
+        let mut spec = open.spec.clone();
+        spec.attributes.mode ^= 0o777;
+        let fuller = w.create_upload(&Key::raw(BIG), &spec, open.at);
         let body = w.disk.files[&path(BIG)].body.clone();
-        for (number, part) in (1..=3).zip(body.chunks(16)) {
+        for (number, part) in (1..).zip(body.chunks(16)) {
             w.put_part(&fuller, number, part.to_vec()).unwrap();
         }
-        let before = Stamp { sec: open.at.sec - 7_200, nsec: 0 };
-        let other = |key| Open { key, at: before, parts: BTreeMap::new(), spec: open.spec.clone() };
-        w.shelf.uploads.insert(ANOTHERS.into(), other(key));
         (fuller, w.create_upload(&Key::raw("big and another"), &open.spec, open.at))
     });
-    assert_eq!(story.world.open_uploads().len(), 3);
     let report = pass(&story).await;
-    assert_eq!(report.status().sums.bytes, 8, "but for the last part all was in {fuller}");
-    assert_eq!(story.world.open_uploads(), [theirs].into());
+    assert_eq!(report.status().sums.bytes, 16 + 16 + 8, "our first part was there");
+    assert_eq!(story.world.open_uploads(), [fuller, beside].into());
     story.world.with(|w| {
-        assert!(w.shelf.uploads.contains_key(ANOTHERS));
+        let mode = w.disk.files[&path(BIG)].mode;
+        assert_eq!(w.shelf.objects[&Key::raw(BIG)].attributes.map(|a| a.mode), Some(mode));
         w.shelf.uploads.clear();
     });
     whole(&story);
+}
+
+/// The answer to Create is lost: nobody knows the id. What was begun since is ended, and nothing older.
+#[tokio::test(start_paused = true)]
+async fn c55_an_upload_whose_id_is_not_known_is_ended() {
+    let story = scene();
+    crash_after(&story, 1).await;
+    story.world.with(|w| {
+        w.book.intents.values_mut().for_each(|intent| intent.upload = None);
+        let open = w.shelf.uploads.values().next().unwrap().clone();
+        let at = Stamp { sec: open.at.sec - 7_200, nsec: 0 };
+        w.shelf.uploads.insert(ANOTHERS.into(), Open { at, parts: BTreeMap::new(), ..open });
+    });
+    let report = pass(&story).await;
+    assert_eq!((report.status().sums.bytes, requests(&story, "CreateMultipartUpload")), (56, 2));
+    story.world.with(|w| assert!(w.shelf.uploads.remove(ANOTHERS).is_some()));
+    whole(&story);
+}
+
+/// What the store says it holds it cannot make an object of, or it cannot say: in the end the file is sent anew.
+#[tokio::test(start_paused = true)]
+async fn c55_an_upload_that_cannot_be_completed_is_given_up() {
+    for untold in [false, true] {
+        let story = scene();
+        crash_after(&story, 3).await;
+        let spoilt = story.world.open_uploads().pop_first().filter(|_| !untold);
+        story
+            .world
+            .with(|w| w.shelf.weather = Weather { spoilt, parts_untold: untold, ..Weather::default() });
+        story.daemon(async |_| sleep(ms(1_800_000)).await).await;
+        whole(&story);
+        assert_eq!(requests(&story, "CreateMultipartUpload"), 2, "untold {untold}");
+    }
+}
+
+/// One answer that does not come is no reason to throw away what was sent.
+#[tokio::test(start_paused = true)]
+async fn c55_parts_that_are_not_told_once_are_not_sent_again() {
+    let story = scene();
+    crash_after(&story, 3).await;
+    story.world.with(|w| w.shelf.weather.parts_untold = true);
+    story
+        .daemon(async |_| {
+            sleep(ms(3_000)).await;
+            assert!(requests(&story, "ListParts") > 0);
+            story.world.with(|w| w.shelf.weather.parts_untold = false);
+            sleep(ms(60_000)).await;
+        })
+        .await;
+    whole(&story);
+    assert_eq!((arrived(&story), requests(&story, "CreateMultipartUpload")), (vec![1; 4], 1));
+}
+
+/// The disk is not mounted yet when it starts: nothing is known of the file, and nothing is ended.
+#[tokio::test(start_paused = true)]
+async fn c07_under_another_root_no_upload_is_ended() {
+    let story = scene();
+    crash_after(&story, 2).await;
+    story.world.with(|w| w.swap_root());
+    pass(&story).await;
+    assert_eq!(story.world.open_uploads().len(), 1);
+    story.world.with(|w| w.swap_root());
+    pass(&story).await;
+    whole(&story);
+    assert_eq!((arrived(&story), requests(&story, "CreateMultipartUpload")), (vec![1; 4], 1));
 }
 
 /// The line breaks, and comes back after the next rescan.
@@ -323,7 +388,9 @@ async fn c28_after_a_fault_another_content_or_mode_is_begun_anew() {
 async fn c65_the_daemon_ends_the_upload_of_a_file_that_goes() {
     let story = scene();
     story.world.with(|w| w.shelf.weather.parts_left = Some(2));
-    let options = Options { relist: ms(1_000_000), ..story.options(false) };
+    // a relist that takes the place of each rescan
+    let rescan = story.options(false).rescan;
+    let options = Options { relist: rescan, ..story.options(false) };
     story
         .daemon_with(options, async |notices| {
             sleep(ms(5_000)).await;

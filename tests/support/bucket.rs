@@ -458,11 +458,6 @@ impl Store for Fake {
         if key.as_str().len() > MAX_KEY_BYTES {
             return Err(Fault::new(Class::Permanent, format!("put {key}"), "its key is too long"));
         }
-        if self.part_size(spec.size).is_some() {
-            let id = self.begin_upload(key, spec).await?;
-            let upload = Upload { key: key.clone(), id, initiated: None };
-            return self.fill(Begun { upload, parts: vec![] }, &**file, spec).await;
-        }
         let mut body = vec![];
         while (body.len() as u64) < spec.size {
             let bytes = file.read_at(body.len() as u64, spec.size as usize - body.len()).await?;
@@ -476,13 +471,18 @@ impl Store for Fake {
         Ok((Staged::Small { key: key.clone(), body, spec: spec.clone() }, digest))
     }
 
-    async fn resume<F: Source>(
+    async fn create(&self, key: &Key, spec: &Spec) -> Result<Upload, Fault> {
+        let id = self.begin_upload(key, spec).await?;
+        Ok(Upload { key: key.clone(), id, initiated: None })
+    }
+
+    async fn fill<F: Source>(
         &self,
         begun: Begun,
         file: &Arc<F>,
         spec: &Spec,
     ) -> Result<(Staged, Digest), Fault> {
-        self.fill(begun, &**file, spec).await
+        self.fill_upload(begun, &**file, spec).await
     }
 
     async fn commit(&self, staged: Staged, only: Only) -> Result<RemoteMeta, Fault> {
@@ -534,14 +534,6 @@ impl Store for Fake {
         };
         self.reply(12).await?;
         Ok(remote)
-    }
-
-    async fn discard(&self, staged: Staged) -> Result<(), Fault> {
-        if let Staged::Parts { id, .. } = staged {
-            self.request("AbortMultipartUpload", 20).await?;
-            self.with(|w| w.shelf.uploads.remove(&id));
-        }
-        Ok(())
     }
 
     async fn copy(

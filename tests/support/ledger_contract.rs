@@ -69,7 +69,15 @@ fn print(inode: u64) -> Fingerprint {
 
 fn intent(name: &str) -> Intent {
     let terms = (name > "a").then_some([7; 32]);
-    Intent { key: key(name), print: print(1), part_size: 8 << 20, at: Stamp { sec: 5, nsec: 6 }, terms }
+    let upload = Some("an id".to_owned());
+    Intent {
+        key: key(name),
+        print: print(1),
+        part_size: 8 << 20,
+        at: Stamp { sec: 5, nsec: 6 },
+        terms,
+        upload,
+    }
 }
 
 fn binding(n: u8) -> Binding {

@@ -13,6 +13,7 @@ pub mod moto;
 #[cfg(feature = "demo")]
 pub mod outsider;
 pub mod parts;
+pub(crate) mod prepare;
 #[cfg(feature = "demo")]
 pub mod scene;
 pub mod server;

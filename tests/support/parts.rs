@@ -36,6 +36,10 @@ pub struct Weather {
     pub parts_left: Option<u32>,
     /// Parts are not listed for us.
     pub parts_refused: bool,
+    /// Asking for parts fails.
+    pub parts_untold: bool,
+    /// No object ever comes of this upload.
+    pub spoilt: Option<String>,
     /// Said of every object that goes up in parts, as by a configuration.
     pub words: &'static str,
 }
@@ -72,6 +76,9 @@ impl World {
     pub fn complete_upload(&mut self, id: &str, named: &[(u32, ETag)]) -> Result<(Vec<u8>, Spec), Fault> {
         let fault = |cause| Fault::new(Class::Transient, "complete", cause);
         let Some(open) = self.shelf.uploads.get(id) else { return Err(fault("NoSuchUpload")) };
+        if self.shelf.weather.spoilt.as_deref() == Some(id) {
+            return Err(fault("InternalError"));
+        }
         let mut body = vec![];
         for (number, etag) in named {
             let part = open.parts.get(number).filter(|part| part.etag == *etag);
@@ -119,7 +126,7 @@ impl Fake {
     }
 
     /// Sends what the upload lacks; it stays open after what may pass.
-    pub async fn fill<F: Source>(
+    pub async fn fill_upload<F: Source>(
         &self,
         begun: Begun,
         file: &F,
@@ -181,6 +188,9 @@ impl Fake {
         if self.with(|w| w.shelf.weather.parts_refused) {
             self.with(|w| *w.faults.entry("parts are not listed").or_default() += 1);
             return Err(Fault::new(Class::Fatal, "ListParts", "AccessDenied"));
+        }
+        if self.with(|w| w.shelf.weather.parts_untold) {
+            return Err(Fault::new(Class::Transient, "ListParts", "InternalError"));
         }
         Ok(self.with(|w| {
             let open = w.shelf.uploads.get(&upload.id)?;

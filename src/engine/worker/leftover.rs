@@ -1,20 +1,25 @@
 //! Uploads in parts that were left open, by a crash or by a fault that may pass: the next upload of the same file
 //! goes on with one of them, and those that none will go on with are ended.
 //!
-//! Ours are those of a journaled key that were begun since. Others are never touched.
+//! Ours is the one whose id is journaled. If the answer that would have told the id was lost, ours are those of the key
+//! that were begun since; they are ended. Others are never touched.
 
 use super::{Held, Work};
 use crate::{
     engine::context::Context,
     ledger::Ledger,
     local::Tree,
-    model::{Begun, Change, Class, Digest, Fault, Intent, Key, KeyRange, Local, LocalMeta, Outcome, Upload},
-    plan::richest,
+    model::{
+        Begun, Change, Class, Digest, Fault, Intent, Key, KeyRange, Local, LocalMeta, Outcome, Spec, Upload,
+    },
     store::Store,
 };
 
 /// Seconds that our clock and the store's may be apart.
 const LEEWAY: i64 = 3600;
+
+/// How often a store may fail to tell what an upload holds, or to complete it, until the file is sent anew.
+const PATIENCE: u32 = 8;
 
 impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     /// Runs the job. If it finds or makes the object as it should be, no upload of its key is of use any more.
@@ -39,16 +44,27 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     ) -> Result<(S::Staged, Digest), Fault> {
         let (ctx, key, spec) = (self.ctx, &self.job.key, self.ctx.spec(&self.job.key, &held.meta));
         let now = intent(ctx, key, &held.meta, part_size);
-        if ctx.is_unsettled(key)
-            && let Some(begun) = left_open(ctx, &now).await?
-        {
-            // the intent that it was begun under stays: it is older than the upload
-            return ctx.store.resume(begun, &held.file, &spec).await;
-        }
-        ctx.unsettled(key, true);
-        ctx.ledger.commit(vec![Change::Intend(now)]).await?;
-        ctx.store.stage(key, &held.file, &spec).await
+        let old = if ctx.is_unsettled(key) { left_open(ctx, &now).await? } else { None };
+        let begun = match old {
+            Some(begun) => begun,
+            None => begin(ctx, now, &spec).await?,
+        };
+        ctx.store.fill(begun, &held.file, &spec).await
     }
+}
+
+/// Creates the upload that is intended: told before, in case that the answer is lost, and its id after.
+async fn begin<T: Tree, S: Store, L: Ledger>(
+    ctx: &Context<T, S, L>,
+    mut intent: Intent,
+    spec: &Spec,
+) -> Result<Begun, Fault> {
+    ctx.unsettled(&intent.key);
+    ctx.ledger.commit(vec![Change::Intend(intent.clone())]).await?;
+    let upload = ctx.store.create(&intent.key, spec).await?;
+    intent.upload = Some(upload.id.clone());
+    ctx.ledger.commit(vec![Change::Intend(intent)]).await?;
+    Ok(Begun { upload, parts: vec![] })
 }
 
 /// An upload of this file as it would be begun now.
@@ -59,7 +75,7 @@ fn intent<T: Tree, S: Store, L: Ledger>(
     part_size: u64,
 ) -> Intent {
     let terms = Some(ctx.store.terms(key, &ctx.spec(key, meta)));
-    Intent { key: key.clone(), print: meta.print, part_size, at: (ctx.options.wall)(), terms }
+    Intent { key: key.clone(), print: meta.print, part_size, at: (ctx.options.wall)(), terms, upload: None }
 }
 
 async fn journaled<T: Tree, S: Store, L: Ledger>(
@@ -69,48 +85,52 @@ async fn journaled<T: Tree, S: Store, L: Ledger>(
     Ok(ctx.ledger.intents().await?.into_iter().find(|intent| intent.key == *key))
 }
 
-/// The uploads of ours that were begun under this intent, and are open.
+/// The uploads of ours that were begun under this intent, and may be open.
 async fn ours<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
     intent: &Intent,
 ) -> Result<Vec<Upload>, Fault> {
+    if let Some(upload) = named(intent) {
+        return Ok(vec![upload]);
+    }
     let mut uploads = ctx.store.uploads(&KeyRange::One(intent.key.clone())).await?;
     uploads.retain(|upload| upload.initiated.is_none_or(|at| at.sec >= intent.at.sec - LEEWAY));
     Ok(uploads)
 }
 
-/// The upload that `now` goes on with, if there is one; the others of ours are ended.
+/// The upload whose id is journaled.
+fn named(intent: &Intent) -> Option<Upload> {
+    let (key, id) = (intent.key.clone(), intent.upload.clone()?);
+    Some(Upload { key, id, initiated: None })
+}
+
+/// The upload that `now` goes on with; if there is none, what is open is ended.
 async fn left_open<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
     now: &Intent,
 ) -> Result<Option<Begun>, Fault> {
-    let Some(old) = journaled(ctx, &now.key).await?.filter(|old| old.goes_on_as(now)) else {
-        settle(ctx, &now.key).await?;
-        return Ok(None);
-    };
-    let mut all = Vec::new();
-    for upload in ours(ctx, &old).await? {
+    let key = &now.key;
+    let old = journaled(ctx, key).await?.filter(|old| old.goes_on_as(now) && ctx.stumbles(key) < PATIENCE);
+    if let Some(upload) = old.as_ref().and_then(named) {
         match ctx.store.parts(&upload).await {
-            Ok(Some(parts)) => all.push(Begun { upload, parts }),
+            Ok(Some(parts)) => {
+                tracing::debug!(%key, id = upload.id, parts = parts.len(), "going on with an upload");
+                return Ok(Some(Begun { upload, parts }));
+            }
             // its time is over
             Ok(None) => {}
-            Err(fault) if fault.class == Class::Throttled => return Err(fault),
-            // it is not allowed, or the store cannot tell: no reason never to send the file. When nothing at all is
-            // answered, the upload is not ended either
+            Err(fault) if matches!(fault.class, Class::Transient | Class::Throttled) => {
+                ctx.stumble(key);
+                return Err(fault);
+            }
+            // it is not allowed, or the store has no such request: no reason never to send the file
             Err(fault) => {
-                tracing::warn!(%fault, "what was sent of it is not told: it is sent anew");
-                ctx.store.abort(&upload).await?;
+                tracing::warn!(%key, %fault, "what the store holds of it is not told: it is sent anew")
             }
         }
     }
-    let (best, others) = richest(all, now.print.size, now.part_size);
-    for other in others {
-        ctx.store.abort(&other.upload).await?;
-    }
-    if let Some(Begun { upload, parts }) = &best {
-        tracing::debug!(key = %upload.key, id = upload.id, parts = parts.len(), "going on with an upload");
-    }
-    Ok(best)
+    settle(ctx, key).await?;
+    Ok(None)
 }
 
 /// Ends the uploads of `key` that were begun by us and left open.
@@ -124,7 +144,7 @@ pub(super) async fn settle<T: Tree, S: Store, L: Ledger>(
         }
     }
     ctx.ledger.commit(vec![Change::Settled(key.clone())]).await?;
-    ctx.unsettled(key, false);
+    ctx.settled(key);
     Ok(())
 }
 

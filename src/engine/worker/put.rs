@@ -32,14 +32,15 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             }
         };
         if !self.unchanged(held).await? {
-            ctx.store.discard(staged).await?;
-            ctx.unsettled(key, false);
+            if parts.is_some() {
+                settle(ctx, key).await?;
+            }
             return Ok(Outcome::Stale);
         }
-        let remote = ctx.store.commit(staged, only).await?;
+        let remote = ctx.store.commit(staged, only).await.inspect_err(|_| ctx.stumble(key))?;
         let mut changes = vec![self.proof(held, remote, digest)];
         if parts.is_some() {
-            ctx.unsettled(key, false);
+            ctx.settled(key);
             changes.push(Change::Settled(key.clone()));
         }
         Ok(self.done(Did::Put { bytes: held.file.given() }, changes))
