@@ -11,6 +11,8 @@ mod credentials;
 mod delete;
 mod direct;
 mod error;
+mod extent;
+mod memory;
 mod metadata;
 mod object;
 mod options;
@@ -25,6 +27,7 @@ mod s3;
 mod sieve;
 mod upload;
 
+pub use memory::Memory;
 pub use object::Objects;
 pub use options::{Options, Secret};
 pub use s3::S3;
