@@ -12,7 +12,7 @@ use crate::{
     ledger::{Database, Ledger, OpenError},
     model::Fault,
     service::{
-        assembly::{self, Manner},
+        assembly::{self, Commons, Manner},
         cost::{Cost, Usage},
         progress,
         screen::LastLine,
@@ -121,7 +121,7 @@ impl Once<'_> {
         let stopped = || Failure::new(Exit::Some, anyhow::anyhow!("stopped before the pass was over"));
         let ledger = open(&self.config.state_dir, self.mirror, dry_run, self.args.wait);
         let ledger = self.stop.run_until_cancelled(ledger).await.ok_or_else(stopped)??;
-        let sides = assembly::sides(&self.config.state_dir, self.mirror, false, ledger).await?;
+        let sides = assembly::sides(&Commons::new(self.config), self.mirror, ledger).await?;
         let (store, ledger) = (sides.1.clone(), sides.2.clone());
         let manner = Manner { once: true, dry_run, adopt, take_over };
         let report = report(lines.clone());

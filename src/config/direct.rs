@@ -1,7 +1,7 @@
 //! `once DIR s3://bucket/prefix/`: a configuration of one mirror, from the command line alone.
 
 use super::{
-    Config, DeletePolicy, Mirror, Problems,
+    Config, DeletePolicy, MEMORY, Mirror, Problems,
     limits::Limits,
     mirror::{Target, bucket, prefix, root},
     problem::Complaint,
@@ -68,7 +68,7 @@ impl Config {
             let mut mirror = Mirror::new(name(&root, &place), root, &place, Vec::new(), limits, s3);
             settle(&mut mirror, &state_dir, &mut warnings).unwrap_or_else(&mut note);
             if list.is_empty() {
-                return Ok(Self { state_dir, mirrors: vec![mirror], warnings });
+                return Ok(Self { state_dir, memory_limit: MEMORY, mirrors: vec![mirror], warnings });
             }
         }
         Err(Problems { file: None, list })

@@ -3,6 +3,7 @@
 //! [`Config::load`] tells every problem at once, each with its line and what to write instead. What it
 //! gives is valid as far as it can be known without the store and the root.
 
+mod bytes;
 mod direct;
 mod duration;
 mod limits;
@@ -37,11 +38,16 @@ use std::{
 /// No configuration is this long: what is longer is not one.
 const MOST_BYTES: u64 = 4 << 20;
 
+/// Bytes for all transfers together, unless said otherwise.
+const MEMORY: u64 = 64 << 20;
+
 /// A valid configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where state lies, one directory a mirror; absolute.
     pub state_dir: PathBuf,
+    /// Bytes that all bodies on their way to a store may hold together, 16 MiB to 1 TiB.
+    pub memory_limit: u64,
     /// The mirrors, at least one, in the order of the file.
     pub mirrors: Vec<Mirror>,
     /// What is allowed and probably not meant.

@@ -26,6 +26,7 @@ pub(super) static TOP: Shape = Shape {
     title: "",
     keys: &[
         key("state_dir", "state_dir = \"/var/lib/s3mirrord\""),
+        key("memory_limit", "memory_limit = \"64MiB\""),
         key("s3", "[s3] and its keys below it"),
         key("prices", "[prices] and its keys below it"),
         key("mirror", "[[mirror]] and its keys below it"),
@@ -134,11 +135,10 @@ static SHAPES: [&Shape; 9] =
     [&TOP, &S3, &PRICES, &MIRROR, &OBJECTS, &MAX_DELETE, &DEBOUNCE, &SSE, &RETENTION];
 
 /// Keys whose meaning is settled and that this version does not act on: never taken without a word.
-static LATER: [&str; 13] = [
+static LATER: [&str; 12] = [
     "root_marker",
     "trash_prefix",
     "cross_mounts",
-    "memory_limit",
     "max_overwrite",
     "bandwidth",
     "before_read",

@@ -1,7 +1,7 @@
 //! The whole file: its top, and what its mirrors must not be to each other.
 
 use super::{
-    Config, Mirror,
+    Config, MEMORY, Mirror, bytes,
     mirror::Draft,
     objects::unknown_class,
     prices::Prices,
@@ -29,6 +29,7 @@ pub(super) fn read(
     let document = reader.parse();
     let top = Table::open(&TOP, None, document.get_ref(), &mut reader);
     let state_dir = state_dir(&top, around, &mut reader);
+    let memory_limit = memory_limit(&top, &mut reader).unwrap_or(MEMORY);
     let shared =
         top.table("s3", &S3, &mut reader).map(|table| Layer::read(&table, &mut reader)).unwrap_or_default();
     let usual = Prices::default();
@@ -56,7 +57,7 @@ pub(super) fn read(
     match state_dir {
         Some(state_dir) if problems.is_empty() => {
             let mirrors = drafts.into_iter().filter_map(|draft| draft.mirror).collect();
-            Ok(Config { state_dir, mirrors, warnings })
+            Ok(Config { state_dir, memory_limit, mirrors, warnings })
         }
         _ => Err(problems),
     }
@@ -69,6 +70,14 @@ fn state_dir(top: &Table<'_>, around: &Surroundings, reader: &mut Reader<'_>) ->
     }
     let usual = around.state_dir();
     top.required("state_dir", usual, reader)
+}
+
+fn memory_limit(top: &Table<'_>, reader: &mut Reader<'_>) -> Option<u64> {
+    const KEY: &str = "memory_limit";
+    // two parts of the usual size at the least
+    let range = 16 << 20..=1 << 40;
+    let given = top.text(KEY, reader)?;
+    reader.check(given.at, bytes::parse(KEY, given.value, &range))
 }
 
 /// Notes names and targets that two mirrors share, at the later one.

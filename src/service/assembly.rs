@@ -1,20 +1,20 @@
 //! From the configuration of one mirror to what its engine wants.
 
 use crate::{
-    config::{DeletePolicy, Mirror, Rule, S3 as S3Config},
+    config::{Config, DeletePolicy, Mirror, Rule, S3 as S3Config},
     engine::{self, Input},
     ledger::{Database, Ledger, OpenError, Opened, Options as LedgerOptions, Reason},
     local::{Directory, Notice, Prune, Tree},
     model::{Class, Fault, MirrorId, Stamp},
     plan::{Choice, Filter, Limits},
-    store::{self, S3, Store},
+    store::{self, Memory, S3, Store},
 };
 use futures::{
     Stream, StreamExt,
     stream::{self, BoxStream},
 };
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -46,6 +46,32 @@ pub struct Manner {
     pub take_over: bool,
 }
 
+/// What the mirrors of one process share. Clones share it too.
+#[derive(Clone, Debug)]
+pub struct Commons {
+    /// Where their state lies.
+    pub state_dir: PathBuf,
+    /// What their transfers may hold.
+    pub memory: Memory,
+    /// Neither variable nor file of AWS is read.
+    pub isolated: bool,
+}
+
+impl Commons {
+    /// As it is configured.
+    pub fn new(config: &Config) -> Self {
+        let memory = Memory::new(config.memory_limit);
+        Self { state_dir: config.state_dir.clone(), memory, isolated: false }
+    }
+
+    /// Neither variable nor file of AWS is read.
+    #[must_use]
+    pub fn isolated(mut self) -> Self {
+        self.isolated = true;
+        self
+    }
+}
+
 /// Takes the lock of a mirror and opens its ledger. With `rehearse`, changes are thrown away in the end.
 ///
 /// # Errors
@@ -71,16 +97,11 @@ pub async fn ledger(state_dir: &Path, mirror: &Mirror, rehearse: bool) -> Result
 ///
 /// # Errors
 /// No region or credentials, a root that cannot be named, I/O errors of the ledger.
-pub async fn sides(
-    state_dir: &Path,
-    mirror: &Mirror,
-    isolated: bool,
-    ledger: Database,
-) -> Result<Sides, Fault> {
-    let (tree, aside) = (Directory::new(&mirror.root)?, state_dir.join(&mirror.name));
+pub async fn sides(commons: &Commons, mirror: &Mirror, ledger: Database) -> Result<Sides, Fault> {
+    let (tree, aside) = (Directory::new(&mirror.root)?, commons.state_dir.join(&mirror.name));
     // a rehearsal makes no directory of its own
     let tree = if aside.is_dir() { tree.aside(&aside) } else { tree };
-    let store = S3::connect(store_options(mirror, isolated)).await?;
+    let store = S3::connect(store_options(commons, mirror)).await?;
     let place = store.place();
     if let Some(other) = ledger.binding().await?.filter(|binding| binding.place != place) {
         let aside = ledger.set_aside().await?;
@@ -94,7 +115,7 @@ pub async fn sides(
     Ok((tree, store, ledger))
 }
 
-fn store_options(mirror: &Mirror, isolated: bool) -> store::Options {
+fn store_options(commons: &Commons, mirror: &Mirror) -> store::Options {
     let S3Config {
         region,
         profile,
@@ -118,7 +139,8 @@ fn store_options(mirror: &Mirror, isolated: bool) -> store::Options {
         secret_access_key: secret_access_key.map(|secret| store::Secret::new(secret.expose())),
         session_token: session_token.map(|secret| store::Secret::new(secret.expose())),
         credentials_file,
-        isolated,
+        isolated: commons.isolated,
+        memory: commons.memory.clone(),
         objects: objects(mirror),
         requester_pays: mirror.requester_pays,
         ..store::Options::new(&mirror.bucket, &mirror.prefix)

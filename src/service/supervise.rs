@@ -2,7 +2,7 @@
 //! down.
 
 use super::{
-    assembly::{self, Manner, Sides},
+    assembly::{self, Commons, Manner, Sides},
     progress,
     shutdown::Shutdown,
     systemd, telemetry,
@@ -18,7 +18,6 @@ use crate::{
 use futures::{FutureExt, StreamExt, stream};
 use std::{
     panic::AssertUnwindSafe,
-    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -50,8 +49,7 @@ pub struct Post {
     inbox: mpsc::Sender<Input>,
     opened: Arc<AtomicBool>,
     armed: AtomicBool,
-    state_dir: PathBuf,
-    isolated: bool,
+    commons: Commons,
 }
 
 /// How mirrors are looked after.
@@ -84,7 +82,7 @@ fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Post {
-    fn new(mirror: &Mirror, state_dir: &Path, setting: &Setting) -> (Arc<Self>, mpsc::Receiver<Input>) {
+    fn new(mirror: &Mirror, commons: &Commons, setting: &Setting) -> (Arc<Self>, mpsc::Receiver<Input>) {
         let (inbox, told) = mpsc::channel(INBOX);
         let opened = Arc::new(AtomicBool::new(false));
         let (sink, open) = ((setting.sink)(mirror), opened.clone());
@@ -102,8 +100,7 @@ impl Post {
             inbox,
             opened,
             armed: AtomicBool::new(false),
-            state_dir: state_dir.to_owned(),
-            isolated: setting.isolated,
+            commons: commons.clone(),
         };
         (Arc::new(post), told)
     }
@@ -185,8 +182,8 @@ impl Post {
         if let Some(sides) = self.sides() {
             return Ok(sides);
         }
-        let ledger = assembly::ledger(&self.state_dir, &self.mirror, false).await.map_err(fault)?;
-        let sides = assembly::sides(&self.state_dir, &self.mirror, self.isolated, ledger).await?;
+        let ledger = assembly::ledger(&self.commons.state_dir, &self.mirror, false).await.map_err(fault)?;
+        let sides = assembly::sides(&self.commons, &self.mirror, ledger).await?;
         *lock(&self.sides) = Some(sides.clone());
         Ok(sides)
     }
@@ -250,8 +247,10 @@ impl Supervisor {
     /// # Errors
     /// Other processes hold all of the mirrors.
     pub async fn start(config: &Config, stop: &CancellationToken, setting: &Setting) -> Result<Self, Fault> {
+        let commons = Commons::new(config);
+        let commons = if setting.isolated { commons.isolated() } else { commons };
         let (posts, inboxes): (Vec<_>, Vec<_>) =
-            config.mirrors.iter().map(|mirror| Post::new(mirror, &config.state_dir, setting)).unzip();
+            config.mirrors.iter().map(|mirror| Post::new(mirror, &commons, setting)).unzip();
         let mut held = vec![];
         for post in &posts {
             if let Err(fault) = post.open().instrument(telemetry::about(&post.mirror.name)).await {

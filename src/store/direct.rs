@@ -27,6 +27,8 @@ use aws_smithy_runtime_api::client::{
     orchestrator::{HttpRequest, HttpResponse},
     runtime_components::GetIdentityResolver,
 };
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::{
     borrow::Cow,
@@ -124,14 +126,14 @@ impl Direct {
         spec: &Spec,
         condition: &Condition,
     ) -> Option<ETag> {
-        let way = self.0.way.get()?;
+        let (way, bytes) = (self.0.way.get()?, payload.small()?);
         let plain = || store.chosen(full).is_none_or(|chosen| *chosen == ObjectOptions::default());
         let rests = || self.rest().until.is_some_and(|until| Instant::now() < until);
         let counted = store.options().max_attempts < 2;
         if store.options().requester_pays || counted || !plain() || rests() {
             return None;
         }
-        let request = way.request(full, payload, headers(full, payload, spec, condition)).await?;
+        let request = way.request(full, (payload, bytes), headers(full, payload, spec, condition)).await?;
         self.0.requests.count("PutObject");
         let answer = match timeout(payload.patience(store.options()), way.connector.call(request)).await {
             Ok(Ok(answer)) => read(&answer),
@@ -184,12 +186,17 @@ fn read(answer: &HttpResponse) -> Answer {
 }
 
 impl Way {
-    async fn request(&self, full: &str, payload: &Payload, headers: Headers) -> Option<HttpRequest> {
+    async fn request(
+        &self,
+        full: &str,
+        (payload, bytes): (&Payload, &Bytes),
+        headers: Headers,
+    ) -> Option<HttpRequest> {
         let resolver = self.components.identity_resolver(SCHEME_ID)?;
         let cache = self.components.identity_cache();
         // the SDK's own cache: refreshed when the SDK would
         let identity = cache.resolve_cached_identity(resolver, &self.components, &self.bag).await.ok()?;
-        let mut request = HttpRequest::new(payload.whole());
+        let mut request = HttpRequest::new(SdkBody::from(bytes.clone()));
         request.set_method("PUT").ok()?;
         request.set_uri(format!("{}{}", self.base, utf8_percent_encode(full, KEY))).ok()?;
         for (name, value) in headers {

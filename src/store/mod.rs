@@ -11,7 +11,9 @@ mod credentials;
 mod delete;
 mod direct;
 mod error;
+mod extent;
 mod head;
+mod memory;
 mod metadata;
 mod object;
 mod options;
@@ -26,6 +28,7 @@ mod s3;
 mod sieve;
 mod upload;
 
+pub use memory::Memory;
 pub use object::Objects;
 pub use options::{Options, Secret};
 pub use s3::S3;

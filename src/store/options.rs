@@ -1,6 +1,6 @@
 //! All that can be set about a store.
 
-use super::Objects;
+use super::{Memory, Objects};
 use std::{fmt, path::PathBuf, time::Duration};
 
 /// 1 MiB in bytes.
@@ -69,8 +69,8 @@ pub struct Options {
     pub part_size: u64,
     /// Parts of one file in flight.
     pub concurrency: usize,
-    /// Bytes that all bodies in flight may hold together. One part larger than that goes alone.
-    pub memory: u64,
+    /// What all bodies in flight may hold together.
+    pub memory: Memory,
     /// How long a TCP connection may take to come about.
     pub connect_timeout: Duration,
     /// How long a server may be silent that owes an answer.
@@ -99,7 +99,7 @@ impl Options {
             threshold: 8 * MIB,
             part_size: 8 * MIB,
             concurrency: 4,
-            memory: 64 * MIB,
+            memory: Memory::default(),
             connect_timeout: Duration::from_secs(5),
             patience: Duration::from_secs(60),
         }

@@ -3,6 +3,8 @@
 use super::{
     S3,
     error::{fault, no_s3},
+    extent::{Extent, WINDOW},
+    memory::Held,
     metadata, object,
     options::MIB,
     payload::{Payload, attempt_timeout},
@@ -19,7 +21,7 @@ use aws_sdk_s3::{
 };
 use sha2::Digest as _;
 use std::{collections::BTreeMap, sync::Arc};
-use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
+use tokio::task::JoinSet;
 use tracing::Instrument;
 
 /// The most parts an upload has (S3 user guide, *Multipart upload limits*).
@@ -110,7 +112,7 @@ pub(super) async fn fill<F: Source>(
     let mut open = Open { full, id: begun.upload.id.clone(), kept: Kept::of(begun) };
     let part_size = size_of_parts(store, spec.size);
     let mut flying = Flying::default();
-    match send_all(store, &mut open, &mut flying, &**file, spec.size, part_size).await {
+    match send_all(store, &mut open, &mut flying, file, spec.size, part_size).await {
         Ok((parts, sha256)) => {
             let digest = Digest { sha256, part_size: Some(part_size) };
             Ok((Parts { full: open.full, id: open.id, size: spec.size, parts }, digest))
@@ -142,7 +144,7 @@ async fn send_all<F: Source>(
     store: &S3,
     open: &mut Open,
     flying: &mut Flying,
-    file: &F,
+    file: &Arc<F>,
     size: u64,
     part_size: u64,
 ) -> Result<(Vec<CompletedPart>, [u8; 32]), Fault> {
@@ -153,10 +155,9 @@ async fn send_all<F: Source>(
             parts.extend(landed(flying).await.transpose()?);
         }
         let len = part_size.min(size - at);
-        let memory = store.reserve(len).await;
-        let payload = Payload::of(read(file, &open.full, at, len).await?).await;
+        let (memory, payload) = load(store, file, &open.full, at, len).await?;
         composite.update(payload.sha256);
-        if let Some(kept) = open.kept.same(store, number, &payload).await {
+        if let Some(kept) = open.kept.same(store, number, &payload).await? {
             parts.push(completed(number, &kept.etag, &payload));
             continue;
         }
@@ -171,6 +172,23 @@ async fn send_all<F: Source>(
     Ok((parts, composite.finalize().into()))
 }
 
+/// A part as it is to be sent, and the memory that it takes.
+async fn load<F: Source>(
+    store: &S3,
+    file: &Arc<F>,
+    full: &str,
+    at: u64,
+    len: u64,
+) -> Result<(Held, Payload), Fault> {
+    let memory = &store.options().memory;
+    if memory.is_much(len) {
+        let held = memory.hold(WINDOW).await;
+        return Ok((held, Payload::streamed(Extent::new(file, full, at, len)).await?));
+    }
+    let held = memory.hold(len).await;
+    Ok((held, Payload::of(read(&**file, full, at, len).await?).await))
+}
+
 /// The next part to arrive; `None` if none is in flight.
 async fn landed(flying: &mut Flying) -> Option<Result<CompletedPart, Fault>> {
     let done = flying.join_next().await?;
@@ -183,7 +201,7 @@ async fn send_one(
     id: String,
     number: u32,
     payload: Payload,
-    _memory: OwnedSemaphorePermit,
+    _memory: Held,
 ) -> Result<CompletedPart, Fault> {
     let answer = store
         .client()

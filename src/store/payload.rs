@@ -1,10 +1,13 @@
-//! A body in memory, hashed once: the same SHA-256 is its checksum header, its signed payload hash and our
-//! record of it.
+//! A body, hashed once: the same SHA-256 is its checksum header, its signed payload hash and our record of it.
 //!
 //! Left to itself the SDK would hash the body again to sign it. And it would hand the body to the
 //! connection in one piece, so that its stall protection could not tell a slow uplink from a dead one.
+//!
+//! What is too large for memory is read twice, to be hashed and to be sent. If it is not the same then, the store
+//! refuses it: the digest is signed.
 
-use super::Options;
+use super::{Options, extent::Extent};
+use crate::model::Fault;
 use aws_runtime::auth::SigV4OperationSigningConfig;
 use aws_sdk_s3::{
     config::{
@@ -32,21 +35,36 @@ use std::{
 const SLOWEST: u64 = 16 << 10;
 
 /// Bytes given to the connection at a time.
-const PIECE: usize = 64 << 10;
+const PIECE: usize = super::memory::SMALL as usize;
 
 /// Bytes to send and their digest. Every attempt sends the same bytes.
 #[derive(Clone)]
 pub(super) struct Payload {
-    bytes: Bytes,
+    content: Content,
     /// SHA-256 of the bytes.
     pub(super) sha256: [u8; 32],
+}
+
+#[derive(Clone)]
+enum Content {
+    Memory(Bytes),
+    File(Extent),
 }
 
 impl Payload {
     /// Hashes `bytes`.
     pub(super) fn new(bytes: Bytes) -> Self {
         let sha256 = Sha256::digest(&bytes).into();
-        Self { bytes, sha256 }
+        Self { content: Content::Memory(bytes), sha256 }
+    }
+
+    /// Reads and hashes what is to be read again when it is sent.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    pub(super) async fn streamed(extent: Extent) -> Result<Self, Fault> {
+        let sha256 = extent.digest::<Sha256>().await?.into();
+        Ok(Self { content: Content::File(extent), sha256 })
     }
 
     /// Hashes `bytes` on another thread, unless they are few: parts of 8 MiB would hold up what runs here. As
@@ -63,31 +81,43 @@ impl Payload {
 
     /// How many bytes.
     pub(super) fn len(&self) -> u64 {
-        self.bytes.len() as u64
+        match &self.content {
+            Content::Memory(bytes) => bytes.len() as u64,
+            Content::File(extent) => extent.len(),
+        }
     }
 
     /// MD5 of the bytes, computed on another thread.
-    pub(super) async fn md5(&self) -> [u8; 16] {
-        let bytes = self.bytes.clone();
-        let digest = move || Md5::digest(&bytes).into();
-        // the runtime is ending: nothing waits for this one any more
-        tokio::task::spawn_blocking(digest).await.unwrap_or_default()
+    ///
+    /// # Errors
+    /// Those of reading them again, if they are not in memory.
+    pub(super) async fn md5(&self) -> Result<[u8; 16], Fault> {
+        match &self.content {
+            Content::Memory(bytes) => {
+                let bytes = bytes.clone();
+                let digest = move || Md5::digest(&bytes).into();
+                // the runtime is ending: nothing waits for this one any more
+                Ok(tokio::task::spawn_blocking(digest).await.unwrap_or_default())
+            }
+            Content::File(extent) => Ok(extent.digest::<Md5>().await?.into()),
+        }
     }
 
     /// The body, for as many attempts as it takes.
     pub(super) fn body(&self) -> ByteStream {
-        let bytes = self.bytes.clone();
-        ByteStream::new(SdkBody::retryable(move || SdkBody::from_body_1_x(Pieces(bytes.clone()))))
+        let content = self.content.clone();
+        ByteStream::new(SdkBody::retryable(move || match &content {
+            Content::Memory(bytes) => SdkBody::from_body_1_x(Pieces(bytes.clone())),
+            Content::File(extent) => SdkBody::from_body_1_x(extent.body(PIECE)),
+        }))
     }
 
-    /// True if it goes to the connection in one piece anyway.
-    pub(super) fn is_small(&self) -> bool {
-        self.bytes.len() <= PIECE
-    }
-
-    /// The body in one piece, for one attempt.
-    pub(super) fn whole(&self) -> SdkBody {
-        SdkBody::from(self.bytes.clone())
+    /// The bytes, if they are few enough to go to the connection in one piece.
+    pub(super) fn small(&self) -> Option<&Bytes> {
+        match &self.content {
+            Content::Memory(bytes) if bytes.len() <= PIECE => Some(bytes),
+            _ => None,
+        }
     }
 
     /// As `x-amz-checksum-sha256` wants it.
@@ -107,7 +137,7 @@ impl Payload {
 
     /// How long an attempt may take.
     pub(super) fn patience(&self, options: &Options) -> Duration {
-        options.patience + Duration::from_secs(self.bytes.len() as u64 / SLOWEST)
+        options.patience + Duration::from_secs(self.len() / SLOWEST)
     }
 }
 

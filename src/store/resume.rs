@@ -66,13 +66,23 @@ impl Kept {
 
     /// The part of this number, if it holds these bytes for certain: by the checksum that the store verified when it
     /// took them, or else by their MD5, where tags are that.
-    pub(super) async fn same(&mut self, store: &S3, number: u32, payload: &Payload) -> Option<Part> {
-        let part = self.0.remove(&number).filter(|part| part.size == payload.len())?;
+    ///
+    /// # Errors
+    /// Those of reading them.
+    pub(super) async fn same(
+        &mut self,
+        store: &S3,
+        number: u32,
+        payload: &Payload,
+    ) -> Result<Option<Part>, Fault> {
+        let Some(part) = self.0.remove(&number).filter(|part| part.size == payload.len()) else {
+            return Ok(None);
+        };
         let same = match part.sha256.filter(|_| store.can().verifies_sha256) {
             Some(sha256) => sha256 == payload.sha256,
-            None if store.can().etag_is_md5 => part.etag.as_md5() == Some((payload.md5().await, None)),
+            None if store.can().etag_is_md5 => part.etag.as_md5() == Some((payload.md5().await?, None)),
             None => false,
         };
-        same.then_some(part)
+        Ok(same.then_some(part))
     }
 }

@@ -25,13 +25,12 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The largest object that is read whole.
 const READ_MOST: u64 = super::options::MIB;
 
-/// One prefix of one bucket of a store that speaks S3. Clones share connections, the memory budget and what
-/// was learnt of the store.
+/// One prefix of one bucket of a store that speaks S3. Clones share connections and what was learnt of
+/// the store.
 #[derive(Clone)]
 pub struct S3(Arc<Inner>);
 
@@ -41,8 +40,6 @@ struct Inner {
     endpoint: String,
     requests: Requests,
     direct: Direct,
-    /// KiB that bodies may still take.
-    memory: Arc<Semaphore>,
     /// What the store was seen to honour.
     known: RwLock<Capabilities>,
     /// DeleteObjects was refused, or answered in part.
@@ -67,14 +64,12 @@ impl S3 {
     pub async fn connect(options: Options) -> Result<Self, Fault> {
         let requests = Requests::default();
         let (client, endpoint) = connect::client(&options, &requests).await?;
-        let memory = Arc::new(Semaphore::new(kib(options.memory).max(1) as usize));
         Ok(Self(Arc::new(Inner {
             client,
             options,
             endpoint,
             direct: Direct::new(requests.clone()),
             requests,
-            memory,
             known: RwLock::default(),
             one_by_one: AtomicBool::new(false),
             odd: AtomicBool::new(false),
@@ -142,13 +137,6 @@ impl S3 {
         Ok(full)
     }
 
-    /// Waits until `bytes` may be held. What is larger than the whole budget takes the whole budget.
-    pub(super) async fn reserve(&self, bytes: u64) -> OwnedSemaphorePermit {
-        let most = kib(self.options().memory).max(1);
-        let memory = self.0.memory.clone();
-        memory.acquire_many_owned(kib(bytes).clamp(1, most)).await.expect("it is never closed")
-    }
-
     /// True if HEAD may ask for checksums.
     pub(super) fn asks_for_checksums(&self) -> bool {
         self.0.checksums.load(Relaxed)
@@ -214,7 +202,7 @@ impl S3 {
         spec: Option<&Spec>,
         condition: Condition,
     ) -> Result<ETag, Fault> {
-        if let Some(spec) = spec.filter(|_| payload.is_small())
+        if let Some(spec) = spec
             && let Some(etag) = self.0.direct.put(self, full, payload, spec, &condition).await
         {
             return Ok(etag);
@@ -253,11 +241,6 @@ pub(super) fn tag(operation: &str, full: &str, etag: Option<&str>) -> Result<ETa
 /// A size in an answer that must have one.
 pub(super) fn size(operation: &str, full: &str, size: Option<i64>) -> Result<u64, Fault> {
     size.and_then(|size| size.try_into().ok()).ok_or_else(|| no_s3(operation, full, "Content-Length"))
-}
-
-fn kib(bytes: u64) -> u32 {
-    // a semaphore holds fewer permits than that on any platform
-    bytes.div_ceil(1024).try_into().unwrap_or(u32::MAX).min(u32::MAX >> 3)
 }
 
 impl Store for S3 {

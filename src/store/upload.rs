@@ -3,13 +3,13 @@
 use super::{
     Options, S3,
     error::{fault, what},
+    memory::Held,
     part::{self, Parts},
     payload::Payload,
 };
 use crate::model::{Class, Digest, Fault, Key, Only, RemoteMeta, Source, Spec};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// The most that goes up in one request (S3 user guide, *Uploading objects*).
 pub(super) const ONE_REQUEST: u64 = 5 << 30;
@@ -30,7 +30,7 @@ pub(super) struct Whole {
     full: String,
     payload: Payload,
     spec: Spec,
-    _memory: OwnedSemaphorePermit,
+    _memory: Held,
 }
 
 impl std::fmt::Debug for Whole {
@@ -51,7 +51,7 @@ pub(super) async fn stage<F: Source>(
     spec: &Spec,
 ) -> Result<(Staged, Digest), Fault> {
     let full = store.full("PutObject", key)?;
-    let memory = store.reserve(spec.size).await;
+    let memory = store.options().memory.hold(spec.size).await;
     let payload = Payload::of(read(&**file, &full, 0, spec.size).await?).await;
     file.sent(spec.size);
     let digest = Digest { sha256: payload.sha256, part_size: None };

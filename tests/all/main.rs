@@ -24,6 +24,7 @@ mod ladder;
 mod ledger;
 #[cfg(feature = "demo")]
 mod listing;
+mod memory;
 #[cfg(feature = "demo")]
 mod objects;
 #[cfg(feature = "demo")]

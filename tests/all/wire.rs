@@ -8,17 +8,12 @@ use crate::support::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use s3mirrord::{
-    model::{
-        Capabilities, Class, ETag, Fault, Key, KeyRange, LocalMeta, Only, Part, RemoteMeta, Source, Upload,
-    },
+    model::{Capabilities, Class, ETag, Fault, Key, KeyRange, Only, Part, RemoteMeta, Upload},
     store::{Depth, Options, S3, Secret, Start, Store},
 };
 use sha2::{Digest, Sha256};
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering::SeqCst},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -29,7 +24,7 @@ use tokio::{
 const HTML: &str = "<html><body>Log in to the network</body></html>";
 const PART: usize = 8 << 20;
 
-fn options(endpoint: String) -> Options {
+pub(crate) fn options(endpoint: String) -> Options {
     let mut options = Options::new("bucket", "web/");
     options.endpoint_url = Some(endpoint);
     options.force_path_style = true;
@@ -44,7 +39,7 @@ async fn store(server: &Server) -> S3 {
     S3::connect(options(server.endpoint())).await.unwrap()
 }
 
-fn key(text: &str) -> Key {
+pub(crate) fn key(text: &str) -> Key {
     Key::raw(text)
 }
 
@@ -64,12 +59,12 @@ async fn put(store: &S3, file: Memory, only: Only) -> Result<RemoteMeta, Fault> 
     store.commit(staged, only).await
 }
 
-fn is(request: &Request, method: &str, query: &str) -> bool {
+pub(crate) fn is(request: &Request, method: &str, query: &str) -> bool {
     request.method == method && request.target.contains(query)
 }
 
 /// An upload in parts that goes well until Complete.
-fn parts_until(request: &Request, complete: impl Fn() -> Answer) -> Answer {
+pub(crate) fn parts_until(request: &Request, complete: impl Fn() -> Answer) -> Answer {
     if is(request, "POST", "?uploads") {
         Answer::new(
             200,
@@ -719,79 +714,6 @@ async fn nobody_listening_is_transient() {
         store.head(&key("a")).await.unwrap_err()
     };
     assert_eq!(fault.class, Class::Transient, "{fault}");
-}
-
-/// I8: what is read and not yet acknowledged never exceeds the budget.
-#[tokio::test]
-async fn bodies_in_flight_stay_within_the_memory_budget() {
-    struct Counting(Memory, Arc<AtomicI64>, Arc<AtomicI64>);
-    impl Source for Counting {
-        async fn stat(&self) -> Result<LocalMeta, Fault> {
-            self.0.stat().await
-        }
-
-        async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {
-            let held = self.1.fetch_add(len as i64, SeqCst) + len as i64;
-            self.2.fetch_max(held, SeqCst);
-            self.0.read_at(at, len).await
-        }
-    }
-    const KIB: usize = 1 << 10;
-    let (held, most) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(0)));
-    let acknowledged = held.clone();
-    let server = Server::start(move |_, request| {
-        acknowledged.fetch_sub(request.body.len() as i64 * i64::from(request.method == "PUT"), SeqCst);
-        parts_until(request, || {
-            Answer::new(
-                200,
-                "<CompleteMultipartUploadResult><ETag>\"e\"</ETag></CompleteMultipartUploadResult>",
-            )
-        })
-    })
-    .await;
-    let mut options = options(server.endpoint());
-    (options.threshold, options.part_size) = (0, 64 * KIB as u64);
-    (options.memory, options.concurrency) = (160 * KIB as u64, 8);
-    let store = S3::connect(options).await.unwrap();
-    let upload = |n: u8| {
-        let (store, held, most) = (store.clone(), held.clone(), most.clone());
-        async move {
-            let file = Memory::pattern(20 * 64 * KIB, n);
-            let spec = file.spec("o");
-            let file = Arc::new(Counting(file, held, most));
-            let (staged, _) = store.prepare(&key(&n.to_string()), &file, &spec).await.unwrap();
-            store.commit(staged, Only::Always).await.unwrap();
-        }
-    };
-    tokio::join!(upload(1), upload(2), upload(3));
-    assert_eq!(held.load(SeqCst), 0);
-    let most = most.load(SeqCst) as usize;
-    assert!((128 * KIB..=160 * KIB).contains(&most), "{most}");
-}
-
-/// What is staged in memory holds its share until it is committed or discarded.
-#[tokio::test]
-async fn small_files_reserve_memory_too() {
-    let server = Server::start(|_, _| Answer::tagged("e")).await;
-    let mut options = options(server.endpoint());
-    options.memory = 10 << 10;
-    let store = S3::connect(options).await.unwrap();
-    let file = Arc::new(Memory::pattern(6 << 10, 1));
-    let spec = file.spec("o");
-    let (at, (first, second)) = (key("a"), (key("b"), key("c")));
-    let (staged, _) = store.prepare(&at, &file, &spec).await.unwrap();
-    let mut waiting = std::pin::pin!(store.prepare(&first, &file, &spec));
-    assert!(futures::poll!(waiting.as_mut()).is_pending());
-    drop(staged);
-    let (staged, _) = waiting.await.unwrap();
-    let mut waiting = std::pin::pin!(store.prepare(&second, &file, &spec));
-    assert!(futures::poll!(waiting.as_mut()).is_pending());
-    store.commit(staged, Only::Always).await.unwrap();
-    waiting.await.unwrap();
-    // more than there is takes all there is
-    let large = Arc::new(Memory::pattern(1 << 20, 1));
-    let (staged, _) = store.prepare(&at, &large, &large.spec("o")).await.unwrap();
-    store.commit(staged, Only::Always).await.unwrap();
 }
 
 /// A server that reads a body at a pace, and `most` bytes of it at most.

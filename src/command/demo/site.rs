@@ -13,7 +13,7 @@ use crate::{
     engine::{self, End, Report, Sums},
     ledger::{Database, OpenError},
     service::{
-        assembly::{self, Manner},
+        assembly::{self, Commons, Manner},
         control,
         supervise::{Post, Setting, Supervisor},
     },
@@ -126,7 +126,7 @@ impl Site {
             OpenError::Fault(fault) => fault.into(),
             OpenError::Held(held) => Failure::new(Exit::Another, held),
         })?;
-        let sides = assembly::sides(&self.config.state_dir, mirror, true, ledger).await?;
+        let sides = assembly::sides(&Commons::new(&self.config).isolated(), mirror, ledger).await?;
         let options = assembly::options(mirror, Manner { once: true, dry_run: true, ..Manner::default() })?;
         let report = Report::new(Arc::new(|_, _| {}));
         let (prune, stop) = (assembly::prune(mirror), CancellationToken::new());
