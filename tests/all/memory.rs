@@ -14,10 +14,14 @@ use s3mirrord::{
     store::{Memory, S3, Store},
 };
 use sha2::{Digest, Sha256};
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
 };
+use tokio::time::timeout;
 
 const MIB: usize = 1 << 20;
 
@@ -91,7 +95,9 @@ async fn what_goes_up_in_one_request_holds_memory_too() {
 
     // a small one does not wait for them
     let small = Arc::new(File::pattern(60 << 10, 1));
-    let (aside, _) = store.prepare(&at, &small, &small.spec("o")).await.unwrap();
+    let spec_of_small = small.spec("o");
+    let aside = timeout(Duration::from_secs(20), store.prepare(&at, &small, &spec_of_small)).await;
+    let (aside, _) = aside.expect("it has a share of its own").unwrap();
     store.commit(aside, Only::Always).await.unwrap();
 
     store.commit(staged, Only::Always).await.unwrap();
