@@ -19,11 +19,14 @@ use std::{
 };
 use tokio::{
     sync::{OnceCell, Semaphore},
-    time::Instant,
+    time::{Instant, sleep_until},
 };
 
 /// Files that are open for each job that asks the store: the next ones are read meanwhile, many at a time.
 const OPEN: usize = 4;
+
+/// The clock of a file system is looked at this often.
+const TICK: Duration = Duration::from_millis(1);
 
 /// Seconds that the clocks of one store's servers may be apart.
 const APART: i64 = 900;
@@ -147,10 +150,13 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
         }
     }
 
-    /// Waits until what was seen at `seen` is at least one clock step old, so that every write since
-    /// then shows in `fstat`.
-    pub(super) async fn clock_step(&self, seen: Instant) {
-        tokio::time::sleep_until(seen + self.clock_step).await;
+    /// Waits until every write from now on shows in `fstat` of a file that was last changed at `changed`: the file
+    /// system's clock has gone past it, or what was seen at `seen` is a clock step old.
+    pub(super) async fn clock_step(&self, seen: Instant, changed: Stamp) {
+        let end = seen + self.clock_step;
+        while !self.tree.ticked(changed) && Instant::now() < end {
+            sleep_until(end.min(Instant::now() + TICK)).await;
+        }
     }
 
     fn unsettled_keys(&self) -> MutexGuard<'_, BTreeMap<Key, u32>> {

@@ -2,7 +2,7 @@
 //! wait for a disk run on the runtime's blocking threads.
 
 use super::{Entry, Notice, Prune, Tree, look, opener::Opener, read::File, root::Root, walk, watch};
-use crate::model::{Class, Fault, Local, RelPath, RootId, Scope};
+use crate::model::{Class, Fault, Local, RelPath, RootId, Scope, Stamp};
 use futures::{Stream, stream};
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{
@@ -72,6 +72,10 @@ impl Tree for Directory {
 
     fn bind(&self, root: &RootId) {
         self.root.bind(root);
+    }
+
+    fn ticked(&self, time: Stamp) -> bool {
+        self.root.ticked(time)
     }
 
     fn walk(

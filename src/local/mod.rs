@@ -40,7 +40,7 @@ pub use directory::Directory;
 pub use prune::Prune;
 pub use read::File;
 
-use crate::model::{Fault, Key, Local, RelPath, RootId, Scope, Source};
+use crate::model::{Fault, Key, Local, RelPath, RootId, Scope, Source, Stamp};
 use futures::Stream;
 use std::{future::Future, time::Duration};
 
@@ -77,6 +77,10 @@ pub trait Tree: Clone + Send + Sync + 'static {
     /// From now on every call fails with `Fatal` if the root is not this one. Within a process's life
     /// device and mount are compared too.
     fn bind(&self, root: &RootId);
+
+    /// True if every write from now on leaves a later time than `time` at its file: the clock that the file system
+    /// takes its times from has gone past it. False also if that clock is not known.
+    fn ticked(&self, time: Stamp) -> bool;
 
     /// Entries of `Tree(dir)` or `Children(dir)` in key order, in batches. Entries that are not there
     /// are absent, once the stream has ended: each directory is read whole before its first entry is

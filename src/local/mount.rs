@@ -9,10 +9,16 @@
 //! borrowed from below) only the UUID counts. Network file systems and FUSE have neither.
 
 use super::{stat::Stat, uuid};
-use rustix::{fd::BorrowedFd, fs};
+use crate::model::Stamp;
+use rustix::{
+    fd::BorrowedFd,
+    fs,
+    time::{ClockId, clock_gettime},
+};
 use std::time::Duration;
 
-/// Clock step of a local file system that keeps fractions of a second: two ticks of the slowest kernel (HZ=100).
+/// Clock step of a local file system that keeps fractions of a second: two ticks of the slowest kernel (HZ=100), should
+/// its clock not be seen to go on before.
 const FINE: Duration = Duration::from_millis(20);
 /// Elsewhere: FAT counts in two seconds.
 const COARSE: Duration = Duration::from_secs(2);
@@ -82,7 +88,21 @@ pub(super) struct FileSystem {
     pub(super) remote: Option<&'static str>,
 }
 
+/// What a file that is written now gets at the least as its time, on a file system [`FileSystem::keeps_fractions`]: the
+/// kernel takes it from this clock (`current_time` in `fs/inode.c`), or, since Linux 6.13, from a finer one that is ahead
+/// of it.
+pub(super) fn now() -> Stamp {
+    let now = clock_gettime(ClockId::RealtimeCoarse);
+    // a nanosecond is always below a second
+    Stamp { sec: now.tv_sec, nsec: now.tv_nsec as u32 }
+}
+
 impl FileSystem {
+    /// True if times have fractions of a second, taken from this host's clock.
+    pub(super) fn keeps_fractions(&self) -> bool {
+        self.step == FINE
+    }
+
     /// Of the directory `fd`, open for reading, whose stat is `stat`.
     pub(super) fn of(fd: BorrowedFd<'_>, stat: &Stat) -> rustix::io::Result<Self> {
         let statfs = fs::fstatfs(fd)?;
@@ -129,6 +149,32 @@ mod tests {
             assert_eq!((found.name, found.stable_fsid, found.remote), (name, fsid, far));
             assert_eq!(step(found, birth), want, "{name}");
         }
+    }
+
+    /// What lies between a look at the clock and a write is what the engine relies on.
+    #[test]
+    fn c21_what_is_written_when_the_clock_has_gone_past_a_time_is_later() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let stat = |fd: &std::fs::File| Stat::of(fd.as_fd()).expect("stat").meta().print.ctime;
+        let top = std::fs::File::open(dir.path()).expect("open");
+        let filesystem = FileSystem::of(top.as_fd(), &Stat::of(top.as_fd()).expect("stat")).expect("statfs");
+        if !filesystem.keeps_fractions() {
+            return eprintln!("skipped: {filesystem:?} has a clock of its own");
+        }
+        let file = std::fs::File::create(dir.path().join("f")).expect("create");
+        let (mut early, begun) = (0, std::time::Instant::now());
+        for n in 0..200_u8 {
+            std::os::unix::fs::FileExt::write_at(&file, &[n], 0).expect("write");
+            let before = stat(&file);
+            early += u32::from(now() <= before);
+            while now() <= before {
+                assert!(begun.elapsed() < Duration::from_secs(60), "it stands still at {before:?}");
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            std::os::unix::fs::FileExt::write_at(&file, &[n ^ 1], 0).expect("write");
+            assert!(stat(&file) > before, "{before:?}, write {n}");
+        }
+        assert!(early > 100, "most looks were within the tick of their write: {early}");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The root: opened afresh for every use, and proven to be the bound one.
 
 use super::{
-    mount::FileSystem,
+    mount::{FileSystem, now},
     stat::{LIST, Place, Stat},
     warnings::Warnings,
 };
-use crate::model::{Class, Fault, RootId, Sameness};
+use crate::model::{Class, Fault, RootId, Sameness, Stamp};
 use rustix::{
     fd::{AsFd, OwnedFd},
     fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
@@ -13,13 +13,18 @@ use rustix::{
 };
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 /// The path of the root, and what it is bound to.
 pub(super) struct Root {
     path: PathBuf,
     warnings: Arc<Warnings>,
+    /// Its file system's clock is ours.
+    our_clock: AtomicBool,
     /// As it was last identified.
     seen: Mutex<Option<(RootId, Place)>>,
     bound: Mutex<Option<Bound>>,
@@ -47,6 +52,7 @@ impl Root {
         Self {
             warnings: Arc::new(Warnings::new(&path)),
             path,
+            our_clock: AtomicBool::new(false),
             seen: Mutex::default(),
             bound: Mutex::default(),
         }
@@ -71,8 +77,14 @@ impl Root {
     /// As [`Root::find`].
     pub(super) fn identify(&self) -> Result<Opened, Fault> {
         let found = self.find()?;
+        self.our_clock.store(found.filesystem.keeps_fractions(), Relaxed);
         *self.seen() = Some((found.id.clone(), found.place));
         Ok(found)
+    }
+
+    /// See [`Tree::ticked`](super::Tree::ticked).
+    pub(super) fn ticked(&self, time: Stamp) -> bool {
+        self.our_clock.load(Relaxed) && now() > time
     }
 
     /// Accepts this identity; with the place where it was when it was identified, if that was it. No disk is asked.

@@ -54,6 +54,8 @@ pub struct Disk {
     pub root_changed: Duration,
     pub inode: u64,
     pub watch: Option<mpsc::Receiver<Notice>>,
+    /// Its clock can be read.
+    pub shows_clock: bool,
     /// Is rewritten just before it is looked at and again just after it is read, for as long as the clock does not tick.
     pub hasty: Option<RelPath>,
     /// Sabotage: `fstat` of an open file keeps saying what it said first.
@@ -80,6 +82,7 @@ impl Default for Disk {
             root_changed: Duration::ZERO,
             inode: 100,
             watch: None,
+            shows_clock: true,
             hasty: None,
             frozen_stat: false,
             absent_for_good: false,
@@ -360,6 +363,10 @@ impl Tree for Fake {
 
     fn bind(&self, root: &RootId) {
         self.with(|w| w.disk.bound = Some(root.clone()));
+    }
+
+    fn ticked(&self, time: Stamp) -> bool {
+        self.with(|w| w.disk.shows_clock && w.tick() > time.sec)
     }
 
     fn walk(

@@ -101,7 +101,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
 
     /// Opens the file beneath the root; `None` if it is not what the survey saw.
     async fn hold(&self, meta: LocalMeta) -> Result<Option<Held<T::File>>, Fault> {
-        self.ctx.clock_step(self.seen).await;
+        self.ctx.clock_step(self.seen, meta.print.ctime).await;
         let file = self.ctx.tree.open(&self.path()?).await?;
         let file = Arc::new(Counted::new(file, meta.print.size, self.ctx.report.clone()));
         let held = Held { file, meta };
