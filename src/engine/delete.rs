@@ -8,12 +8,12 @@ use crate::{
     plan::{Judgement, License, Refusal},
     store::{BATCH, Store},
 };
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::join_all, stream};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Rows of a page that go one by one: more would wait too long for their turn after they were looked at.
 const ALONE: usize = 256;
-/// Such deletes in flight at the same time.
+/// Such rows are looked at and deleted at the same time.
 const ABREAST: usize = 16;
 
 /// Rows that are read, looked at and deleted together.
@@ -135,7 +135,8 @@ pub(super) enum Fate {
 /// What came of a page of rows, and what to write for each.
 pub(super) type Executed = Vec<(Condemned, Fate, Vec<Change>)>;
 
-/// Looks again, licenses, deletes.
+/// Looks again, licenses, deletes: at once what may go in one request, the rest one by one. A licence is for the next
+/// request: those that go alone are looked at anew, as many as are deleted at the same time.
 pub(super) async fn execute<T: Tree, S: Store, L: Ledger>(
     ctx: Arc<Context<T, S, L>>,
     rows: Vec<Condemned>,
@@ -147,21 +148,82 @@ pub(super) async fn execute<T: Tree, S: Store, L: Ledger>(
         Err((rows, fault)) => return left(rows, &fault),
     };
     let void = void.into_iter().map(|row| (row, Fate::Acquitted(None, Against::Ledger), vec![]));
-    let paths = rows.iter().filter_map(|row| row.key.path()).collect();
-    let looks = match claimed_look(&ctx, paths).await {
-        Ok(looks) if looks.len() == rows.len() => looks,
-        Ok(_) => vec![Local::Unknown; rows.len()],
-        Err(fault) => return left(rows, &fault),
-    };
-    let (mut dealt, mut doomed): (Executed, _) = (void.collect(), vec![]);
-    for (row, now) in rows.into_iter().zip(looks) {
-        match License::grant(&row, ctx.root, Some(sweep.absent_for), ctx.options.grace, &now, held) {
-            Ok(license) => doomed.push((row, license)),
-            Err(refusal) => dealt.push(refused(row, refusal)),
-        }
+    let mut dealt: Executed = void.collect();
+    // by it the store is known
+    if let Err(fault) = ctx.claim().await {
+        dealt.extend(left(rows, &fault));
+        return dealt;
     }
-    dealt.extend(delete(&ctx, doomed, sweep.alone).await);
+    let (mut together, mut singly): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|row| !sweep.alone && ctx.store.batches(&row.key));
+    if together.len() == 1 {
+        singly.append(&mut together);
+    }
+    let court = Court { ctx: &ctx, held, sweep };
+    let (together, singly) = tokio::join!(court.delete_together(together), court.delete_singly(singly));
+    dealt.extend(together);
+    dealt.extend(singly);
     dealt
+}
+
+/// What rows of a page are judged by.
+struct Court<'a, T, S, L> {
+    ctx: &'a Context<T, S, L>,
+    held: bool,
+    sweep: &'a Sweep,
+}
+
+impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
+    async fn delete_together(&self, rows: Vec<Condemned>) -> Executed {
+        let (doomed, mut dealt) = self.licensed(rows).await;
+        let objects: Vec<_> =
+            doomed.iter().map(|(_, license)| (license.key().clone(), license.etag().clone())).collect();
+        let mut said = match objects.is_empty() {
+            true => BTreeMap::new(),
+            false => self.ctx.store.delete_together(&objects).await,
+        };
+        dealt.extend(doomed.into_iter().map(|(row, license)| {
+            let said = said.remove(license.key()).unwrap_or_else(|| Err(unmentioned(&row.key)));
+            fared(self.ctx, row, &license, said)
+        }));
+        dealt
+    }
+
+    async fn delete_singly(&self, rows: Vec<Condemned>) -> Executed {
+        let (mut dealt, mut groups) = (vec![], stream::iter(rows).chunks(ABREAST));
+        while let Some(group) = groups.next().await {
+            let (doomed, refused) = self.licensed(group).await;
+            let deletes = doomed.into_iter().map(|(row, license)| async move {
+                let said = self.ctx.store.delete(license.key(), license.etag()).await;
+                fared(self.ctx, row, &license, said)
+            });
+            dealt.extend(refused);
+            dealt.extend(join_all(deletes).await);
+        }
+        dealt
+    }
+
+    /// Looks again: those that may be deleted now, and what becomes of the others.
+    async fn licensed(&self, rows: Vec<Condemned>) -> (Vec<(Condemned, License)>, Executed) {
+        if rows.is_empty() {
+            return (vec![], vec![]);
+        }
+        let paths = rows.iter().filter_map(|row| row.key.path()).collect();
+        let looks = match self.ctx.tree.look(paths).await {
+            Ok(looks) if looks.len() == rows.len() => looks,
+            Ok(_) => vec![Local::Unknown; rows.len()],
+            Err(fault) => return (vec![], left(rows, &fault)),
+        };
+        let (mut doomed, mut dealt) = (vec![], vec![]);
+        let (root, absent_for) = (self.ctx.root, Some(self.sweep.absent_for));
+        for (row, now) in rows.into_iter().zip(looks) {
+            match License::grant(&row, root, absent_for, self.ctx.options.grace, &now, self.held) {
+                Ok(license) => doomed.push((row, license)),
+                Err(refusal) => dealt.push(refused(row, refusal)),
+            }
+        }
+        (doomed, dealt)
+    }
 }
 
 fn refused(row: Condemned, refusal: Refusal) -> (Condemned, Fate, Vec<Change>) {
@@ -191,48 +253,6 @@ async fn still_condemned<T: Tree, S: Store, L: Ledger>(
         }
         Err(fault) => Err((rows, fault)),
     }
-}
-
-async fn claimed_look<T: Tree, S: Store, L: Ledger>(
-    ctx: &Context<T, S, L>,
-    paths: Vec<RelPath>,
-) -> Result<Vec<Local>, Fault> {
-    ctx.claim().await?;
-    ctx.tree.look(paths).await
-}
-
-/// In one request what may go in one, the rest one by one, at the same time.
-async fn delete<T: Tree, S: Store, L: Ledger>(
-    ctx: &Context<T, S, L>,
-    doomed: Vec<(Condemned, License)>,
-    alone: bool,
-) -> Executed {
-    let (mut together, mut singly): (Vec<_>, Vec<_>) =
-        doomed.into_iter().partition(|(row, _)| !alone && ctx.store.batches(&row.key));
-    if together.len() == 1 {
-        singly.append(&mut together);
-    }
-    let singly = stream::iter(singly).map(|(row, license)| async move {
-        let said = ctx.store.delete(license.key(), license.etag()).await;
-        fared(ctx, row, &license, said)
-    });
-    let together = async {
-        let objects: Vec<_> =
-            together.iter().map(|(_, license)| (license.key().clone(), license.etag().clone())).collect();
-        let mut said = match objects.is_empty() {
-            true => BTreeMap::new(),
-            false => ctx.store.delete_together(&objects).await,
-        };
-        let fared = together.into_iter().map(|(row, license)| {
-            let said = said.remove(license.key()).unwrap_or_else(|| Err(unmentioned(&row.key)));
-            fared(ctx, row, &license, said)
-        });
-        fared.collect::<Executed>()
-    };
-    let (mut together, singly): (_, Executed) =
-        tokio::join!(together, singly.buffer_unordered(ABREAST).collect());
-    together.extend(singly);
-    together
 }
 
 fn unmentioned(key: &Key) -> Fault {

@@ -18,11 +18,11 @@ use tokio::time::sleep;
 
 const YEAR: i64 = 31_536_000;
 
-fn ms(n: u64) -> Duration {
+pub(crate) fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-fn look(at: &str) -> Notice {
+pub(crate) fn look(at: &str) -> Notice {
     Notice::Look(Scope::File(path(at)))
 }
 
@@ -44,7 +44,7 @@ async fn under_way(story: &Story) {
     }
 }
 
-fn unbroken(story: &Story) {
+pub(crate) fn unbroken(story: &Story) {
     story.world.with(|w| assert!(w.broken.is_empty(), "{:#?}\n{}", w.broken, w.trace.join("\n")));
 }
 
@@ -165,7 +165,7 @@ async fn c66_a_file_that_is_back_while_its_object_is_deleted_is_sent_again() {
     });
 }
 
-fn requests(story: &Story, operation: &str) -> u64 {
+pub(crate) fn requests(story: &Story, operation: &str) -> u64 {
     story.world.with(|w| w.shelf.requests.get(operation).copied().unwrap_or_default())
 }
 

@@ -1,0 +1,81 @@
+//! Cases of the delete road that need the whole engine and exact times, each played once on a fair day.
+
+use crate::{
+    cases::{look, ms, requests, unbroken},
+    story::Story,
+    support::disk::{File, path},
+};
+use s3mirrord::{
+    engine::Options,
+    local::Notice,
+    model::{Key, RelPath, Scope},
+};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Waits until `is`, within `most`.
+async fn until(story: &Story, most: Duration, what: &str, mut is: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is() {
+        let trace = || story.world.with(|w| w.trace.join("\n"));
+        assert!(begun.elapsed() < most, "not within {most:?}: {what}\n{}", trace());
+        sleep(ms(1)).await;
+    }
+}
+
+/// Files of one directory.
+fn files(story: &Story, n: usize) -> Vec<RelPath> {
+    let names: Vec<_> = (0..n).map(|n| path(&format!("d/f{n:03}"))).collect();
+    story.world.with(|w| names.iter().for_each(|p| w.write(p, 0, 1)));
+    names
+}
+
+/// Moves them away.
+fn take_aside(story: &Story, names: &[RelPath]) -> Vec<(RelPath, File)> {
+    story.world.with(|w| {
+        let aside = names.iter().map(|p| (p.clone(), w.disk.files[p].clone())).collect();
+        names.iter().for_each(|p| w.remove(p));
+        aside
+    })
+}
+
+fn bring_back(story: &Story, aside: Vec<(RelPath, File)>) {
+    story.world.with(|w| aside.into_iter().for_each(|(p, file)| w.bring(&p, file)));
+}
+
+fn is_there(story: &Story, p: &RelPath) -> bool {
+    story.world.with(|w| w.shelf.objects.contains_key(&Key::of(p)))
+}
+
+async fn look_at_everything(notices: &tokio::sync::mpsc::Sender<Notice>) {
+    notices.send(Notice::Look(Scope::everything())).await.unwrap();
+}
+
+/// Deletes that go one by one take their time: what comes back meanwhile is seen, but by those that are on their way.
+#[tokio::test(start_paused = true)]
+async fn c66_a_licence_is_for_the_next_request_alone() {
+    let story = Story::calm();
+    story.world.with(|w| w.shelf.can.conditional_batch = Some(false));
+    let names = files(&story, 100);
+    story.world.with(|w| w.write(&path("kept"), 0, 1));
+    let options = Options { page: 1_000, room: 256, ..story.options(false) };
+    story
+        .daemon_with(options, async |notices| {
+            sleep(ms(8_000)).await;
+            assert!(names.iter().all(|p| is_there(&story, p)));
+            story.world.with(|w| w.shelf.write_takes = 200);
+            let aside = take_aside(&story, &names);
+            look_at_everything(&notices).await;
+            until(&story, ms(9_000), "the second group is on its way", || {
+                requests(&story, "DeleteObject") > 20
+            })
+            .await;
+            bring_back(&story, aside);
+            notices.send(look("d")).await.unwrap();
+            sleep(ms(9_000)).await;
+        })
+        .await;
+    assert!(requests(&story, "DeleteObject") <= 33);
+    assert!(names.iter().all(|p| is_there(&story, p)));
+    unbroken(&story);
+}
