@@ -299,7 +299,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let paused = self.pace.paused(now).then(|| self.pace.until());
         let due = self.pending.next().filter(|_| self.may_survey(now));
         let commit = (!self.batch.is_empty() && self.commit.is_empty()).then_some(self.commit_at);
-        let sweep = self.docket.next(self.grace()).filter(|at| *at > now);
+        let sweep = self.docket.next().filter(|at| *at > now);
         let regular = (!self.ctx.options.once).then(|| self.timetable.next());
         [paused, due, commit, sweep, regular].into_iter().flatten().min()
     }
@@ -339,10 +339,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
                 }
             }
             Input::Relist => self.pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0),
-            Input::Approved => {
-                let grace = self.grace();
-                self.docket.judge_again(now, grace);
-            }
+            Input::Approved => self.docket.judge_again(now),
             Input::Reopen => {
                 self.fail(Fault::new(Class::Transient, "follow the operator", "another root was accepted"));
             }

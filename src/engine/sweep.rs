@@ -34,12 +34,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if !self.relisted || self.pace.paused(now) {
             return;
         }
-        let grace = self.grace();
-        if self.docket.next(grace).is_none_or(|at| at > now) {
+        if self.docket.next().is_none_or(|at| at > now) {
             return;
         }
         let oldest = self.oldest();
-        if let Some(sweep) = self.docket.sweep(now, grace, oldest, self.left_over) {
+        if let Some(sweep) = self.docket.sweep(now, oldest, self.left_over) {
             self.page(sweep);
         }
     }
@@ -145,7 +144,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             return self.page(sweep);
         }
         let (now, grace, once) = (self.now(), self.grace(), self.ctx.options.once);
-        self.left_over = if sweep.left { self.left_over + 1 } else { 0 };
+        self.left_over = match sweep.left {
+            true => self.left_over + 1,
+            false if sweep.whole => 0,
+            false => self.left_over,
+        };
         self.docket.swept();
         let wait = match sweep.left {
             true if once => (self.left_over < ROUNDS).then_some(grace),
@@ -155,8 +158,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             false => Some(HELD.max(grace)),
         };
         match wait {
-            Some(wait) => self.docket.judge_again(now + wait, grace),
-            None => self.docket.dealt_with(),
+            Some(wait) => self.docket.judge_again(now + wait),
+            None if sweep.whole => self.docket.dealt_with(),
+            None => {}
         }
     }
 

@@ -176,7 +176,8 @@ async fn c47_only_what_an_answer_confirms_is_cleared() {
     // the first that is found is condemned before the others, and goes alone
     let names = ["alone", "confirmed", "denied", "forgotten", "slow", "untold"];
     story.world.with(|w| names.iter().chain(&["kept"]).for_each(|name| w.write(&path(name), 0, 1)));
-    let options = Options { page: 100, ..never_relisted(&story) };
+    // a rescan that finds them absent has them tried
+    let options = Options { page: 100, rescan: ms(3_600_000), ..never_relisted(&story) };
     story
         .daemon_with(options, async |notices| {
             sleep(ms(1_000)).await;
