@@ -64,6 +64,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     fn judged(&mut self, mut sweep: Sweep, docketed: Docketed) {
+        if self.is_ending() {
+            return;
+        }
         let options = &self.ctx.options;
         let (once, dry_run) = (options.once, options.dry_run);
         self.tell_held(&docketed.held);
@@ -140,6 +143,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
 
     /// The next page, or the end of the pass.
     fn turn(&mut self, sweep: Sweep) {
+        if self.is_ending() {
+            return;
+        }
         if sweep.more {
             return self.page(sweep);
         }
@@ -162,6 +168,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             None if sweep.whole => self.docket.dealt_with(),
             None => {}
         }
+    }
+
+    /// The session ends: what is in flight does, and nothing new begins.
+    fn is_ending(&self) -> bool {
+        self.ctx.permits.is_closed()
     }
 
     fn tell_held(&self, held: &Option<String>) {

@@ -79,3 +79,35 @@ async fn c66_a_licence_is_for_the_next_request_alone() {
     assert!(names.iter().all(|p| is_there(&story, p)));
     unbroken(&story);
 }
+
+/// Pages of deletes, one after the other.
+#[tokio::test(start_paused = true)]
+async fn c67_no_delete_begins_after_a_stop() {
+    // together, and one by one
+    for (batches, operation, under_way) in [(true, "DeleteObjects", 1), (false, "DeleteObject", 16)] {
+        let story = Story::calm();
+        story.world.with(|w| w.shelf.can.conditional_batch = Some(batches));
+        let names = files(&story, 40);
+        story.world.with(|w| w.write(&path("kept"), 0, 1));
+        story.once(Options { page: 40, ..story.options(true) }).await;
+        take_aside(&story, &names);
+        let page = if batches { 4 } else { 40 };
+        let options = Options { page, drain: ms(25_000), ..story.options(false) };
+        story
+            .daemon_with(options, async |_| {
+                story.world.with(|w| w.shelf.write_takes = 200);
+                let begun = || requests(&story, operation) > 0;
+                until(&story, ms(9_000), "the first is on its way", begun).await;
+            })
+            .await;
+        let asked = requests(&story, operation);
+        assert!((1..=under_way + 1).contains(&asked), "{operation}: {asked}");
+        let left = names.iter().filter(|p| is_there(&story, p)).count();
+        assert!((20..40).contains(&left), "{left} are left: what was on its way ended");
+        story.world.with(|w| {
+            let known = w.book.records.len();
+            assert_eq!(known, left + 1, "and is written down: {}", w.trace.join("\n"));
+        });
+        unbroken(&story);
+    }
+}
