@@ -9,7 +9,7 @@ use crate::{
     store::{BATCH, Store},
 };
 use futures::{StreamExt, future::join_all, stream};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, iter::repeat, sync::Arc, time::Duration};
 
 /// Rows of a page that go one by one: more would wait too long for their turn after they were looked at.
 const ALONE: usize = 256;
@@ -60,11 +60,14 @@ pub(super) async fn sentence<T: Tree, S: Store, L: Ledger>(
 /// One page of a sweep.
 pub(super) struct Docketed {
     pub(super) rows: Vec<Condemned>,
-    /// Why unapproved rows are held; `None` if they are not.
+    /// Why rows [wait](waits); `None` if they do not.
     pub(super) held: Option<String>,
-    /// Rows of this page that are held.
-    pub(super) waiting: Vec<Key>,
     pub(super) more: bool,
+}
+
+/// True if this row is held when deletes are `held`.
+pub(super) fn waits(row: &Condemned, held: bool) -> bool {
+    held && !row.approved && !row.moved
 }
 
 /// Reads the next page of the sweep and asks the budget.
@@ -80,16 +83,16 @@ pub(super) async fn docketed<T: Tree, S: Store, L: Ledger>(
     let mut rows = ctx.ledger.condemned(sweep.after, page).await?;
     let mut alone = 0;
     let fit = rows.iter().take_while(|row| {
-        alone += usize::from(sweep.alone || !ctx.store.batches(&row.key));
+        let goes = !waits(row, held.is_some());
+        alone += usize::from(goes && (sweep.alone || !ctx.store.batches(&row.key)));
         alone <= ALONE
     });
     let fit = fit.count();
     let more = fit < rows.len() || rows.len() == page;
     rows.truncate(fit);
     sweep.after = rows.last().map_or(sweep.after, |row| row.row);
-    let seen = rows.into_iter().filter(|row| (sweep.begin..=sweep.upto).contains(&row.seen));
-    let (rows, waiting): (Vec<_>, Vec<_>) = seen.partition(|row| held.is_none() || row.approved || row.moved);
-    Ok(Docketed { rows, held, waiting: waiting.into_iter().map(|row| row.key).collect(), more })
+    rows.retain(|row| (sweep.begin..=sweep.upto).contains(&row.seen));
+    Ok(Docketed { rows, held, more })
 }
 
 async fn reason_to_hold<T: Tree, S: Store, L: Ledger>(
@@ -128,6 +131,8 @@ pub(super) enum Fate {
     Deleted,
     /// The row is dropped: the file is there, or the object is not the one condemned.
     Acquitted(Option<Scope>, Against),
+    /// It waits for an operator, and its file is not there.
+    Held,
     /// Later.
     Left(Option<Fault>),
 }
@@ -149,6 +154,12 @@ pub(super) async fn execute<T: Tree, S: Store, L: Ledger>(
     };
     let void = void.into_iter().map(|row| (row, Fate::Acquitted(None, Against::Ledger), vec![]));
     let mut dealt: Executed = void.collect();
+    let court = Court { ctx: &ctx, held, sweep };
+    let (waiting, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| waits(row, held));
+    dealt.extend(court.review(waiting).await);
+    if rows.is_empty() {
+        return dealt;
+    }
     // by it the store is known
     if let Err(fault) = ctx.claim().await {
         dealt.extend(left(rows, &fault));
@@ -159,7 +170,6 @@ pub(super) async fn execute<T: Tree, S: Store, L: Ledger>(
     if together.len() == 1 {
         singly.append(&mut together);
     }
-    let court = Court { ctx: &ctx, held, sweep };
     let (together, singly) = tokio::join!(court.delete_together(together), court.delete_singly(singly));
     dealt.extend(together);
     dealt.extend(singly);
@@ -201,6 +211,22 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
             dealt.extend(join_all(deletes).await);
         }
         dealt
+    }
+
+    /// Looks again at rows that are held: those whose file is back hold others no longer.
+    async fn review(&self, rows: Vec<Condemned>) -> Executed {
+        let paths = rows.iter().filter_map(|row| row.key.path()).collect();
+        let looks = match self.ctx.root {
+            Sameness::Same if !rows.is_empty() => self.ctx.tree.look(paths).await.unwrap_or_default(),
+            _ => vec![],
+        };
+        let looks = looks.into_iter().chain(repeat(Local::Unknown));
+        let reviewed = rows.into_iter().zip(looks).map(|(row, now)| match now {
+            Local::Present(_) => refused(row, Refusal::Present),
+            Local::Skipped(_) => refused(row, Refusal::Skipped),
+            Local::Absent(_) | Local::Unknown => (row, Fate::Held, vec![]),
+        });
+        reviewed.collect()
     }
 
     /// Looks again: those that may be deleted now, and what becomes of the others. When the session ends, none may.

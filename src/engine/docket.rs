@@ -46,6 +46,7 @@ pub(super) struct Sweep {
     pub(super) upto: Seq,
     /// All rows are judged, those that are judged again among them.
     pub(super) whole: bool,
+    pub(super) begun: Mono,
     /// Rows up to this number were dealt with.
     pub(super) after: u64,
     /// How long ago, at least, the rows were seen absent.
@@ -135,6 +136,7 @@ impl Docket {
         Some(Sweep {
             begin: if whole { self.begin } else { before.seq + 1 },
             whole,
+            begun: now,
             upto: self.ripe.seq,
             after: 0,
             absent_for: now - self.ripe.seen,

@@ -2,7 +2,7 @@
 
 use super::{
     Deed, Ending, Event, ROUNDS,
-    delete::{self, Docketed, Executed, Fate},
+    delete::{self, Docketed, Executed, Fate, waits},
     docket::Sweep,
     session::Session,
     settle::{After, Task},
@@ -17,6 +17,8 @@ use crate::{
 
 /// Held deletes are judged again this often: the window slides, files come back.
 const HELD: Mono = Mono::from_secs(60);
+/// But after so many times of what it took.
+const SPARE: u32 = 10;
 /// Deletes that failed are tried again after this long.
 const FAILED: Mono = Mono::from_secs(300);
 
@@ -67,19 +69,14 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if self.is_ending() {
             return;
         }
-        let options = &self.ctx.options;
-        let (once, dry_run) = (options.once, options.dry_run);
         self.tell_held(&docketed.held);
         sweep.more = docketed.more;
-        sweep.waiting += docketed.waiting.len();
-        if once {
-            for key in docketed.waiting {
-                self.tell_delete(key, Ending::Held);
-            }
-        }
-        if dry_run {
+        let held = docketed.held.is_some();
+        sweep.waiting += docketed.rows.iter().filter(|row| waits(row, held)).count();
+        if self.ctx.options.dry_run {
             for row in docketed.rows {
-                self.tell_delete(row.key, Ending::Planned);
+                let ending = if waits(&row, held) { Ending::Held } else { Ending::Planned };
+                self.tell_delete(row.key, ending);
             }
             return self.turn(sweep);
         }
@@ -91,7 +88,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if rows.is_empty() {
             return self.turn(sweep);
         }
-        let (ctx, held) = (self.ctx.clone(), docketed.held.is_some());
+        let ctx = self.ctx.clone();
         self.task_of(async move {
             let executed = delete::execute(ctx, rows, held, &sweep).await;
             Task::Pass(Pass::Executed(sweep, executed))
@@ -109,6 +106,12 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 }
                 Fate::Acquitted(scope, against) => {
                     After::Row { key, deleted: false, again: scope.map(|scope| (scope, against)) }
+                }
+                Fate::Held => {
+                    if self.ctx.options.once {
+                        self.tell_delete(key.clone(), Ending::Held);
+                    }
+                    After::Row { key, deleted: false, again: None }
                 }
                 Fate::Left(fault) => {
                     sweep.left = true;
@@ -161,7 +164,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             true if self.left_over < ROUNDS => Some(grace),
             true => Some(FAILED.max(grace)),
             false if once || sweep.waiting == 0 => None,
-            false => Some(HELD.max(grace)),
+            // each looks at all of their files
+            false => {
+                let slow = (now.saturating_sub(sweep.begun) * SPARE).min(self.ctx.options.rescan);
+                Some(HELD.max(slow))
+            }
         };
         match wait {
             Some(wait) => self.docket.judge_again(now + wait),

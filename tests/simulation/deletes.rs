@@ -9,6 +9,7 @@ use s3mirrord::{
     engine::Options,
     local::Notice,
     model::{Key, RelPath, Scope},
+    plan::Limits,
 };
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -110,4 +111,37 @@ async fn c67_no_delete_begins_after_a_stop() {
         });
         unbroken(&story);
     }
+}
+
+/// A directory is moved aside and back: its rows no longer hold what is really gone.
+#[tokio::test(start_paused = true)]
+async fn c61_held_deletes_of_files_that_are_back_are_dropped() {
+    let story = Story::calm();
+    let names = files(&story, 20);
+    let link = names[1].clone();
+    story.world.with(|w| w.write(&path("kept"), 0, 1));
+    let limits = Limits { count: 8, percent: 100, window: ms(60_000) };
+    let options = Options { limits: Some(limits), page: 7, ..story.options(false) };
+    story
+        .daemon_with(options, async |notices| {
+            sleep(ms(8_000)).await;
+            let mut aside = take_aside(&story, &names);
+            look_at_everything(&notices).await;
+            until(&story, ms(9_000), "they are held", || story.world.with(|w| w.book.held)).await;
+            sleep(ms(5_000)).await;
+            // the first is gone for good, the second is a link now
+            aside.drain(..2);
+            bring_back(&story, aside);
+            story.world.with(|w| w.link(&link));
+            look_at_everything(&notices).await;
+            let released = || story.world.with(|w| !w.book.held && w.book.condemned.is_empty());
+            until(&story, ms(180_000), "they are released", released).await;
+        })
+        .await;
+    story.world.with(|w| {
+        assert!(w.trace.iter().any(|line| line.contains("Released")), "{}", w.trace.join("\n"));
+    });
+    assert!(!is_there(&story, &names[0]), "what is gone goes");
+    assert!(names[1..].iter().all(|p| is_there(&story, p)));
+    unbroken(&story);
 }
