@@ -11,7 +11,7 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{Class, Condemned, Fault, Key},
-    queue::Mono,
+    queue::{Mono, delay},
     store::Store,
 };
 
@@ -19,8 +19,10 @@ use crate::{
 const HELD: Mono = Mono::from_secs(60);
 /// But after so many times of what it took.
 const SPARE: u32 = 10;
-/// Deletes that failed are tried again after this long.
+/// Deletes that failed are tried again after this long, once they failed some times.
 const FAILED: Mono = Mono::from_secs(300);
+/// Of the waits before, which double each time, so many are left out: each try is but one request.
+const SHORT: u32 = 2;
 
 /// A step of a pass.
 pub(super) enum Pass {
@@ -152,7 +154,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if sweep.more {
             return self.page(sweep);
         }
-        let (now, grace, once) = (self.now(), self.grace(), self.ctx.options.once);
+        let (now, once) = (self.now(), self.ctx.options.once);
         self.left_over = match sweep.left {
             true => self.left_over + 1,
             false if sweep.whole => 0,
@@ -160,9 +162,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         };
         self.docket.swept();
         let wait = match sweep.left {
-            true if once => (self.left_over < ROUNDS).then_some(grace),
-            true if self.left_over < ROUNDS => Some(grace),
-            true => Some(FAILED.max(grace)),
+            true if self.left_over < ROUNDS => {
+                Some(delay(SHORT + self.left_over, self.life.jitter.f64()))
+            }
+            true => (!once).then_some(FAILED),
             false if once || sweep.waiting == 0 => None,
             // each looks at all of their files
             false => {

@@ -3,12 +3,15 @@
 use crate::{
     cases::{look, ms, requests, unbroken},
     story::Story,
-    support::disk::{File, path},
+    support::{
+        bucket::Oddity,
+        disk::{File, path},
+    },
 };
 use s3mirrord::{
     engine::Options,
     local::Notice,
-    model::{Key, RelPath, Scope},
+    model::{Class, Key, RelPath, Scope},
     plan::Limits,
 };
 use std::time::Duration;
@@ -16,11 +19,11 @@ use tokio::time::{Instant, sleep};
 
 /// Waits until `is`, within `most`.
 async fn until(story: &Story, most: Duration, what: &str, mut is: impl FnMut() -> bool) {
-    let begun = Instant::now();
+    let (begun, step) = (Instant::now(), (most / 4_000).max(ms(1)));
     while !is() {
         let trace = || story.world.with(|w| w.trace.join("\n"));
         assert!(begun.elapsed() < most, "not within {most:?}: {what}\n{}", trace());
-        sleep(ms(1)).await;
+        sleep(step).await;
     }
 }
 
@@ -143,5 +146,39 @@ async fn c61_held_deletes_of_files_that_are_back_are_dropped() {
     });
     assert!(!is_there(&story, &names[0]), "what is gone goes");
     assert!(names[1..].iter().all(|p| is_there(&story, p)));
+    unbroken(&story);
+}
+
+/// How long files have to be gone says nothing of how soon a failure passes.
+#[tokio::test(start_paused = true)]
+async fn c51_deletes_that_failed_are_tried_again_in_five_minutes_however_long_the_grace() {
+    let story = Story::calm();
+    let names = files(&story, 3);
+    story.world.with(|w| w.write(&path("kept"), 0, 1));
+    story.once(Options { page: 10, ..story.options(true) }).await;
+    let hour = ms(3_600_000);
+    let options = Options { grace: hour, rescan: hour * 100, relist: hour * 100, ..story.options(false) };
+    let asked = || requests(&story, "DeleteObjects") + requests(&story, "DeleteObject");
+    story
+        .daemon_with(Options { page: 10, ..options }, async |notices| {
+            sleep(ms(1_000)).await;
+            take_aside(&story, &names);
+            look_at_everything(&notices).await;
+            sleep(hour - ms(10_000)).await;
+            assert_eq!(asked(), 0);
+            let throttled = |p: &RelPath| (Key::of(p), Oddity::Fails(Class::Throttled));
+            story.world.with(|w| w.shelf.oddities = names.iter().map(throttled).collect());
+            // each is tried within five minutes of the one before
+            for n in 0..6 {
+                let before = asked();
+                let most = ms(if n == 0 { 20_000 } else { 301_000 });
+                until(&story, most, "another try", || asked() > before).await;
+                sleep(ms(100)).await;
+                assert!(asked() <= before + 3);
+            }
+            story.world.with(|w| w.shelf.oddities.clear());
+            until(&story, ms(301_000), "they go", || !names.iter().any(|p| is_there(&story, p))).await;
+        })
+        .await;
     unbroken(&story);
 }
