@@ -137,6 +137,14 @@ pub(super) enum Fate {
     Left(Option<Fault>),
 }
 
+impl Fate {
+    /// Why the store did not do it, if that may pass.
+    fn passing(&self) -> Option<&Fault> {
+        let Self::Left(fault) = self else { return None };
+        fault.as_ref().filter(|fault| matches!(fault.class, Class::Transient | Class::Throttled))
+    }
+}
+
 /// What came of a page of rows, and what to write for each.
 pub(super) type Executed = Vec<(Condemned, Fate, Vec<Change>)>;
 
@@ -203,12 +211,20 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
         let (mut dealt, mut groups) = (vec![], stream::iter(rows).chunks(ABREAST));
         while let Some(group) = groups.next().await {
             let (doomed, refused) = self.licensed(group).await;
+            dealt.extend(refused);
             let deletes = doomed.into_iter().map(|(row, license)| async move {
                 let said = self.ctx.store.delete(license.key(), license.etag()).await;
                 fared(self.ctx, row, &license, said)
             });
-            dealt.extend(refused);
-            dealt.extend(join_all(deletes).await);
+            let done = join_all(deletes).await;
+            let passing: Vec<_> = done.iter().filter_map(|(_, fate, _)| fate.passing()).collect();
+            let fault = passing.last().filter(|_| passing.len() == ABREAST).map(|fault| (*fault).clone());
+            dealt.extend(done);
+            if let Some(fault) = fault {
+                // the store as a whole: what comes next would fail, too
+                dealt.extend(left(groups.concat().await, &fault));
+                break;
+            }
         }
         dealt
     }

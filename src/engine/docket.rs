@@ -37,6 +37,8 @@ pub(super) struct Docket {
     ripe: Mark,
     pub(super) judging: bool,
     pub(super) sentencing: bool,
+    /// A pass that goes on when the store is asked again.
+    pub(super) interrupted: Option<Sweep>,
 }
 
 /// A pass over the condemned rows.

@@ -33,10 +33,13 @@ pub(super) enum Pass {
 }
 
 impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
-    /// Begins a pass over rows whose grace is over.
+    /// Begins a pass over rows whose grace is over, or goes on with one that the store interrupted.
     pub(super) fn begin_sweep(&mut self, now: Mono) {
         if !self.relisted || self.pace.paused(now) {
             return;
+        }
+        if let Some(sweep) = self.docket.interrupted.take() {
+            return self.page(sweep);
         }
         if self.docket.next().is_none_or(|at| at > now) {
             return;
@@ -84,8 +87,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
         // one that is busy (the source of a copy, say) is looked at again, and condemned again, when it is free
         let against = self.against();
-        let free =
-            |row: &Condemned| !self.jobs.busy(&row.key, against) && self.jobs.take(&[&row.key], u64::MAX);
+        let free = |row: &Condemned| !self.jobs.busy(&row.key, against) && self.jobs.take_beside(&row.key);
         let rows: Vec<_> = docketed.rows.into_iter().filter(free).collect();
         if rows.is_empty() {
             return self.turn(sweep);
@@ -151,10 +153,14 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if self.is_ending() {
             return;
         }
-        if sweep.more {
-            return self.page(sweep);
-        }
         let (now, once) = (self.now(), self.ctx.options.once);
+        if sweep.more {
+            match self.pace.paused(now) {
+                true => self.docket.interrupted = Some(sweep),
+                false => self.page(sweep),
+            }
+            return;
+        }
         self.left_over = match sweep.left {
             true => self.left_over + 1,
             false if sweep.whole => 0,
@@ -162,9 +168,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         };
         self.docket.swept();
         let wait = match sweep.left {
-            true if self.left_over < ROUNDS => {
-                Some(delay(SHORT + self.left_over, self.life.jitter.f64()))
-            }
+            true if self.left_over < ROUNDS => Some(delay(SHORT + self.left_over, self.life.jitter.f64())),
             true => (!once).then_some(FAILED),
             false if once || sweep.waiting == 0 => None,
             // each looks at all of their files

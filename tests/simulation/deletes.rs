@@ -182,3 +182,65 @@ async fn c51_deletes_that_failed_are_tried_again_in_five_minutes_however_long_th
         .await;
     unbroken(&story);
 }
+
+/// A batch takes more slots than there is room, and its request hangs.
+#[tokio::test(start_paused = true)]
+async fn c47_a_batch_that_hangs_stops_no_upload() {
+    let story = Story::calm();
+    let names = files(&story, 300);
+    story.world.with(|w| w.write(&path("kept"), 0, 1));
+    let options = |once| Options { page: 1_000, room: 256, ..story.options(once) };
+    story.once(options(true)).await;
+    story
+        .daemon_with(options(false), async |notices| {
+            sleep(ms(1_000)).await;
+            take_aside(&story, &names);
+            look_at_everything(&notices).await;
+            // the first that is found is condemned before the others, and goes alone
+            until(&story, ms(9_000), "the first goes", || !is_there(&story, &names[0])).await;
+            story.world.with(|w| w.shelf.write_takes = 100_000);
+            let hangs = || story.world.with(|w| w.shelf.in_flight.len() > 290);
+            until(&story, ms(9_000), "the batch is on its way", hangs).await;
+            sleep(ms(100)).await;
+            story.world.with(|w| {
+                w.shelf.write_takes = 0;
+                w.write(&path("new"), 0, 1);
+            });
+            notices.send(look("new")).await.unwrap();
+            until(&story, ms(5_000), "a new file is there", || is_there(&story, &path("new"))).await;
+            assert!(is_there(&story, &names[9]), "the batch hangs still");
+            sleep(ms(120_000)).await;
+        })
+        .await;
+    assert!(!names.iter().any(|p| is_there(&story, p)));
+    unbroken(&story);
+}
+
+/// A store that asks for less is not asked for page after page.
+#[tokio::test(start_paused = true)]
+async fn c51_deletes_go_on_when_the_pause_is_over() {
+    // together, and one by one: as many at a time, and the first that is found alone
+    for (batches, operation, first) in [(true, "DeleteObjects", 1), (false, "DeleteObject", 16)] {
+        let story = Story::calm();
+        story.world.with(|w| w.shelf.can.conditional_batch = Some(batches));
+        let names = files(&story, 60);
+        story.world.with(|w| w.write(&path("kept"), 0, 1));
+        story.once(Options { page: 60, ..story.options(true) }).await;
+        take_aside(&story, &names);
+        let throttled = |p: &RelPath| (Key::of(p), Oddity::Fails(Class::Throttled));
+        story.world.with(|w| w.shelf.oddities = names.iter().map(throttled).collect());
+        let page = if batches { 20 } else { 60 };
+        story
+            .daemon_with(Options { page, ..story.options(false) }, async |_| {
+                until(&story, ms(9_000), "the first", || requests(&story, operation) > 0).await;
+                sleep(ms(400)).await;
+                let asked = requests(&story, operation);
+                assert!((first..=first + 1).contains(&asked), "{operation}: {asked}");
+                story.world.with(|w| w.shelf.oddities.clear());
+                let gone = || !names.iter().any(|p| is_there(&story, p));
+                until(&story, ms(20_000), "they go", gone).await;
+            })
+            .await;
+        unbroken(&story);
+    }
+}
