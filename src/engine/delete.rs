@@ -135,6 +135,8 @@ pub(super) enum Fate {
     Held,
     /// Later.
     Left(Option<Fault>),
+    /// Nothing of this mirror can go on.
+    Stopped(Fault),
 }
 
 impl Fate {
@@ -232,9 +234,12 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
     /// Looks again at rows that are held: those whose file is back hold others no longer.
     async fn review(&self, rows: Vec<Condemned>) -> Executed {
         let paths = rows.iter().filter_map(|row| row.key.path()).collect();
-        let looks = match self.ctx.root {
-            Sameness::Same if !rows.is_empty() => self.ctx.tree.look(paths).await.unwrap_or_default(),
-            _ => vec![],
+        if rows.is_empty() || self.ctx.root != Sameness::Same {
+            return rows.into_iter().map(|row| (row, Fate::Held, vec![])).collect();
+        }
+        let looks = match self.ctx.tree.look(paths).await {
+            Ok(looks) => looks,
+            Err(fault) => return left(rows, &fault),
         };
         let looks = looks.into_iter().chain(repeat(Local::Unknown));
         let reviewed = rows.into_iter().zip(looks).map(|(row, now)| match now {
@@ -277,8 +282,13 @@ fn refused(row: Condemned, refusal: Refusal) -> (Condemned, Fate, Vec<Change>) {
     (row, fate, changes)
 }
 
+/// None of these were tried. What the fault means is what it means for a job (`worker::outcome`).
 fn left(rows: Vec<Condemned>, fault: &Fault) -> Executed {
-    rows.into_iter().map(|row| (row, Fate::Left(Some(fault.clone())), vec![])).collect()
+    let fate = |fault: Fault| match fault.class {
+        Class::Fatal | Class::Owned => Fate::Stopped(fault),
+        _ => Fate::Left(Some(fault)),
+    };
+    rows.into_iter().map(|row| (row, fate(fault.clone()), vec![])).collect()
 }
 
 /// Rows that are still as they were, and those that are not: the page was read before the slots of its

@@ -100,7 +100,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     fn executed(&mut self, mut sweep: Sweep, executed: Executed) {
-        let now = self.now();
+        let (now, mut stopped) = (self.now(), None);
         for (row, fate, changes) in executed {
             let key = row.key.clone();
             let after = match fate {
@@ -124,6 +124,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     }
                     After::Row { key, deleted: false, again: None }
                 }
+                Fate::Stopped(fault) => {
+                    stopped.get_or_insert(fault);
+                    After::Row { key, deleted: false, again: None }
+                }
             };
             match changes.is_empty() {
                 true => self.then(after),
@@ -132,6 +136,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     self.after.push(after);
                 }
             }
+        }
+        if let Some(fault) = stopped {
+            self.docket.swept();
+            return self.fail(fault);
         }
         self.turn(sweep);
     }

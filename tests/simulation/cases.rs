@@ -26,7 +26,7 @@ pub(crate) fn look(at: &str) -> Notice {
     Notice::Look(Scope::File(path(at)))
 }
 
-fn owner() -> Key {
+pub(crate) fn owner() -> Key {
     Key::raw(".s3mirrord/owner.json")
 }
 

@@ -1,7 +1,7 @@
 //! Cases of the delete road that need the whole engine and exact times, each played once on a fair day.
 
 use crate::{
-    cases::{look, ms, requests, unbroken},
+    cases::{look, ms, owner, requests, unbroken},
     story::Story,
     support::{
         bucket::Oddity,
@@ -9,13 +9,14 @@ use crate::{
     },
 };
 use s3mirrord::{
-    engine::Options,
-    local::Notice,
-    model::{Class, Key, RelPath, Scope},
+    engine::{self, Options},
+    local::{Notice, Prune},
+    model::{Class, ETag, Key, RelPath, Scope},
     plan::Limits,
 };
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 /// Waits until `is`, within `most`.
 async fn until(story: &Story, most: Duration, what: &str, mut is: impl FnMut() -> bool) {
@@ -241,6 +242,42 @@ async fn c51_deletes_go_on_when_the_pause_is_over() {
                 until(&story, ms(20_000), "they go", gone).await;
             })
             .await;
+        unbroken(&story);
+    }
+}
+
+/// What ends the mirror is told once, not for each key, and ends the pass.
+#[tokio::test(start_paused = true)]
+async fn c07_c63_deletes_end_with_a_claim_or_a_root_that_is_lost() {
+    for (class, what) in [(Class::Owned, "claim the prefix"), (Class::Fatal, "open the root")] {
+        let story = Story::calm();
+        let names = files(&story, 20);
+        story.world.with(|w| w.write(&path("kept"), 0, 1));
+        story.once(Options { page: 7, ..story.options(true) }).await;
+        take_aside(&story, &names);
+        let sides = (story.world.clone(), story.world.clone(), story.world.clone());
+        let (options, input) = (story.options(true), futures::stream::pending());
+        let (stop, report) = (CancellationToken::new(), story.report());
+        let pass = engine::run(sides, options, Prune::default(), input, stop, report.clone());
+        let meanwhile = async {
+            // they are condemned, and not looked at again
+            until(&story, ms(900), "condemned", || story.world.with(|w| w.book.condemned.len() == 20)).await;
+            story.world.with(|w| match class {
+                Class::Owned => {
+                    let record = w.shelf.objects.get_mut(&owner()).unwrap();
+                    let text = String::from_utf8(record.body.clone()).unwrap();
+                    record.body = text.replace("\"host\": \"host\"", "\"host\": \"other\"").into();
+                    assert_ne!(record.body, text.into_bytes());
+                    record.etag = ETag::new("theirs");
+                }
+                _ => w.disk.missing = true,
+            });
+        };
+        let (end, ()) = tokio::join!(pass, meanwhile);
+        let engine::End::Failed(fault) = end else { panic!("{end:?}") };
+        assert_eq!((fault.class, &*fault.what), (class, what), "{fault}");
+        assert_eq!((report.status().sums.failed, report.status().sums.deleted), (0, 0));
+        assert!(names.iter().all(|p| is_there(&story, p)));
         unbroken(&story);
     }
 }
