@@ -246,6 +246,39 @@ async fn c51_deletes_go_on_when_the_pause_is_over() {
     }
 }
 
+/// Killed between a delete and its commit: it counts all the same.
+#[tokio::test(start_paused = true)]
+async fn c65_c73_deletes_that_were_not_written_down_count() {
+    let story = Story::calm();
+    let names = files(&story, 12);
+    story.world.with(|w| w.write(&path("kept"), 0, 1));
+    let limits = Some(Limits { count: 8, percent: 100, window: ms(3_600_000) });
+    // who finds them gone is slow
+    let options = |once| Options { limits, page: 20, workers: 1, ..story.options(once) };
+    story.once(options(true)).await;
+    take_aside(&story, &names[..6]);
+    let sides = (story.world.clone(), story.world.clone(), story.world.clone());
+    let (input, stop) = (futures::stream::pending(), CancellationToken::new());
+    let pass = engine::run(sides, options(true), Prune::default(), input, stop, story.report());
+    let gone = || !names[..6].iter().any(|p| is_there(&story, p));
+    tokio::select! {
+        _ = pass => panic!("it is to be killed before"),
+        () = until(&story, ms(9_000), "they go", gone) => {}
+    }
+    assert!(story.world.with(|w| w.book.condemned.len()) >= 5);
+    story
+        .daemon_with(options(false), async |notices| {
+            sleep(ms(5_000)).await;
+            take_aside(&story, &names[6..]);
+            look_at_everything(&notices).await;
+            sleep(ms(9_000)).await;
+            assert!(story.world.with(|w| w.book.held), "{}", story.world.with(|w| w.trace.join("\n")));
+        })
+        .await;
+    assert!(names[6..].iter().all(|p| is_there(&story, p)));
+    unbroken(&story);
+}
+
 /// What ends the mirror is told once, not for each key, and ends the pass.
 #[tokio::test(start_paused = true)]
 async fn c07_c63_deletes_end_with_a_claim_or_a_root_that_is_lost() {
