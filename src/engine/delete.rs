@@ -8,12 +8,12 @@ use crate::{
     plan::{Judgement, License, Refusal},
     store::{BATCH, Store},
 };
-use futures::{StreamExt, stream};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use futures::{StreamExt, future::join_all, stream};
+use std::{collections::BTreeMap, iter::repeat, sync::Arc, time::Duration};
 
 /// Rows of a page that go one by one: more would wait too long for their turn after they were looked at.
 const ALONE: usize = 256;
-/// Such deletes in flight at the same time.
+/// Such rows are looked at and deleted at the same time.
 const ABREAST: usize = 16;
 
 /// Rows that are read, looked at and deleted together.
@@ -60,11 +60,14 @@ pub(super) async fn sentence<T: Tree, S: Store, L: Ledger>(
 /// One page of a sweep.
 pub(super) struct Docketed {
     pub(super) rows: Vec<Condemned>,
-    /// Why unapproved rows are held; `None` if they are not.
+    /// Why rows [wait](waits); `None` if they do not.
     pub(super) held: Option<String>,
-    /// Rows of this page that are held.
-    pub(super) waiting: Vec<Key>,
     pub(super) more: bool,
+}
+
+/// True if this row is held when deletes are `held`.
+pub(super) fn waits(row: &Condemned, held: bool) -> bool {
+    held && !row.approved && !row.moved
 }
 
 /// Reads the next page of the sweep and asks the budget.
@@ -80,16 +83,16 @@ pub(super) async fn docketed<T: Tree, S: Store, L: Ledger>(
     let mut rows = ctx.ledger.condemned(sweep.after, page).await?;
     let mut alone = 0;
     let fit = rows.iter().take_while(|row| {
-        alone += usize::from(sweep.alone || !ctx.store.batches(&row.key));
+        let goes = !waits(row, held.is_some());
+        alone += usize::from(goes && (sweep.alone || !ctx.store.batches(&row.key)));
         alone <= ALONE
     });
     let fit = fit.count();
     let more = fit < rows.len() || rows.len() == page;
     rows.truncate(fit);
     sweep.after = rows.last().map_or(sweep.after, |row| row.row);
-    let seen = rows.into_iter().filter(|row| (sweep.begin..=sweep.upto).contains(&row.seen));
-    let (rows, waiting): (Vec<_>, Vec<_>) = seen.partition(|row| held.is_none() || row.approved || row.moved);
-    Ok(Docketed { rows, held, waiting: waiting.into_iter().map(|row| row.key).collect(), more })
+    rows.retain(|row| (sweep.begin..=sweep.upto).contains(&row.seen));
+    Ok(Docketed { rows, held, more })
 }
 
 async fn reason_to_hold<T: Tree, S: Store, L: Ledger>(
@@ -128,14 +131,27 @@ pub(super) enum Fate {
     Deleted,
     /// The row is dropped: the file is there, or the object is not the one condemned.
     Acquitted(Option<Scope>, Against),
+    /// It waits for an operator, and its file is not there.
+    Held,
     /// Later.
     Left(Option<Fault>),
+    /// Nothing of this mirror can go on.
+    Stopped(Fault),
+}
+
+impl Fate {
+    /// Why the store did not do it, if that may pass.
+    fn passing(&self) -> Option<&Fault> {
+        let Self::Left(fault) = self else { return None };
+        fault.as_ref().filter(|fault| matches!(fault.class, Class::Transient | Class::Throttled))
+    }
 }
 
 /// What came of a page of rows, and what to write for each.
 pub(super) type Executed = Vec<(Condemned, Fate, Vec<Change>)>;
 
-/// Looks again, licenses, deletes.
+/// Looks again, licenses, deletes: at once what may go in one request, the rest one by one. A licence is for the next
+/// request: those that go alone are looked at anew, as many as are deleted at the same time.
 pub(super) async fn execute<T: Tree, S: Store, L: Ledger>(
     ctx: Arc<Context<T, S, L>>,
     rows: Vec<Condemned>,
@@ -147,21 +163,114 @@ pub(super) async fn execute<T: Tree, S: Store, L: Ledger>(
         Err((rows, fault)) => return left(rows, &fault),
     };
     let void = void.into_iter().map(|row| (row, Fate::Acquitted(None, Against::Ledger), vec![]));
-    let paths = rows.iter().filter_map(|row| row.key.path()).collect();
-    let looks = match claimed_look(&ctx, paths).await {
-        Ok(looks) if looks.len() == rows.len() => looks,
-        Ok(_) => vec![Local::Unknown; rows.len()],
-        Err(fault) => return left(rows, &fault),
-    };
-    let (mut dealt, mut doomed): (Executed, _) = (void.collect(), vec![]);
-    for (row, now) in rows.into_iter().zip(looks) {
-        match License::grant(&row, ctx.root, Some(sweep.absent_for), ctx.options.grace, &now, held) {
-            Ok(license) => doomed.push((row, license)),
-            Err(refusal) => dealt.push(refused(row, refusal)),
-        }
+    let mut dealt: Executed = void.collect();
+    let court = Court { ctx: &ctx, held, sweep };
+    let (waiting, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| waits(row, held));
+    dealt.extend(court.review(waiting).await);
+    if rows.is_empty() {
+        return dealt;
     }
-    dealt.extend(delete(&ctx, doomed, sweep.alone).await);
+    // by it the store is known
+    if let Err(fault) = ctx.claim().await {
+        dealt.extend(left(rows, &fault));
+        return dealt;
+    }
+    let (mut together, mut singly): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|row| !sweep.alone && ctx.store.batches(&row.key));
+    if together.len() == 1 {
+        singly.append(&mut together);
+    }
+    let (together, singly) = tokio::join!(court.delete_together(together), court.delete_singly(singly));
+    dealt.extend(together);
+    dealt.extend(singly);
     dealt
+}
+
+/// What rows of a page are judged by.
+struct Court<'a, T, S, L> {
+    ctx: &'a Context<T, S, L>,
+    held: bool,
+    sweep: &'a Sweep,
+}
+
+impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
+    async fn delete_together(&self, rows: Vec<Condemned>) -> Executed {
+        let (doomed, mut dealt) = self.licensed(rows).await;
+        let objects: Vec<_> =
+            doomed.iter().map(|(_, license)| (license.key().clone(), license.etag().clone())).collect();
+        let mut said = match objects.is_empty() {
+            true => BTreeMap::new(),
+            false => self.ctx.store.delete_together(&objects).await,
+        };
+        dealt.extend(doomed.into_iter().map(|(row, license)| {
+            let said = said.remove(license.key()).unwrap_or_else(|| Err(unmentioned(&row.key)));
+            fared(self.ctx, row, &license, said)
+        }));
+        dealt
+    }
+
+    async fn delete_singly(&self, rows: Vec<Condemned>) -> Executed {
+        let (mut dealt, mut groups) = (vec![], stream::iter(rows).chunks(ABREAST));
+        while let Some(group) = groups.next().await {
+            let (doomed, refused) = self.licensed(group).await;
+            dealt.extend(refused);
+            let deletes = doomed.into_iter().map(|(row, license)| async move {
+                let said = self.ctx.store.delete(license.key(), license.etag()).await;
+                fared(self.ctx, row, &license, said)
+            });
+            let done = join_all(deletes).await;
+            let passing: Vec<_> = done.iter().filter_map(|(_, fate, _)| fate.passing()).collect();
+            let fault = passing.last().filter(|_| passing.len() == ABREAST).map(|fault| (*fault).clone());
+            dealt.extend(done);
+            if let Some(fault) = fault {
+                // the store as a whole: what comes next would fail, too
+                dealt.extend(left(groups.concat().await, &fault));
+                break;
+            }
+        }
+        dealt
+    }
+
+    /// Looks again at rows that are held: those whose file is back hold others no longer.
+    async fn review(&self, rows: Vec<Condemned>) -> Executed {
+        let paths = rows.iter().filter_map(|row| row.key.path()).collect();
+        if rows.is_empty() || self.ctx.root != Sameness::Same {
+            return rows.into_iter().map(|row| (row, Fate::Held, vec![])).collect();
+        }
+        let looks = match self.ctx.tree.look(paths).await {
+            Ok(looks) => looks,
+            Err(fault) => return left(rows, &fault),
+        };
+        let looks = looks.into_iter().chain(repeat(Local::Unknown));
+        let reviewed = rows.into_iter().zip(looks).map(|(row, now)| match now {
+            Local::Present(_) => refused(row, Refusal::Present),
+            Local::Skipped(_) => refused(row, Refusal::Skipped),
+            Local::Absent(_) | Local::Unknown => (row, Fate::Held, vec![]),
+        });
+        reviewed.collect()
+    }
+
+    /// Looks again: those that may be deleted now, and what becomes of the others. When the session ends, none may.
+    async fn licensed(&self, rows: Vec<Condemned>) -> (Vec<(Condemned, License)>, Executed) {
+        if rows.is_empty() || self.ctx.permits.is_closed() {
+            return (vec![], rows.into_iter().map(|row| (row, Fate::Left(None), vec![])).collect());
+        }
+        let paths = rows.iter().filter_map(|row| row.key.path()).collect();
+        let looks = match self.ctx.tree.look(paths).await {
+            Ok(looks) if looks.len() == rows.len() => looks,
+            Ok(_) => vec![Local::Unknown; rows.len()],
+            Err(fault) => return (vec![], left(rows, &fault)),
+        };
+        let (mut doomed, mut dealt) = (vec![], vec![]);
+        let (root, absent_for) = (self.ctx.root, Some(self.sweep.absent_for));
+        for (row, now) in rows.into_iter().zip(looks) {
+            match License::grant(&row, root, absent_for, self.ctx.options.grace, &now, self.held) {
+                Ok(license) => doomed.push((row, license)),
+                Err(refusal) => dealt.push(refused(row, refusal)),
+            }
+        }
+        (doomed, dealt)
+    }
 }
 
 fn refused(row: Condemned, refusal: Refusal) -> (Condemned, Fate, Vec<Change>) {
@@ -173,8 +282,13 @@ fn refused(row: Condemned, refusal: Refusal) -> (Condemned, Fate, Vec<Change>) {
     (row, fate, changes)
 }
 
+/// None of these were tried. What the fault means is what it means for a job (`worker::outcome`).
 fn left(rows: Vec<Condemned>, fault: &Fault) -> Executed {
-    rows.into_iter().map(|row| (row, Fate::Left(Some(fault.clone())), vec![])).collect()
+    let fate = |fault: Fault| match fault.class {
+        Class::Fatal | Class::Owned => Fate::Stopped(fault),
+        _ => Fate::Left(Some(fault)),
+    };
+    rows.into_iter().map(|row| (row, fate(fault.clone()), vec![])).collect()
 }
 
 /// Rows that are still as they were, and those that are not: the page was read before the slots of its
@@ -191,48 +305,6 @@ async fn still_condemned<T: Tree, S: Store, L: Ledger>(
         }
         Err(fault) => Err((rows, fault)),
     }
-}
-
-async fn claimed_look<T: Tree, S: Store, L: Ledger>(
-    ctx: &Context<T, S, L>,
-    paths: Vec<RelPath>,
-) -> Result<Vec<Local>, Fault> {
-    ctx.claim().await?;
-    ctx.tree.look(paths).await
-}
-
-/// In one request what may go in one, the rest one by one, at the same time.
-async fn delete<T: Tree, S: Store, L: Ledger>(
-    ctx: &Context<T, S, L>,
-    doomed: Vec<(Condemned, License)>,
-    alone: bool,
-) -> Executed {
-    let (mut together, mut singly): (Vec<_>, Vec<_>) =
-        doomed.into_iter().partition(|(row, _)| !alone && ctx.store.batches(&row.key));
-    if together.len() == 1 {
-        singly.append(&mut together);
-    }
-    let singly = stream::iter(singly).map(|(row, license)| async move {
-        let said = ctx.store.delete(license.key(), license.etag()).await;
-        fared(ctx, row, &license, said)
-    });
-    let together = async {
-        let objects: Vec<_> =
-            together.iter().map(|(_, license)| (license.key().clone(), license.etag().clone())).collect();
-        let mut said = match objects.is_empty() {
-            true => BTreeMap::new(),
-            false => ctx.store.delete_together(&objects).await,
-        };
-        let fared = together.into_iter().map(|(row, license)| {
-            let said = said.remove(license.key()).unwrap_or_else(|| Err(unmentioned(&row.key)));
-            fared(ctx, row, &license, said)
-        });
-        fared.collect::<Executed>()
-    };
-    let (mut together, singly): (_, Executed) =
-        tokio::join!(together, singly.buffer_unordered(ABREAST).collect());
-    together.extend(singly);
-    together
 }
 
 fn unmentioned(key: &Key) -> Fault {

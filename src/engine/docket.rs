@@ -16,24 +16,29 @@ const MOST: usize = 4096;
 const TOGETHER: usize = 1024;
 
 /// Rows last seen absent by this commit were so at this time, when this was the newest note.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Mark {
     seq: Seq,
-    at: Mono,
+    seen: Mono,
     born: u64,
+    /// When they may be judged.
+    due: Mono,
 }
 
 /// What waits to be deleted.
 #[derive(Debug, Default)]
 pub(super) struct Docket {
     absent: Vec<(Key, ETag)>,
+    /// By when they are due.
     marks: VecDeque<Mark>,
     /// Rows last seen absent before this commit were not seen absent by this session.
     begin: Seq,
-    /// Rows last seen absent up to this commit had their grace.
-    ripe: Seq,
+    /// Rows up to this mark had their grace.
+    ripe: Mark,
     pub(super) judging: bool,
     pub(super) sentencing: bool,
+    /// A pass that goes on when the store is asked again.
+    pub(super) interrupted: Option<Sweep>,
 }
 
 /// A pass over the condemned rows.
@@ -41,6 +46,9 @@ pub(super) struct Docket {
 pub(super) struct Sweep {
     pub(super) begin: Seq,
     pub(super) upto: Seq,
+    /// All rows are judged, those that are judged again among them.
+    pub(super) whole: bool,
+    pub(super) begun: Mono,
     /// Rows up to this number were dealt with.
     pub(super) after: u64,
     /// How long ago, at least, the rows were seen absent.
@@ -84,16 +92,23 @@ impl Docket {
     /// Rows were written by commit `seq`. Marks within a sixteenth of the grace are one, but for the first, which
     /// would wait for ever; with `once`, which ends, all are.
     pub(super) fn condemned(&mut self, seq: Seq, now: Mono, born: u64, grace: Duration, once: bool) {
-        let close = |last: &Mark| now.saturating_sub(last.at) < grace / 16;
-        if once || self.marks.len() > 1 && self.marks.back().is_some_and(close) {
-            self.marks.pop_back();
+        let waiting = (0..self.marks.len()).filter(|n| self.marks[*n].seq > self.ripe.seq);
+        match waiting.skip(1).last().filter(|n| now.saturating_sub(self.marks[*n].seen) < grace / 16) {
+            _ if once => self.marks.clear(),
+            Some(close) => drop(self.marks.remove(close)),
+            None => {}
         }
-        self.marks.push_back(Mark { seq, at: now, born });
+        self.insert(Mark { seq, seen: now, born, due: now + grace });
+    }
+
+    fn insert(&mut self, mark: Mark) {
+        let place = self.marks.partition_point(|other| other.due <= mark.due);
+        self.marks.insert(place, mark);
     }
 
     /// When the next rows may be judged.
-    pub(super) fn next(&self, grace: Duration) -> Option<Mono> {
-        self.marks.front().map(|mark| mark.at + grace)
+    pub(super) fn next(&self) -> Option<Mono> {
+        self.marks.front().map(|mark| mark.due)
     }
 
     /// The first commit that counts.
@@ -108,28 +123,25 @@ impl Docket {
 
     /// Begins a sweep of the rows whose grace is over and before which nothing is undecided; `oldest` is the number of
     /// the oldest note that is not decided and tried yet. `left_over`: how many passes in a row left rows over.
-    pub(super) fn sweep(
-        &mut self,
-        now: Mono,
-        grace: Duration,
-        oldest: Option<u64>,
-        left_over: u32,
-    ) -> Option<Sweep> {
-        let mut ripe = None;
-        while let Some(mark) = self.marks.front() {
-            if self.judging || mark.at + grace > now || oldest.is_some_and(|oldest| oldest <= mark.born) {
-                break;
-            }
-            ripe = self.marks.pop_front();
+    pub(super) fn sweep(&mut self, now: Mono, oldest: Option<u64>, left_over: u32) -> Option<Sweep> {
+        let is_ripe = |mark: &&Mark| mark.due <= now && oldest.is_none_or(|oldest| oldest > mark.born);
+        let ripe = self.marks.iter().take_while(is_ripe).count();
+        if self.judging || ripe == 0 {
+            return None;
         }
-        let mark = ripe?;
         self.judging = true;
-        self.ripe = self.ripe.max(mark.seq);
+        let before = self.ripe;
+        let known = |mark: &Mark| mark.seq <= before.seq;
+        // what is judged again may be due after newer rows, and has its own time
+        let whole = self.marks.range(..ripe).any(known) || !self.marks.range(ripe..).any(known);
+        self.ripe = self.marks.drain(..ripe).fold(before, |a, b| if b.seq > a.seq { b } else { a });
         Some(Sweep {
-            begin: self.begin,
-            upto: mark.seq,
+            begin: if whole { self.begin } else { before.seq + 1 },
+            whole,
+            begun: now,
+            upto: self.ripe.seq,
             after: 0,
-            absent_for: now - mark.at,
+            absent_for: now - self.ripe.seen,
             alone: left_over % ROUNDS == ROUNDS - 1,
             more: false,
             left: false,
@@ -144,7 +156,7 @@ impl Docket {
 
     /// Nothing of the rows up to the last pass is left to be judged again.
     pub(super) fn dealt_with(&mut self) {
-        self.marks.retain(|mark| mark.seq > self.ripe);
+        self.marks.retain(|mark| mark.seq > self.ripe.seq);
     }
 
     /// True if no absent file waits for its second look.
@@ -152,10 +164,85 @@ impl Docket {
         self.absent.is_empty() && !self.sentencing
     }
 
-    /// Judges the rows whose grace is over once more, at `when`.
-    pub(super) fn judge_again(&mut self, when: Mono, grace: Duration) {
-        let mark = Mark { seq: self.ripe, at: when.saturating_sub(grace), born: 0 };
-        let place = self.marks.partition_point(|other| other.at <= mark.at);
-        self.marks.insert(place, mark);
+    /// Judges the rows whose grace is over once more, at `when` at the latest.
+    pub(super) fn judge_again(&mut self, when: Mono) {
+        let known = |mark: &&Mark| mark.seq <= self.ripe.seq;
+        let due = self.marks.iter().filter(known).map(|mark| mark.due).fold(when, Mono::min);
+        self.dealt_with();
+        self.insert(Mark { due, born: 0, ..self.ripe });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Mono = Mono::from_secs(1);
+    const GRACE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn rows_that_are_judged_again_hide_no_newer_ones() {
+        let mut d = Docket::new(1);
+        d.condemned(10, Mono::ZERO, 5, GRACE, false);
+        assert_eq!(d.sweep(S * 10, None, 0).unwrap().upto, 10);
+        d.condemned(20, S * 12, 6, GRACE, false);
+        d.judge_again(S * 70);
+        d.swept();
+        let sweep = d.sweep(S * 80, None, 0).unwrap();
+        assert_eq!((sweep.begin, sweep.upto, sweep.absent_for), (1, 20, S * 68));
+        d.swept();
+        d.dealt_with();
+        assert!(d.is_empty());
+    }
+
+    #[test]
+    fn rows_that_are_judged_again_later_do_not_hold_up_newer_ones() {
+        let mut d = Docket::new(1);
+        d.condemned(10, Mono::ZERO, 5, GRACE, false);
+        assert!(d.sweep(S * 10, None, 0).is_some());
+        d.judge_again(S * 300);
+        d.swept();
+        d.condemned(20, S * 11, 6, GRACE, false);
+        assert_eq!(d.next(), Some(S * 21));
+        assert_eq!(d.sweep(S * 21, Some(6), 0).map(|sweep| sweep.upto), None, "a note is not decided");
+        let sweep = d.sweep(S * 21, Some(7), 0).unwrap();
+        assert_eq!((sweep.begin, sweep.upto, sweep.whole), (11, 20, false), "the others have their own time");
+        d.swept();
+        assert_eq!(d.next(), Some(S * 300));
+        d.judge_again(S * 400);
+        let sweep = d.sweep(S * 300, None, 0).unwrap();
+        assert_eq!((sweep.begin, sweep.upto, sweep.absent_for), (1, 20, S * 289));
+        d.judge_again(S * 600);
+        d.swept();
+        // an operator approved them
+        d.judge_again(S * 310);
+        assert!(d.sweep(S * 310, None, 0).unwrap().whole);
+        d.swept();
+        assert_eq!(d.next(), None);
+    }
+
+    #[test]
+    fn marks_that_are_close_are_one_but_the_first_waits_for_none() {
+        let mut d = Docket::new(1);
+        let grace = S * 160;
+        for n in 0..100 {
+            d.condemned(n + 1, S * n as u32, n, grace, false);
+            d.dealt_with();
+            d.judge_again(S * n as u32 + S);
+        }
+        d.dealt_with();
+        assert_eq!((d.marks.len(), d.next()), (2, Some(grace)), "the first and the last");
+        let mut last = 0;
+        while let Some(now) = d.next() {
+            let sweep = d.sweep(now, None, 0).unwrap();
+            assert!(sweep.upto > last && sweep.absent_for >= grace, "{sweep:?}");
+            last = sweep.upto;
+            d.swept();
+        }
+        assert_eq!(last, 100);
+        for n in 0..100 {
+            d.condemned(n + 101, S * n as u32, n, grace, true);
+        }
+        assert_eq!((d.marks.len(), d.next()), (1, Some(grace + S * 99)), "a pass waits for the last");
     }
 }

@@ -86,7 +86,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         self.life.report.live().compared.add(1);
         if !self.relisted {
             self.relisted = true;
-            self.purge = true;
+            self.purge = Some(note.born);
         }
     }
 

@@ -134,7 +134,8 @@ pub(super) struct Session<'a, T, S, L> {
     /// One comparison with the bucket has been completed; until then every look is against the bucket and no
     /// delete is judged.
     pub(super) relisted: bool,
-    pub(super) purge: bool,
+    /// The note that the first comparison with the bucket followed, until rows that it did not find absent are dropped.
+    pub(super) purge: Option<u64>,
     settled: bool,
     pub(super) progressed: bool,
     fatal: Option<Fault>,
@@ -166,7 +167,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             unwritten: 0,
             timetable: Timetable::new(options.relist, options.rescan, now),
             relisted: false,
-            purge: false,
+            purge: None,
             settled: false,
             progressed: false,
             fatal: None,
@@ -251,8 +252,9 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             let ctx = self.ctx.clone();
             self.task_of(async move { Task::Sentenced(delete::sentence(ctx, absent).await) });
         }
-        if self.purge && self.docket.all_sentenced() && self.batch.is_empty() && self.commit.is_empty() {
-            self.purge = false;
+        if self.may_purge() && self.docket.all_sentenced() && self.batch.is_empty() && self.commit.is_empty()
+        {
+            self.purge = None;
             self.docket.judging = true;
             let (ctx, begin) = (self.ctx.clone(), self.docket.begin());
             self.task_of(async move { Task::Purged(delete::purge(ctx, begin).await) });
@@ -269,6 +271,11 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         }
         let deletes = !self.docket.is_empty();
         self.life.report.live().waiting(self.pending.len(), self.jobs.len(), deletes);
+    }
+
+    /// What is gone on both sides counts as deleted if its row is still there.
+    fn may_purge(&self) -> bool {
+        self.purge.is_some_and(|born| self.oldest().is_none_or(|oldest| oldest > born))
     }
 
     /// Begins a task beside the jobs. Its log lines are this mirror's, too.
@@ -302,7 +309,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let paused = self.pace.paused(now).then(|| self.pace.until());
         let due = self.pending.next().filter(|_| self.may_survey(now));
         let commit = (!self.batch.is_empty() && self.commit.is_empty()).then_some(self.commit_at);
-        let sweep = self.docket.next(self.grace()).filter(|at| *at > now);
+        let sweep = self.docket.next().filter(|at| *at > now);
         let regular = (!self.ctx.options.once).then(|| self.timetable.next());
         [paused, due, commit, sweep, regular].into_iter().flatten().min()
     }
@@ -342,10 +349,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
                 }
             }
             Input::Relist => self.pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0),
-            Input::Approved => {
-                let grace = self.grace();
-                self.docket.judge_again(now, grace);
-            }
+            Input::Approved => self.docket.judge_again(now),
             Input::Reopen => {
                 self.fail(Fault::new(Class::Transient, "follow the operator", "another root was accepted"));
             }

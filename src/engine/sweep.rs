@@ -2,7 +2,7 @@
 
 use super::{
     Deed, Ending, Event, ROUNDS,
-    delete::{self, Docketed, Executed, Fate},
+    delete::{self, Docketed, Executed, Fate, waits},
     docket::Sweep,
     session::Session,
     settle::{After, Task},
@@ -11,14 +11,18 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{Class, Condemned, Fault, Key},
-    queue::Mono,
+    queue::{Mono, delay},
     store::Store,
 };
 
 /// Held deletes are judged again this often: the window slides, files come back.
 const HELD: Mono = Mono::from_secs(60);
-/// Deletes that failed are tried again after this long.
+/// But after so many times of what it took.
+const SPARE: u32 = 10;
+/// Deletes that failed are tried again after this long, once they failed some times.
 const FAILED: Mono = Mono::from_secs(300);
+/// Of the waits before, which double each time, so many are left out: each try is but one request.
+const SHORT: u32 = 2;
 
 /// A step of a pass.
 pub(super) enum Pass {
@@ -29,17 +33,19 @@ pub(super) enum Pass {
 }
 
 impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
-    /// Begins a pass over rows whose grace is over.
+    /// Begins a pass over rows whose grace is over, or goes on with one that the store interrupted.
     pub(super) fn begin_sweep(&mut self, now: Mono) {
         if !self.relisted || self.pace.paused(now) {
             return;
         }
-        let grace = self.grace();
-        if self.docket.next(grace).is_none_or(|at| at > now) {
+        if let Some(sweep) = self.docket.interrupted.take() {
+            return self.page(sweep);
+        }
+        if self.docket.next().is_none_or(|at| at > now) {
             return;
         }
         let oldest = self.oldest();
-        if let Some(sweep) = self.docket.sweep(now, grace, oldest, self.left_over) {
+        if let Some(sweep) = self.docket.sweep(now, oldest, self.left_over) {
             self.page(sweep);
         }
     }
@@ -65,31 +71,28 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     fn judged(&mut self, mut sweep: Sweep, docketed: Docketed) {
-        let options = &self.ctx.options;
-        let (once, dry_run) = (options.once, options.dry_run);
+        if self.is_ending() {
+            return;
+        }
         self.tell_held(&docketed.held);
         sweep.more = docketed.more;
-        sweep.waiting += docketed.waiting.len();
-        if once {
-            for key in docketed.waiting {
-                self.tell_delete(key, Ending::Held);
-            }
-        }
-        if dry_run {
+        let held = docketed.held.is_some();
+        sweep.waiting += docketed.rows.iter().filter(|row| waits(row, held)).count();
+        if self.ctx.options.dry_run {
             for row in docketed.rows {
-                self.tell_delete(row.key, Ending::Planned);
+                let ending = if waits(&row, held) { Ending::Held } else { Ending::Planned };
+                self.tell_delete(row.key, ending);
             }
             return self.turn(sweep);
         }
         // one that is busy (the source of a copy, say) is looked at again, and condemned again, when it is free
         let against = self.against();
-        let free =
-            |row: &Condemned| !self.jobs.busy(&row.key, against) && self.jobs.take(&[&row.key], u64::MAX);
+        let free = |row: &Condemned| !self.jobs.busy(&row.key, against) && self.jobs.take_beside(&row.key);
         let rows: Vec<_> = docketed.rows.into_iter().filter(free).collect();
         if rows.is_empty() {
             return self.turn(sweep);
         }
-        let (ctx, held) = (self.ctx.clone(), docketed.held.is_some());
+        let ctx = self.ctx.clone();
         self.task_of(async move {
             let executed = delete::execute(ctx, rows, held, &sweep).await;
             Task::Pass(Pass::Executed(sweep, executed))
@@ -97,7 +100,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     fn executed(&mut self, mut sweep: Sweep, executed: Executed) {
-        let now = self.now();
+        let (now, mut stopped) = (self.now(), None);
         for (row, fate, changes) in executed {
             let key = row.key.clone();
             let after = match fate {
@@ -108,11 +111,21 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 Fate::Acquitted(scope, against) => {
                     After::Row { key, deleted: false, again: scope.map(|scope| (scope, against)) }
                 }
+                Fate::Held => {
+                    if self.ctx.options.once {
+                        self.tell_delete(key.clone(), Ending::Held);
+                    }
+                    After::Row { key, deleted: false, again: None }
+                }
                 Fate::Left(fault) => {
                     sweep.left = true;
                     if let Some(fault) = fault {
                         self.not_deleted(key.clone(), fault, now);
                     }
+                    After::Row { key, deleted: false, again: None }
+                }
+                Fate::Stopped(fault) => {
+                    stopped.get_or_insert(fault);
                     After::Row { key, deleted: false, again: None }
                 }
             };
@@ -123,6 +136,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     self.after.push(after);
                 }
             }
+        }
+        if let Some(fault) = stopped {
+            self.docket.swept();
+            return self.fail(fault);
         }
         self.turn(sweep);
     }
@@ -141,23 +158,43 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
 
     /// The next page, or the end of the pass.
     fn turn(&mut self, sweep: Sweep) {
-        if sweep.more {
-            return self.page(sweep);
+        if self.is_ending() {
+            return;
         }
-        let (now, grace, once) = (self.now(), self.grace(), self.ctx.options.once);
-        self.left_over = if sweep.left { self.left_over + 1 } else { 0 };
+        let (now, once) = (self.now(), self.ctx.options.once);
+        if sweep.more {
+            match self.pace.paused(now) {
+                true => self.docket.interrupted = Some(sweep),
+                false => self.page(sweep),
+            }
+            return;
+        }
+        self.left_over = match sweep.left {
+            true => self.left_over + 1,
+            false if sweep.whole => 0,
+            false => self.left_over,
+        };
         self.docket.swept();
         let wait = match sweep.left {
-            true if once => (self.left_over < ROUNDS).then_some(grace),
-            true if self.left_over < ROUNDS => Some(grace),
-            true => Some(FAILED.max(grace)),
+            true if self.left_over < ROUNDS => Some(delay(SHORT + self.left_over, self.life.jitter.f64())),
+            true => (!once).then_some(FAILED),
             false if once || sweep.waiting == 0 => None,
-            false => Some(HELD.max(grace)),
+            // each looks at all of their files
+            false => {
+                let slow = (now.saturating_sub(sweep.begun) * SPARE).min(self.ctx.options.rescan);
+                Some(HELD.max(slow))
+            }
         };
         match wait {
-            Some(wait) => self.docket.judge_again(now + wait, grace),
-            None => self.docket.dealt_with(),
+            Some(wait) => self.docket.judge_again(now + wait),
+            None if sweep.whole => self.docket.dealt_with(),
+            None => {}
         }
+    }
+
+    /// The session ends: what is in flight does, and nothing new begins.
+    fn is_ending(&self) -> bool {
+        self.ctx.permits.is_closed()
     }
 
     fn tell_held(&self, held: &Option<String>) {

@@ -62,7 +62,12 @@ impl<'txn> Batch<'txn> {
     fn change(&mut self, change: Change) -> Result<(), redb::Error> {
         match change {
             Change::Proof(key, record) => self.proof(&key, record),
-            Change::Gone(key) => self.gone(&key),
+            Change::Gone(key, at) => {
+                if self.condemned.costs(&key)? {
+                    window::count(&mut self.window, at, self.sums.records)?;
+                }
+                self.gone(&key)
+            }
             Change::Deleted { key, at, costs } => {
                 if costs {
                     window::count(&mut self.window, at, self.sums.records)?;

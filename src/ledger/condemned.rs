@@ -59,6 +59,11 @@ impl<'txn> Rows<'txn> {
         self.write(&Condemned { row: sums.rows, key, etag, seen, approved: false, moved })
     }
 
+    /// True if the key has a row that costs budget.
+    pub(super) fn costs(&self, key: &Key) -> Result<bool, redb::Error> {
+        Ok(self.find(key)?.is_some_and(|row| costs(&row)))
+    }
+
     /// Drops the key's row, if there is one.
     pub(super) fn drop(&mut self, sums: &mut Sums, key: &Key) -> Result<(), redb::Error> {
         let Some(row) = self.find(key)? else { return Ok(()) };

@@ -111,9 +111,11 @@ pub struct Tally {
 pub enum Change {
     /// The object is proven; drops the key's condemned row and its foreign memo.
     Proof(Key, Record),
-    /// The object is gone, or was never ours: drops everything kept of the key but its intent.
-    Gone(Key),
-    /// Deleted by us just now: `Gone`, and counted in the budget's window if it costs budget.
+    /// The object is gone, or was never ours: drops everything kept of the key but its intent. If its condemned row costs
+    /// budget, it counts as deleted by us at this wall time: a process that was killed may have done it and not written
+    /// it down.
+    Gone(Key, Stamp),
+    /// Deleted by us just now: dropped as by `Gone`, and counted in the budget's window if it costs budget.
     Deleted {
         /// The object that was.
         key: Key,

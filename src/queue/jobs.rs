@@ -9,12 +9,15 @@ use std::{collections::BTreeMap, ops::RangeBounds};
 pub struct Jobs {
     slots: BTreeMap<Key, Slot>,
     room: usize,
+    /// Slots that take no room.
+    beside: usize,
 }
 
 #[derive(Debug)]
 struct Slot {
     born: u64,
     tried: bool,
+    beside: bool,
     /// It is to be looked at again, so.
     again: Option<Against>,
 }
@@ -28,12 +31,12 @@ impl Slot {
 impl Jobs {
     /// At most `room` slots are filled by surveys.
     pub fn new(room: usize) -> Self {
-        Self { slots: BTreeMap::new(), room }
+        Self { slots: BTreeMap::new(), room, beside: 0 }
     }
 
     /// True while surveys may go on.
     pub fn has_room(&self) -> bool {
-        self.slots.len() < self.room
+        self.slots.len() - self.beside < self.room
     }
 
     /// True if nothing is being done.
@@ -73,8 +76,18 @@ impl Jobs {
             return false;
         }
         for key in keys {
-            self.slots.insert((*key).clone(), Slot { born, tried: false, again: None });
+            self.slots.insert((*key).clone(), Slot { born, tried: false, beside: false, again: None });
         }
+        true
+    }
+
+    /// Takes a slot for `key`, if it has none, for what no note led to. It takes no room: surveys go on beside it.
+    pub fn take_beside(&mut self, key: &Key) -> bool {
+        if self.slots.contains_key(key) {
+            return false;
+        }
+        self.beside += 1;
+        self.slots.insert(key.clone(), Slot { born: u64::MAX, tried: false, beside: true, again: None });
         true
     }
 
@@ -87,7 +100,9 @@ impl Jobs {
 
     /// Frees the slot; how the key is to be looked at again, if it is.
     pub fn finish(&mut self, key: &Key) -> Option<Against> {
-        self.slots.remove(key).and_then(|slot| slot.again)
+        let slot = self.slots.remove(key)?;
+        self.beside -= usize::from(slot.beside);
+        slot.again
     }
 
     /// The number of the oldest note whose job was not tried yet.
@@ -121,5 +136,16 @@ mod tests {
         assert!(jobs.take(&[&a, &b], 6) && jobs.take(&[&c], 6));
         jobs.seen(b.clone()..=c.clone(), disk);
         assert_eq!([&a, &b, &c].map(|key| jobs.finish(key)), [None, Some(disk), Some(disk)]);
+    }
+
+    #[test]
+    fn what_no_note_led_to_takes_a_slot_and_no_room() {
+        let mut jobs = Jobs::new(1);
+        let [a, b] = ["a", "b"].map(Key::raw);
+        assert!(jobs.take_beside(&a) && !jobs.take_beside(&a) && !jobs.take(&[&a], 1));
+        assert!(jobs.has_room() && !jobs.is_empty() && jobs.len() == 1);
+        assert!(jobs.take(&[&b], 1) && !jobs.has_room() && !jobs.take_beside(&b));
+        assert_eq!((jobs.finish(&a), jobs.has_room()), (None, false));
+        assert_eq!((jobs.finish(&b), jobs.has_room()), (None, true));
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! A store without conditions is asked by HEAD, just before, for one object at a time. DeleteObjects has no such
 //! question before it, so it is sent only where the tags in it were seen to be honoured.
+//!
+//! What is sent on a licence is sent once: another attempt would come minutes after the look that the licence rests on.
+//! Whoever asked looks again, and asks anew.
 
 use super::{
     Answers, S3,
@@ -12,7 +15,10 @@ use super::{
 };
 use crate::model::{Class, ETag, Fault, Key};
 use aws_sdk_s3::{
-    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextMut},
+    config::{
+        Builder, ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextMut,
+        retry::RetryConfig,
+    },
     error::{BoxError, ProvideErrorMetadata},
     operation::delete_objects::DeleteObjectsOutput,
     types::{ChecksumAlgorithm, Delete, Error, ObjectIdentifier},
@@ -24,16 +30,28 @@ use std::collections::BTreeMap;
 
 const ONE: &str = "DeleteObject";
 const MANY: &str = "DeleteObjects";
+const LOOK: &str = "HeadObject";
 
 /// HEADs at the same time.
 const ABREAST: usize = 16;
 /// Keys that a store is given as much time for as for a request of any other kind.
 const PATIENTLY: u32 = 250;
 
+/// Sent once, as what a licence is for.
+fn at_once() -> Builder {
+    Builder::new().retry_config(RetryConfig::disabled())
+}
+
+/// DELETE of an object of our own making, for which nobody needs a licence.
+pub(super) async fn remove(store: &S3, full: &str) -> Result<(), Fault> {
+    delete(store, full, None, Builder::new()).await
+}
+
 /// DELETE; one that is gone is deleted.
-pub(super) async fn remove(store: &S3, full: &str, if_match: Option<&ETag>) -> Result<(), Fault> {
+async fn delete(store: &S3, full: &str, if_match: Option<&ETag>, config: Builder) -> Result<(), Fault> {
     let request = store.client().delete_object().bucket(store.bucket()).key(full);
-    match request.set_if_match(if_match.map(ETag::quoted)).send().await.map_err(|e| fault(ONE, full, &e)) {
+    let request = request.set_if_match(if_match.map(ETag::quoted)).customize().config_override(config);
+    match request.send().await.map_err(|e| fault(ONE, full, &e)) {
         Ok(_) => Ok(()),
         Err(gone) if gone.class == Class::Missing => Ok(()),
         Err(other) => Err(other),
@@ -44,18 +62,23 @@ pub(super) async fn remove(store: &S3, full: &str, if_match: Option<&ETag>) -> R
 pub(super) async fn one(store: &S3, key: &Key, etag: &ETag) -> Result<(), Fault> {
     let full = store.full(ONE, key)?;
     if store.deletes_on_condition() {
-        return match remove(store, &full, Some(etag)).await {
+        return match delete(store, &full, Some(etag), at_once()).await {
             Err(failed) if failed.class == Class::Changed => unless_gone(store, &full, failed).await,
             other => other,
         };
     }
-    let Some(head) = store.look(&full).await? else { return Ok(()) };
-    let found = tag("HeadObject", &full, head.e_tag())?;
+    let head = store.client().head_object().bucket(store.bucket()).key(&full).customize();
+    let head = match head.config_override(at_once()).send().await.map_err(|e| fault(LOOK, &full, &e)) {
+        Ok(head) => head,
+        Err(gone) if gone.class == Class::Missing => return Ok(()),
+        Err(other) => return Err(other),
+    };
+    let found = tag(LOOK, &full, head.e_tag())?;
     if found != *etag {
         let cause = format!("its tag is {found}, not {etag}");
         return Err(Fault::new(Class::Changed, what(ONE, &full), cause));
     }
-    remove(store, &full, None).await
+    delete(store, &full, None, at_once()).await
 }
 
 /// Some stores call an object that is gone a failed condition.
@@ -91,7 +114,7 @@ pub(super) async fn together(store: &S3, objects: &[(Key, ETag)]) -> Answers {
         return answers;
     }
     let key = |full: Option<&str>| full.and_then(|full| asked.get(full)).map(|(key, _)| (*key).clone());
-    match request(store, &objects).await {
+    match request(store, &objects, Some(RetryConfig::disabled())).await {
         Ok(said) => {
             // what it says of keys that were not asked for is ignored; of two answers the one that fails counts
             answers.extend(said.deleted().iter().filter_map(|deleted| Some((key(deleted.key())?, Ok(())))));
@@ -167,7 +190,11 @@ impl Refused {
 }
 
 /// The request. Nothing is known of any key unless it is `Ok`.
-pub(super) async fn request(store: &S3, objects: &[(&str, &ETag)]) -> Result<DeleteObjectsOutput, Refused> {
+pub(super) async fn request(
+    store: &S3,
+    objects: &[(&str, &ETag)],
+    retries: Option<RetryConfig>,
+) -> Result<DeleteObjectsOutput, Refused> {
     let named = objects.iter().map(|(full, etag)| {
         ObjectIdentifier::builder().key(*full).e_tag(etag.quoted()).build().expect("it has a key")
     });
@@ -176,7 +203,9 @@ pub(super) async fn request(store: &S3, objects: &[(&str, &ETag)]) -> Result<Del
     let answer = store.client().delete_objects().bucket(store.bucket()).delete(delete);
     // the one checksum that is sent with everything else; servers from before it want the MD5
     let answer = answer.checksum_algorithm(ChecksumAlgorithm::Sha256).customize().interceptor(ContentMd5);
-    let answer = answer.interceptor(Whole).config_override(attempt_timeout(store.options(), patience));
+    let mut config = attempt_timeout(store.options(), patience);
+    config.set_retry_config(retries);
+    let answer = answer.interceptor(Whole).config_override(config);
     answer.send().await.map_err(|error| Refused {
         status: error.raw_response().map_or(0, |raw| raw.status().as_u16()),
         code: error.code().unwrap_or_default().to_owned(),

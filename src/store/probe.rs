@@ -23,7 +23,7 @@ pub(super) async fn probe(store: &S3, near: &Key) -> Result<Capabilities, Fault>
     let key = Key::raw(format!("{}-probe-{:016x}", near.as_str(), fastrand::u64(..)));
     let full = store.full("PutObject", &key)?;
     let found = attempts(store, &full).await;
-    let removed = delete::remove(store, &full, None).await;
+    let removed = delete::remove(store, &full).await;
     let found = found?;
     removed?;
     Ok(found)
@@ -87,7 +87,7 @@ async fn put(
 /// and all else works without.
 async fn batch(store: &S3, full: &str, wrong: &ETag, right: &ETag) -> Option<bool> {
     for (etag, failure) in [(wrong, Some(Class::Changed)), (right, None)] {
-        let said = match delete::request(store, &[(full, etag)]).await {
+        let said = match delete::request(store, &[(full, etag)], None).await {
             Ok(said) => said,
             Err(refused) => match refused.status {
                 408 | 429 => return None,

@@ -29,13 +29,17 @@ fn able() -> Capabilities {
 }
 
 async fn store(endpoint: String, keys: (&str, &str)) -> S3 {
+    store_of(endpoint, keys, 1).await
+}
+
+async fn store_of(endpoint: String, keys: (&str, &str), attempts: u32) -> S3 {
     let mut options = Options::new("bucket", "web/");
     options.endpoint_url = Some(endpoint);
     options.force_path_style = true;
     options.isolated = true;
     options.access_key_id = Some(keys.0.to_owned());
     options.secret_access_key = Some(Secret::new(keys.1));
-    options.max_attempts = 1;
+    options.max_attempts = attempts;
     S3::connect(options).await.unwrap()
 }
 
@@ -205,6 +209,33 @@ async fn c47_c50_a_request_that_fails_is_an_error_of_every_key_and_one_in_vain_i
         // nor in the next session of this life
         store.know(able());
         assert_eq!(store.batches(&key("a")), again, "{text}");
+    }
+}
+
+/// Another attempt would come minutes after the look that the licence rests on.
+#[tokio::test]
+async fn c66_a_delete_is_sent_once_whatever_the_number_of_attempts() {
+    let busy = |method: &'static str| {
+        Server::start(move |n, request| match (n, request.method == method) {
+            (0, true) => Answer::error(503, "SlowDown"),
+            _ => result(&(deleted("a") + &deleted("b"))).with("etag", "\"tag of a\""),
+        })
+    };
+    for (method, conditions) in [("POST", true), ("DELETE", true), ("HEAD", false)] {
+        let server = busy(method).await;
+        let store = store_of(server.endpoint(), ("AKIDTEST", "hunter2"), 5).await;
+        store.know(Capabilities { conditional_delete: conditions, ..able() });
+        let answers = match method {
+            "POST" => delete(&store, &["a", "b"]).await,
+            _ => {
+                let said = store.delete(&key("a"), &ETag::new("tag of a")).await;
+                [(key("a"), said.clone()), (key("b"), said)].into()
+            }
+        };
+        let classes = ["a", "b"].map(|name| class(&answers, name));
+        assert_eq!(classes, [Some(Err(Class::Throttled)); 2], "{method}");
+        let seen: Vec<_> = server.seen().into_iter().map(|request| request.method).collect();
+        assert_eq!(seen, [method], "one request");
     }
 }
 

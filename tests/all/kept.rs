@@ -105,7 +105,12 @@ pub(crate) fn history() -> Vec<Vec<Change>> {
             Change::Condemn(key("no proof"), ETag::new("")),
         ],
         (100..110).map(|n| Change::Intend(intent(n, n as i64 - 105))).collect(),
-        vec![Change::Settled(name(100)), Change::Gone(name(70)), Change::Acquit(name(5)), Change::Hold(true)],
+        vec![
+            Change::Settled(name(100)),
+            Change::Gone(name(70), Stamp::default()),
+            Change::Acquit(name(5)),
+            Change::Hold(true),
+        ],
         (190..200).map(|n| Change::Proof(name(n), record(n + 1))).collect(),
         vec![Change::Bind(binding(2))],
     ]

@@ -381,7 +381,7 @@ async fn a_rehearsal_behaves_as_the_real_one_and_leaves_the_file_alone() {
     let rehearsal = opened.ledger;
     assert!(matches!(Database::open(Options::new(dir.path())).await, Err(OpenError::Held(_))));
     rehearsal
-        .commit(vec![Change::Condemn(key("00002"), tag("1")), Change::Gone(key("00003"))])
+        .commit(vec![Change::Condemn(key("00002"), tag("1")), Change::Gone(key("00003"), Stamp::default())])
         .await
         .expect("so");
     let tally = Tally { records: 299, condemned: 2, pending: 2, last_row: 2 };

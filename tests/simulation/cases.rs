@@ -18,15 +18,15 @@ use tokio::time::sleep;
 
 const YEAR: i64 = 31_536_000;
 
-fn ms(n: u64) -> Duration {
+pub(crate) fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-fn look(at: &str) -> Notice {
+pub(crate) fn look(at: &str) -> Notice {
     Notice::Look(Scope::File(path(at)))
 }
 
-fn owner() -> Key {
+pub(crate) fn owner() -> Key {
     Key::raw(".s3mirrord/owner.json")
 }
 
@@ -44,7 +44,7 @@ async fn under_way(story: &Story) {
     }
 }
 
-fn unbroken(story: &Story) {
+pub(crate) fn unbroken(story: &Story) {
     story.world.with(|w| assert!(w.broken.is_empty(), "{:#?}\n{}", w.broken, w.trace.join("\n")));
 }
 
@@ -165,7 +165,7 @@ async fn c66_a_file_that_is_back_while_its_object_is_deleted_is_sent_again() {
     });
 }
 
-fn requests(story: &Story, operation: &str) -> u64 {
+pub(crate) fn requests(story: &Story, operation: &str) -> u64 {
     story.world.with(|w| w.shelf.requests.get(operation).copied().unwrap_or_default())
 }
 
@@ -176,7 +176,8 @@ async fn c47_only_what_an_answer_confirms_is_cleared() {
     // the first that is found is condemned before the others, and goes alone
     let names = ["alone", "confirmed", "denied", "forgotten", "slow", "untold"];
     story.world.with(|w| names.iter().chain(&["kept"]).for_each(|name| w.write(&path(name), 0, 1)));
-    let options = Options { page: 100, ..never_relisted(&story) };
+    // a rescan that finds them absent has them tried
+    let options = Options { page: 100, rescan: ms(3_600_000), ..never_relisted(&story) };
     story
         .daemon_with(options, async |notices| {
             sleep(ms(1_000)).await;

@@ -11,6 +11,7 @@
 mod support;
 
 mod cases;
+mod deletes;
 mod story;
 mod uploads;
 

@@ -42,6 +42,14 @@ impl Book {
         self.moved.remove(key);
     }
 
+    fn deleted(&mut self, key: &Key, at: Stamp, costs: bool) {
+        let records = self.records.len() as u64;
+        self.gone(key);
+        if costs {
+            self.deleted.entry(at.sec.div_euclid(60)).or_insert((0, records)).0 += 1;
+        }
+    }
+
     /// Deletes since `minute`, and the records at its begin.
     pub fn window(&self, minute: i64) -> (u64, u64) {
         let mut rows = self.deleted.range(minute..).map(|(_, row)| *row).peekable();
@@ -58,14 +66,12 @@ impl Book {
                     self.gone(&key);
                     self.records.insert(key, Record { seq, ..record });
                 }
-                Change::Gone(key) => self.gone(&key),
-                Change::Deleted { key, at, costs } => {
-                    let records = self.records.len() as u64;
-                    self.gone(&key);
-                    if costs {
-                        self.deleted.entry(at.sec.div_euclid(60)).or_insert((0, records)).0 += 1;
-                    }
+                Change::Gone(key, at) => {
+                    let row = self.row(&key).and_then(|row| self.condemned.get(&row));
+                    let costs = row.is_some_and(|row| !row.approved && !row.moved);
+                    self.deleted(&key, at, costs);
                 }
+                Change::Deleted { key, at, costs } => self.deleted(&key, at, costs),
                 Change::Condemn(key, etag) => {
                     match self.row(&key).and_then(|row| self.condemned.get_mut(&row)) {
                         Some(row) if row.etag == etag => row.seen = seq,

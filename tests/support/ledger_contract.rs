@@ -25,6 +25,7 @@ pub(crate) async fn check<L: Ledger, F: AsyncFn() -> L>(make: F) {
     inodes_follow_the_proofs(&make().await).await;
     pages_keep_to_their_range(&make().await).await;
     the_window_counts_what_costs(&make().await).await;
+    the_window_counts_what_was_condemned_and_is_gone(&make().await).await;
     binding_and_hold_are_kept(&make().await).await;
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
@@ -90,6 +91,10 @@ fn binding(n: u8) -> Binding {
     }
 }
 
+fn gone(name: &str, sec: i64) -> Change {
+    Change::Gone(key(name), Stamp { sec, nsec: 0 })
+}
+
 fn deleted(name: &str, sec: i64, costs: bool) -> Change {
     Change::Deleted { key: key(name), at: Stamp { sec, nsec: 0 }, costs }
 }
@@ -142,10 +147,10 @@ async fn a_proof_drops_what_it_disproves<L: Ledger>(l: &L) {
 }
 
 async fn gone_drops_everything<L: Ledger>(l: &L) {
-    for gone in [Change::Gone(key("a")), deleted("a", 60, true), deleted("a", 60, false)] {
+    for change in [gone("a", 60), deleted("a", 60, true), deleted("a", 60, false)] {
         put(l, [Change::Proof(key("a"), record("1", Some(1)))]).await;
         put(l, [Change::Condemn(key("a"), tag("1")), Change::Intend(intent("a"))]).await;
-        put(l, [gone]).await;
+        put(l, [change]).await;
         assert_eq!((l.get(&key("a")).await, l.foreign(&key("a")).await), (Ok(None), Ok(None)));
         assert_eq!(
             (rows(l).await, l.intents().await),
@@ -154,7 +159,7 @@ async fn gone_drops_everything<L: Ledger>(l: &L) {
         );
         assert_eq!((l.by_inode(1).await, tally(l).await), (Ok(vec![]), Tally::default()));
         put(l, [Change::Foreign(key("a"), tag("f"))]).await;
-        put(l, [Change::Gone(key("a")), Change::Gone(key("never there"))]).await;
+        put(l, [gone("a", 60), gone("never there", 60)]).await;
         assert_eq!(l.foreign(&key("a")).await, Ok(None));
     }
 }
@@ -253,6 +258,20 @@ async fn the_window_counts_what_costs<L: Ledger>(l: &L) {
     assert_eq!(l.spent(Stamp { sec: 6060, nsec: 0 }).await, Ok(both));
 }
 
+async fn the_window_counts_what_was_condemned_and_is_gone<L: Ledger>(l: &L) {
+    let names = ["approved", "costs", "free", "moved"];
+    put(l, names.map(|k| Change::Proof(key(k), record("1", None)))).await;
+    put(l, ["approved", "moved", "costs"].map(|k| Change::Condemn(key(k), tag("1")))).await;
+    let first = rows(l).await[0].row;
+    put(l, [Change::Approve(first), Change::Moved(key("moved"), tag("1"))]).await;
+    put(l, names.map(|k| gone(k, 6000))).await;
+    // the process that deleted it was killed before it wrote that down
+    let (tally, spent) = l.spent(Stamp { sec: 6000, nsec: 0 }).await.expect("read");
+    assert_eq!((tally, spent.deleted), (Tally::default(), 1));
+    put(l, [gone("costs", 6000)]).await;
+    assert_eq!(l.window(Stamp { sec: 6000, nsec: 0 }).await.expect("read").deleted, 1, "once");
+}
+
 async fn binding_and_hold_are_kept<L: Ledger>(l: &L) {
     for n in 1..5 {
         put(l, [Change::Bind(binding(n)), Change::Hold(n % 2 == 1)]).await;
@@ -282,7 +301,7 @@ pub(crate) fn any_batches() -> impl Strategy<Value = Vec<Vec<Step>>> {
         .prop_map(|(k, etag, inode)| Change::Proof(k, record(etag, inode)));
     let change = prop_oneof![
         6 => proof,
-        2 => key().prop_map(Change::Gone),
+        2 => (key(), stamp()).prop_map(|(key, at)| Change::Gone(key, at)),
         2 => (key(), stamp(), any::<bool>()).prop_map(|(key, at, costs)| Change::Deleted { key, at, costs }),
         6 => (key(), tag()).prop_map(|(k, t)| Change::Condemn(k, t)),
         2 => key().prop_map(Change::Acquit),
@@ -347,13 +366,12 @@ impl Model {
                 self.gone(&key);
                 self.records.insert(key, (Record { seq: self.seq, ..record }, false));
             }
-            Change::Gone(key) => self.gone(&key),
-            Change::Deleted { key, at, costs } => {
-                if costs {
-                    self.deletes.push((at.sec.div_euclid(60), self.records.len() as u64));
-                }
-                self.gone(&key);
+            Change::Gone(key, at) => {
+                let costs = |row: &&Condemned| row.key == key && !row.approved && !row.moved;
+                let costs = self.condemned.values().any(|row| costs(&row));
+                self.deleted(&key, at, costs);
             }
+            Change::Deleted { key, at, costs } => self.deleted(&key, at, costs),
             Change::Condemn(key, etag) => {
                 if let Some(row) = self.condemned.values_mut().find(|r| r.key == key && r.etag == etag) {
                     row.seen = self.seq;
@@ -392,6 +410,13 @@ impl Model {
             Change::Bind(binding) => self.binding = Some(binding),
             Change::Hold(held) => self.held = held,
         }
+    }
+
+    fn deleted(&mut self, key: &Key, at: Stamp, costs: bool) {
+        if costs {
+            self.deletes.push((at.sec.div_euclid(60), self.records.len() as u64));
+        }
+        self.gone(key);
     }
 
     fn gone(&mut self, key: &Key) {

@@ -126,7 +126,10 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         }
         let head = match (self.ctx.store.head(key).await, listed) {
             (Ok(Some(head)), _) => head,
-            (Ok(None), _) => return Ok(self.done(Did::Learnt, vec![Change::Gone(key.clone())])),
+            (Ok(None), _) => {
+                let at = (self.ctx.options.wall)();
+                return Ok(self.done(Did::Learnt, vec![Change::Gone(key.clone(), at)]));
+            }
             // what tells nothing of itself was not written by us
             (Err(fault), Some(listed)) if fault.class == Class::Permanent => {
                 return Ok(self.done(Did::Foreign, vec![Change::Foreign(key.clone(), listed.etag.clone())]));
