@@ -42,6 +42,7 @@ pub(crate) fn record(n: usize) -> Record {
         attributes: Some(Attributes { mode: 0o100_644, uid: 1000, gid: 1000 }),
         metadata_due: false,
         doubted: false,
+        condemned: false,
         size: print(n).size,
         etag: etag(n),
         digest: Some(Digest { sha256: [n as u8; 32], part_size: None }),

@@ -39,17 +39,19 @@ pub(super) async fn purge<T: Tree, S: Store, L: Ledger>(
     }
 }
 
-/// Looks at absent files once more; what to write, and where to look again.
+/// Looks at absent files once more; what to write, and where to look again. `begin`: the first commit of this session,
+/// which alone knows how long a file has been away.
 pub(super) async fn sentence<T: Tree, S: Store, L: Ledger>(
     ctx: Arc<Context<T, S, L>>,
     absent: Vec<(Key, ETag)>,
+    begin: Seq,
 ) -> Result<(Vec<Change>, Vec<Scope>), Fault> {
     let paths: Vec<RelPath> = absent.iter().filter_map(|(key, _)| key.path()).collect();
     let looks = ctx.tree.look(paths).await?;
     let (mut changes, mut again) = (vec![], vec![]);
     for ((key, etag), local) in absent.into_iter().filter(|(key, _)| key.path().is_some()).zip(looks) {
         match local {
-            Local::Absent(_) => changes.push(Change::Condemn(key, etag)),
+            Local::Absent(_) => changes.push(Change::Condemn(key, etag, begin)),
             Local::Present(_) => again.extend(key.path().map(Scope::File)),
             Local::Skipped(_) | Local::Unknown => {}
         }

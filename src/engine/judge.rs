@@ -3,13 +3,14 @@
 use super::{
     ROUNDS,
     session::{Session, Surveyed},
+    settle::After,
     survey::{InSync, Seen},
     worker,
 };
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Against, Class, Fault, Job, Key, Local, Only, Op, Scope, Skip, Triple},
+    model::{Against, Change, Class, Fault, Job, Key, Local, Only, Op, Scope, Skip, Triple},
     plan::{Verdict, decide},
     queue::{Mono, Note, delay},
     store::Store,
@@ -145,6 +146,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             // those in sync were only counted
             Verdict::InSync | Verdict::Leave => {}
             Verdict::Condemn(etag) => self.docket.absent(key, etag),
+            Verdict::Acquit => self.acquit(key),
             Verdict::Put(only, why) => self.start(&[], job(Op::Put(only), why), born, failures),
             Verdict::Metadata(why) => self.start(&[], job(Op::Metadata, why), born, failures),
             Verdict::Prove(why) => self.start(&[], job(Op::Prove(remote), why), born, failures),
@@ -156,6 +158,15 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     false => self.start(&[], put, born, failures),
                 }
             }
+        }
+    }
+
+    /// The file of a condemned object is back as it was.
+    fn acquit(&mut self, key: Key) {
+        self.life.report.live().unchanged.add(1);
+        if !self.ctx.options.dry_run && self.jobs.take_beside(&key) {
+            self.batch.push(Change::Acquit(key.clone()));
+            self.after.push(After::Row { key, deleted: false, again: None });
         }
     }
 

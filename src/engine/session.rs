@@ -249,8 +249,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             self.surveying.insert(id, Surveyed { note, begun: now, in_sync: 0, window });
         }
         if let Some(absent) = self.docket.take_absent() {
-            let ctx = self.ctx.clone();
-            self.task_of(async move { Task::Sentenced(delete::sentence(ctx, absent).await) });
+            let (ctx, begin) = (self.ctx.clone(), self.docket.begin());
+            self.task_of(async move { Task::Sentenced(delete::sentence(ctx, absent, begin).await) });
         }
         if self.may_purge() && self.docket.all_sentenced() && self.batch.is_empty() && self.commit.is_empty()
         {
@@ -315,7 +315,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
     }
 
     /// True if nothing is under way; deletes may be waiting.
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.pending.is_empty()
             && self.surveying.is_empty()
             && self.jobs.is_empty()

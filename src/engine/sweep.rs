@@ -19,9 +19,7 @@ use crate::{
 const HELD: Mono = Mono::from_secs(60);
 /// But after so many times of what it took.
 const SPARE: u32 = 10;
-/// Deletes that failed are tried again after this long, once they failed some times.
-const FAILED: Mono = Mono::from_secs(300);
-/// Of the waits before, which double each time, so many are left out: each try is but one request.
+/// Of the waits before deletes that failed are tried again, which double each time, so many are left out.
 const SHORT: u32 = 2;
 
 /// A step of a pass.
@@ -36,6 +34,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     /// Begins a pass over rows whose grace is over, or goes on with one that the store interrupted.
     pub(super) fn begin_sweep(&mut self, now: Mono) {
         if !self.relisted || self.pace.paused(now) {
+            return;
+        }
+        // a dry run deletes none, so a second pass would tell of the same rows again
+        if self.ctx.options.dry_run && !self.is_idle() {
             return;
         }
         if let Some(sweep) = self.docket.interrupted.take() {
@@ -176,8 +178,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         };
         self.docket.swept();
         let wait = match sweep.left {
-            true if self.left_over < ROUNDS => Some(delay(SHORT + self.left_over, self.life.jitter.f64())),
-            true => (!once).then_some(FAILED),
+            true if once && self.left_over >= ROUNDS => None,
+            true => Some(delay(SHORT + self.left_over, self.life.jitter.f64())),
             false if once || sweep.waiting == 0 => None,
             // each looks at all of their files
             false => {

@@ -74,13 +74,15 @@ impl<'txn> Batch<'txn> {
                 }
                 self.gone(&key)
             }
-            Change::Condemn(key, etag) => {
-                let row = self.row(&key)?;
+            Change::Condemn(key, etag, since) => {
+                let row = self.mark(&key, true)?;
                 let moved = row.is_some_and(|row| row.moved && row.record.etag == etag);
-                let seen = self.sums.seq;
-                self.condemned.condemn(&mut self.sums, key, etag, moved, seen)
+                self.condemned.condemn(&mut self.sums, key, etag, moved, since)
             }
-            Change::Acquit(key) => self.condemned.drop(&mut self.sums, &key),
+            Change::Acquit(key) => {
+                self.mark(&key, false)?;
+                self.condemned.drop(&mut self.sums, &key)
+            }
             Change::Doubt(key) => self.doubt(&key),
             Change::Moved(key, etag) => self.moved(&key, &etag),
             Change::Approve(last) => self.condemned.approve(&mut self.sums, last),
@@ -108,11 +110,22 @@ impl<'txn> Batch<'txn> {
         Ok(row.map(|row| Row::decode(key.as_str(), row.value())).transpose()?)
     }
 
+    /// Writes to the proof whether its object is condemned, and gives it back. It is no newer for it.
+    fn mark(&mut self, key: &Key, condemned: bool) -> Result<Option<Row>, redb::Error> {
+        let Some(Row { record, moved }) = self.row(key)? else { return Ok(None) };
+        if record.condemned == condemned {
+            return Ok(Some(Row { record, moved }));
+        }
+        let row = Row { record: Record { condemned, ..record }, moved };
+        self.records.insert(key.as_str(), row.encode(key.as_str()).as_slice())?;
+        Ok(Some(row))
+    }
+
     /// A proof says that the file is there: what was known of its absence is void, `moved` too.
     fn proof(&mut self, key: &Key, record: Record) -> Result<(), redb::Error> {
         self.condemned.drop(&mut self.sums, key)?;
         self.foreign.remove(key.as_str())?;
-        let row = Row { record: Record { seq: self.sums.seq, ..record }, moved: false };
+        let row = Row { record: Record { seq: self.sums.seq, condemned: false, ..record }, moved: false };
         let old = self
             .records
             .insert(key.as_str(), row.encode(key.as_str()).as_slice())?

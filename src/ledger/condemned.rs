@@ -38,18 +38,19 @@ impl<'txn> Rows<'txn> {
         Ok(())
     }
 
-    /// Renews the key's row if it has this tag; else writes a new one in its place. `moved`: its
-    /// content is known to live on.
+    /// Writes a row of the key, in the place of one with another tag. One with this tag stays, and is renewed if it is
+    /// from before `since`. `moved`: its content is known to live on.
     pub(super) fn condemn(
         &mut self,
         sums: &mut Sums,
         key: Key,
         etag: ETag,
         moved: bool,
-        seen: Seq,
+        since: Seq,
     ) -> Result<(), redb::Error> {
+        let seen = sums.seq;
         if let Some(row) = self.find(&key)?.filter(|row| row.etag == etag) {
-            return self.write(&Condemned { seen, ..row });
+            return if row.seen < since { self.write(&Condemned { seen, ..row }) } else { Ok(()) };
         }
         self.drop(sums, &key)?;
         sums.rows += 1;
@@ -146,7 +147,7 @@ fn encode(row: &Condemned) -> Vec<u8> {
         .seal()
 }
 
-fn decode(row: u64, bytes: &[u8]) -> Result<Condemned, Damage> {
+pub(super) fn decode(row: u64, bytes: &[u8]) -> Result<Condemned, Damage> {
     let mut r = Reader::open(bytes)?;
     let row = Condemned {
         row,

@@ -137,6 +137,7 @@ mod tests {
             attributes: None,
             metadata_due: false,
             doubted: false,
+            condemned: false,
             size: n,
             etag: ETag::new("1"),
             digest: None,

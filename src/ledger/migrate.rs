@@ -7,6 +7,7 @@
 use super::bytes::{Damage, Reader};
 use super::record::{INTENTS, RECORDS, Row, encode_intent, read_print, read_stamp};
 use super::{
+    condemned::{self, CONDEMNED},
     inode::{self, INODES},
     meta::{self, META},
 };
@@ -56,6 +57,7 @@ fn decode_1(bytes: &[u8]) -> Result<Row, Damage> {
         attributes: r.option(|r| Ok(Attributes { mode: r.u32()?, uid: r.u32()?, gid: r.u32()? }))?,
         metadata_due: r.u8()? != 0,
         doubted: false,
+        condemned: false,
         size: r.u64()?,
         etag: ETag::new(r.text()?),
         digest: r.option(|r| Ok(Digest { sha256: r.array()?, part_size: r.option(Reader::u64)? }))?,
@@ -66,8 +68,8 @@ fn decode_1(bytes: &[u8]) -> Result<Row, Damage> {
     Ok(Row { record, moved })
 }
 
-/// Layout 3: intents tell on what terms an upload was created, and its id; of those there are, neither is known. Few uploads are
-/// open at a time, so they are held in memory.
+/// Layout 3: intents tell on what terms an upload was created, and its id; of those there are, neither is known. Few
+/// uploads are open at a time, so they are held in memory. And proofs know that their object is condemned.
 fn third(txn: &redb::WriteTransaction) -> Result<(), Error> {
     let mut table = txn.open_table(INTENTS)?;
     let mut intents = Vec::new();
@@ -77,6 +79,16 @@ fn third(txn: &redb::WriteTransaction) -> Result<(), Error> {
     }
     for intent in intents {
         table.insert(intent.key.as_str(), encode_intent(&intent).as_slice())?;
+    }
+    let (rows, mut records) = (txn.open_table(CONDEMNED)?, txn.open_table(RECORDS)?);
+    for found in rows.iter()? {
+        let (number, row) = found?;
+        let key = condemned::decode(number.value(), row.value())?.key;
+        let found = records.get(key.as_str())?.map(|row| Row::decode(key.as_str(), row.value()));
+        if let Some(Row { record, moved }) = found.transpose()? {
+            let row = Row { record: Record { condemned: true, ..record }, moved };
+            records.insert(key.as_str(), row.encode(key.as_str()).as_slice())?;
+        }
     }
     Ok(())
 }

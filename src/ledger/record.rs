@@ -41,12 +41,14 @@ mod has {
     /// And `-N` follows it.
     pub(super) const PARTS: u16 = 1 << 9;
     pub(super) const DOUBTED: u16 = 1 << 10;
-    pub(super) const ALL: u16 = (1 << 11) - 1;
+    pub(super) const CONDEMNED: u16 = 1 << 11;
+    pub(super) const ALL: u16 = (1 << 12) - 1;
 }
 
 impl Row {
     pub(super) fn encode(&self, key: &str) -> Vec<u8> {
-        let Record { print, attributes, metadata_due, doubted, size, etag, digest, seq } = &self.record;
+        let Record { print, attributes, metadata_due, doubted, condemned, size, etag, digest, seq } =
+            &self.record;
         let part_size = digest.and_then(|d| d.part_size);
         let md5 = etag.as_md5();
         let flags = [
@@ -54,6 +56,7 @@ impl Row {
             (has::ATTRIBUTES, attributes.is_some()),
             (has::METADATA_DUE, *metadata_due),
             (has::DOUBTED, *doubted),
+            (has::CONDEMNED, *condemned),
             (has::DIGEST, digest.is_some()),
             (has::PART_SIZE, part_size.is_some()),
             (has::MOVED, self.moved),
@@ -131,8 +134,9 @@ impl Row {
             (false, false) => None,
         };
         r.end()?;
-        let (metadata_due, doubted) = (has(has::METADATA_DUE), has(has::DOUBTED));
-        let record = Record { print, attributes, metadata_due, doubted, size, etag, digest, seq };
+        let (metadata_due, doubted, condemned) =
+            (has(has::METADATA_DUE), has(has::DOUBTED), has(has::CONDEMNED));
+        let record = Record { print, attributes, metadata_due, doubted, condemned, size, etag, digest, seq };
         Ok(Self { record, moved: has(has::MOVED) })
     }
 }
@@ -220,7 +224,7 @@ mod tests {
         (
             proptest::option::of(any_print()),
             proptest::option::of(attributes),
-            any::<(bool, bool)>(),
+            any::<[bool; 3]>(),
             any::<u64>(),
             prop_oneof!["[0-9a-f-]{0,40}", "[0-9a-f]{32}", "[0-9a-f]{32}-[0-9]{1,11}", "[0-9A-F]{32}"],
             proptest::option::of(digest),
@@ -228,9 +232,19 @@ mod tests {
             any::<bool>(),
         )
             .prop_map(
-                |(print, attributes, (metadata_due, doubted), size, etag, digest, seq, moved)| {
+                |(print, attributes, [metadata_due, doubted, condemned], size, etag, digest, seq, moved)| {
                     let etag = ETag::new(&etag);
-                    let record = Record { print, attributes, metadata_due, doubted, size, etag, digest, seq };
+                    let record = Record {
+                        print,
+                        attributes,
+                        metadata_due,
+                        doubted,
+                        condemned,
+                        size,
+                        etag,
+                        digest,
+                        seq,
+                    };
                     Row { record, moved }
                 },
             )
@@ -261,6 +275,7 @@ mod tests {
             attributes: Some(Attributes { mode: 0o100_644, uid: 1000, gid: 1000 }),
             metadata_due: false,
             doubted: false,
+            condemned: false,
             size: 1_000_000,
             etag: ETag::new("0123456789abcdef0123456789abcdef"),
             digest: Some(Digest { sha256: [0; 32], part_size: None }),

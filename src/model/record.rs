@@ -20,6 +20,8 @@ pub struct Record {
     /// A delete of the object was sent, and what became of it is not known: until the store is asked, the object may
     /// be gone.
     pub doubted: bool,
+    /// The object is condemned; set by the ledger.
+    pub condemned: bool,
     /// Bytes of the object.
     pub size: u64,
     /// The object's tag.
@@ -39,7 +41,7 @@ pub struct Condemned {
     pub key: Key,
     /// The tag it must still have.
     pub etag: ETag,
-    /// The last commit that found the file absent. Older than this process: not yet found absent by it.
+    /// The commit since which the file was not seen. Older than this process: not yet found absent by it.
     pub seen: Seq,
     /// An operator released it.
     pub approved: bool,
@@ -124,8 +126,9 @@ pub enum Change {
         /// Counts against the budget.
         costs: bool,
     },
-    /// The file is absent: write the condemned row, or renew its `seen` if the tag is the same.
-    Condemn(Key, ETag),
+    /// The file is absent: write the condemned row. If there is one with this tag, its `seen` is renewed only if it is
+    /// from before this commit.
+    Condemn(Key, ETag, Seq),
     /// The file is there after all: drop the condemned row.
     Acquit(Key),
     /// A delete was sent, and its answer was lost: the proof is `doubted`.

@@ -7,6 +7,7 @@
 //! | file | object | row, same tag, same fingerprint | in sync: nothing read, nothing asked |
 //! | the same, but a delete of it may have been done since | | | prove |
 //! | the same, but metadata is due | | | copy onto itself |
+//! | the same, but its object is condemned | | | acquit: the file is back |
 //! | file | object | row, same tag, other size | put |
 //! | file | object | otherwise, same size | prove: compare contents |
 //! | file | object | none, or another tag; other size | put |
@@ -43,6 +44,8 @@ pub enum Verdict {
     Prove(Why),
     /// The object may have to go.
     Condemn(ETag),
+    /// Both sides are proven equal, and the object was to be deleted: it stays.
+    Acquit,
 }
 
 /// Decides. Pure; see the table above.
@@ -65,6 +68,7 @@ fn present(t: &Triple, meta: &LocalMeta, view: View) -> Verdict {
         {
             match record.metadata_due && view.root != Sameness::Changed {
                 true => Verdict::Metadata("time, mode or owner changed"),
+                false if record.condemned && view.root != Sameness::Changed => Verdict::Acquit,
                 false => Verdict::InSync,
             }
         }
@@ -116,6 +120,7 @@ mod tests {
             attributes: None,
             metadata_due: false,
             doubted: false,
+            condemned: false,
             size,
             etag: ETag::new(etag),
             digest: None,

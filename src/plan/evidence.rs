@@ -147,6 +147,7 @@ mod tests {
             attributes: None,
             metadata_due: false,
             doubted: false,
+            condemned: false,
             size: SIZE,
             etag: ETag::new(etag),
             digest,

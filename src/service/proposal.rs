@@ -201,7 +201,7 @@ mod tests {
     #[tokio::test]
     async fn c61_a_plan_covers_what_was_shown_and_nothing_later() {
         let ledger = Database::scratch().await.expect("a ledger");
-        let condemn = |path: &str| Change::Condemn(key(path), ETag::new("e"));
+        let condemn = |path: &str| Change::Condemn(key(path), ETag::new("e"), u64::MAX);
         ledger
             .commit(vec![condemn("a/1"), condemn("a/2"), condemn("b\n/3"), condemn("4")])
             .await

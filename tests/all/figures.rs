@@ -45,6 +45,7 @@ fn record(n: u64) -> Record {
         attributes: Some(Attributes { mode: 0o100_644, uid: 1000, gid: 1000 }),
         metadata_due: false,
         doubted: false,
+        condemned: false,
         size: print.size,
         etag: ETag::new(&format!("{noise:016x}{:016x}", !noise)),
         digest: Some(Digest { sha256, part_size: None }),

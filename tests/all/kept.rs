@@ -39,6 +39,7 @@ fn record(n: u64) -> Record {
         }),
         metadata_due: n % 11 == 3,
         doubted: false,
+        condemned: false,
         size: if n.is_multiple_of(13) { u64::MAX - n } else { n * 1000 },
         etag: ETag::new(&etag),
         digest: (!n.is_multiple_of(6))
@@ -95,14 +96,14 @@ pub(crate) fn history() -> Vec<Vec<Change>> {
         (0..200).map(|n| Change::Proof(name(n), record(n))).collect(),
         vec![Change::Proof(key(""), record(3)), Change::Proof(key("strange"), strange)],
         (20..30).chain(80..90).map(|n| Change::Moved(name(n), record(n).etag)).collect(),
-        (0..60).map(|n| Change::Condemn(name(n), record(n).etag)).collect(),
+        (0..60).map(|n| Change::Condemn(name(n), record(n).etag, u64::MAX)).collect(),
         vec![Change::Approve(9), Change::Moved(name(40), record(40).etag)],
         (50..60).map(|n| deleted(n, 1_700_000_000 + 60 * n as i64)).collect(),
-        (10..15).map(|n| Change::Condemn(name(n), ETag::new("another"))).collect(),
+        (10..15).map(|n| Change::Condemn(name(n), ETag::new("another"), u64::MAX)).collect(),
         (60..70).map(|n| Change::Foreign(name(n), ETag::new(&format!("\"{n:032x}\"")))).collect(),
         vec![
             Change::Foreign(key("never ours"), ETag::new("x")),
-            Change::Condemn(key("no proof"), ETag::new("")),
+            Change::Condemn(key("no proof"), ETag::new(""), u64::MAX),
         ],
         (100..110).map(|n| Change::Intend(intent(n, n as i64 - 105))).collect(),
         vec![
@@ -169,7 +170,7 @@ async fn c64_a_ledger_of_an_older_layout_is_migrated_row_for_row() {
         }
         // what was copied elsewhere is remembered on the proofs, and shows when they are condemned
         let ledger = Database::open(Options::new(dir.path())).await.unwrap().ledger;
-        let batch: Vec<_> = (65..200).map(|n| Change::Condemn(name(n), record(n).etag)).collect();
+        let batch: Vec<_> = (65..200).map(|n| Change::Condemn(name(n), record(n).etag, u64::MAX)).collect();
         book.apply(batch.clone());
         ledger.commit(batch).await.unwrap();
         assert!(book.condemned.values().any(|row| row.moved && row.key == name(85)));

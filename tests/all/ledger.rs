@@ -198,7 +198,8 @@ async fn c64_damage_anywhere_is_never_believed() {
             told += 1;
             continue;
         }
-        let all = (0..2000u32).map(|i| Change::Condemn(key(&format!("{i:05}")), tag("1"))).collect();
+        let all =
+            (0..2000u32).map(|i| Change::Condemn(key(&format!("{i:05}")), tag("1"), u64::MAX)).collect();
         if let Err(fault) = opened.ledger.commit(all).await {
             assert_eq!(fault.class, Class::Fatal, "{fault}");
         }
@@ -374,14 +375,21 @@ async fn a_ledger_of_another_place_is_kept_and_a_new_one_begun() {
 #[tokio::test]
 async fn a_rehearsal_behaves_as_the_real_one_and_leaves_the_file_alone() {
     let dir = filled(300).await;
-    whole(dir.path()).await.commit(vec![Change::Condemn(key("00001"), tag("1"))]).await.expect("committed");
+    whole(dir.path())
+        .await
+        .commit(vec![Change::Condemn(key("00001"), tag("1"), u64::MAX)])
+        .await
+        .expect("committed");
     let before = fs::read(dir.path().join(LEDGER_FILE)).expect("read");
     let opened = Database::rehearse(Options::new(dir.path())).await.expect("opened");
     assert_eq!((opened.fresh, opened.ledger.now()), (None, 2));
     let rehearsal = opened.ledger;
     assert!(matches!(Database::open(Options::new(dir.path())).await, Err(OpenError::Held(_))));
     rehearsal
-        .commit(vec![Change::Condemn(key("00002"), tag("1")), Change::Gone(key("00003"), Stamp::default())])
+        .commit(vec![
+            Change::Condemn(key("00002"), tag("1"), u64::MAX),
+            Change::Gone(key("00003"), Stamp::default()),
+        ])
         .await
         .expect("so");
     let tally = Tally { records: 299, condemned: 2, pending: 2, last_row: 2 };

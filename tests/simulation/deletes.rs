@@ -314,3 +314,58 @@ async fn c07_c63_deletes_end_with_a_claim_or_a_root_that_is_lost() {
         unbroken(&story);
     }
 }
+
+/// A grace of many rescans is over when it is over.
+#[tokio::test(start_paused = true)]
+async fn c66_a_grace_longer_than_a_rescan_comes_to_its_end() {
+    let story = Story::calm();
+    let gone = path("d/gone");
+    story.world.with(|w| [&gone, &path("kept")].into_iter().for_each(|p| w.write(p, 0, 1)));
+    story.world.with(|w| w.shelf.grace = ms(60_000));
+    let options = Options { grace: ms(60_000), ..story.options(false) };
+    assert!(options.rescan * 3 < options.grace);
+    story
+        .daemon_with(options, async |notices| {
+            sleep(ms(8_000)).await;
+            story.world.with(|w| w.remove(&gone));
+            notices.send(look("d")).await.unwrap();
+            sleep(ms(50_000)).await;
+            assert!(is_there(&story, &gone));
+            sleep(ms(20_000)).await;
+            assert!(!is_there(&story, &gone));
+        })
+        .await;
+    unbroken(&story);
+}
+
+/// A file that was back in between has its whole grace before it, though nothing of it changed.
+#[tokio::test(start_paused = true)]
+async fn c66_a_file_that_was_back_has_a_new_grace() {
+    let story = Story::calm();
+    let names = files(&story, 3);
+    story.world.with(|w| {
+        w.write(&path("kept"), 0, 1);
+        w.shelf.grace = ms(60_000);
+    });
+    let options = Options { grace: ms(60_000), ..story.options(false) };
+    story
+        .daemon_with(options, async |notices| {
+            sleep(ms(8_000)).await;
+            let aside = take_aside(&story, &names);
+            notices.send(look("d")).await.unwrap();
+            sleep(ms(20_000)).await;
+            story.world.with(|w| assert_eq!(w.book.condemned.len(), 3));
+            bring_back(&story, aside);
+            notices.send(look("d")).await.unwrap();
+            sleep(ms(10_000)).await;
+            story.world.with(|w| assert_eq!(w.book.condemned.len(), 0));
+            take_aside(&story, &names);
+            notices.send(look("d")).await.unwrap();
+            sleep(ms(50_000)).await;
+            assert!(names.iter().all(|p| is_there(&story, p)));
+            sleep(ms(20_000)).await;
+            assert!(!names.iter().any(|p| is_there(&story, p)));
+        })
+        .await;
+    unbroken(&story);
+}

@@ -64,7 +64,7 @@ impl Book {
             match change {
                 Change::Proof(key, record) => {
                     self.gone(&key);
-                    self.records.insert(key, Record { seq, ..record });
+                    self.records.insert(key, Record { seq, condemned: false, ..record });
                 }
                 Change::Gone(key, at) => {
                     let row = self.row(&key).and_then(|row| self.condemned.get(&row));
@@ -72,8 +72,12 @@ impl Book {
                     self.deleted(&key, at, costs);
                 }
                 Change::Deleted { key, at, costs } => self.deleted(&key, at, costs),
-                Change::Condemn(key, etag) => {
+                Change::Condemn(key, etag, since) => {
+                    if let Some(record) = self.records.get_mut(&key) {
+                        record.condemned = true;
+                    }
                     match self.row(&key).and_then(|row| self.condemned.get_mut(&row)) {
+                        Some(row) if row.etag == etag && row.seen >= since => {}
                         Some(row) if row.etag == etag => row.seen = seq,
                         _ => {
                             self.drop_row(&key);
@@ -85,7 +89,12 @@ impl Book {
                         }
                     }
                 }
-                Change::Acquit(key) => self.drop_row(&key),
+                Change::Acquit(key) => {
+                    self.drop_row(&key);
+                    if let Some(record) = self.records.get_mut(&key) {
+                        record.condemned = false;
+                    }
+                }
                 Change::Doubt(key) => {
                     if let Some(record) = self.records.get_mut(&key).filter(|record| !record.doubted) {
                         (record.doubted, record.seq) = (true, seq);

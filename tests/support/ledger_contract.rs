@@ -19,6 +19,7 @@ pub(crate) async fn check<L: Ledger, F: AsyncFn() -> L>(make: F) {
     a_proof_drops_what_it_disproves(&make().await).await;
     gone_drops_everything(&make().await).await;
     condemning_again_renews_or_replaces(&make().await).await;
+    a_proof_knows_that_its_object_is_condemned(&make().await).await;
     a_move_is_remembered_before_and_after(&make().await).await;
     approval_ends_at_its_row(&make().await).await;
     a_foreign_key_has_no_proof(&make().await).await;
@@ -55,6 +56,7 @@ pub(crate) fn record(etag: &str, inode: Option<u64>) -> Record {
         print: inode.map(print),
         metadata_due: false,
         doubted: false,
+        condemned: false,
         attributes: inode.map(|_| Attributes { mode: 0o100_644, uid: 1, gid: 2 }),
         size: 3,
         etag: tag(etag),
@@ -135,8 +137,15 @@ async fn the_counter_steps_with_every_commit<L: Ledger>(l: &L) {
 
 async fn a_proof_drops_what_it_disproves<L: Ledger>(l: &L) {
     put(l, [Change::Foreign(key("a"), tag("f"))]).await;
-    put(l, [Change::Condemn(key("a"), tag("1")), Change::Intend(intent("a")), Change::Intend(intent("b"))])
-        .await;
+    put(
+        l,
+        [
+            Change::Condemn(key("a"), tag("1"), Seq::MAX),
+            Change::Intend(intent("a")),
+            Change::Intend(intent("b")),
+        ],
+    )
+    .await;
     assert_eq!(l.foreign(&key("a")).await, Ok(Some(tag("f"))));
     put(l, [Change::Proof(key("a"), record("1", Some(1)))]).await;
     assert_eq!((rows(l).await, l.foreign(&key("a")).await), (vec![], Ok(None)));
@@ -149,7 +158,7 @@ async fn a_proof_drops_what_it_disproves<L: Ledger>(l: &L) {
 async fn gone_drops_everything<L: Ledger>(l: &L) {
     for change in [gone("a", 60), deleted("a", 60, true), deleted("a", 60, false)] {
         put(l, [Change::Proof(key("a"), record("1", Some(1)))]).await;
-        put(l, [Change::Condemn(key("a"), tag("1")), Change::Intend(intent("a"))]).await;
+        put(l, [Change::Condemn(key("a"), tag("1"), Seq::MAX), Change::Intend(intent("a"))]).await;
         put(l, [change]).await;
         assert_eq!((l.get(&key("a")).await, l.foreign(&key("a")).await), (Ok(None), Ok(None)));
         assert_eq!(
@@ -165,26 +174,54 @@ async fn gone_drops_everything<L: Ledger>(l: &L) {
 }
 
 async fn condemning_again_renews_or_replaces<L: Ledger>(l: &L) {
-    put(l, [Change::Condemn(key("a"), tag("1")), Change::Condemn(key("b"), tag("1"))]).await;
+    put(l, [Change::Condemn(key("a"), tag("1"), Seq::MAX), Change::Condemn(key("b"), tag("1"), Seq::MAX)])
+        .await;
     let before = rows(l).await;
     assert!(before[0].row > 0 && before[0].row < before[1].row && before[0].seen == 1);
     assert_eq!((before[0].approved, before[0].moved, &before[0].key), (false, false, &key("a")));
     put(l, [Change::Approve(before[0].row), Change::Moved(key("a"), tag("1"))]).await;
-    put(l, [Change::Condemn(key("a"), tag("1"))]).await;
+    put(l, [Change::Condemn(key("a"), tag("1"), Seq::MAX)]).await;
     let renewed = Condemned { seen: 3, approved: true, moved: true, ..before[0].clone() };
-    assert_eq!(rows(l).await, [renewed, before[1].clone()]);
-    put(l, [Change::Condemn(key("a"), tag("2"))]).await;
+    assert_eq!(rows(l).await, [renewed.clone(), before[1].clone()]);
+    put(l, [Change::Condemn(key("a"), tag("1"), 3)]).await;
+    assert_eq!(rows(l).await[0], renewed, "it was seen absent since then");
+    put(l, [Change::Condemn(key("a"), tag("2"), Seq::MAX)]).await;
     let after = rows(l).await;
     assert_eq!(after[0], before[1]);
     let replaced =
-        Condemned { key: key("a"), etag: tag("2"), seen: 4, row: after[1].row, ..before[1].clone() };
+        Condemned { key: key("a"), etag: tag("2"), seen: 5, row: after[1].row, ..before[1].clone() };
     assert_eq!(after[1], replaced);
     assert!(after[1].row > before[1].row);
     assert_eq!(tally(l).await, Tally { records: 0, condemned: 2, pending: 2, last_row: after[1].row });
     put(l, [Change::Acquit(key("a")), Change::Acquit(key("b"))]).await;
     assert_eq!(tally(l).await, Tally::default());
-    put(l, [Change::Condemn(key("c"), tag("1"))]).await;
+    put(l, [Change::Condemn(key("c"), tag("1"), Seq::MAX)]).await;
     assert!(rows(l).await[0].row > after[1].row, "a number is never given again");
+}
+
+/// For the looks to come: a file that is there again has no row.
+async fn a_proof_knows_that_its_object_is_condemned<L: Ledger>(l: &L) {
+    let condemned =
+        async |name| l.get(&key(name)).await.expect("read").map(|record| (record.condemned, record.seq));
+    put(
+        l,
+        ["a", "b", "c"].map(|k| Change::Proof(key(k), Record { condemned: true, ..record("1", Some(1)) })),
+    )
+    .await;
+    assert_eq!(condemned("a").await, Some((false, 1)), "by its row alone");
+    put(l, ["a", "b", "c"].map(|k| Change::Condemn(key(k), tag("1"), 0))).await;
+    assert_eq!(condemned("a").await, Some((true, 1)), "the proof is no newer for it");
+    let page = l.page(&KeyRange::One(key("b")), None, 9).await.expect("read");
+    assert!(page[0].1.condemned);
+    put(
+        l,
+        [Change::Acquit(key("a")), Change::Proof(key("b"), record("1", Some(1))), Change::Doubt(key("c"))],
+    )
+    .await;
+    assert_eq!((condemned("a").await, condemned("b").await), (Some((false, 1)), Some((false, 3))));
+    assert_eq!(condemned("c").await, Some((true, 3)));
+    put(l, [gone("c", 60)]).await;
+    assert_eq!((condemned("c").await, rows(l).await), (None, vec![]));
 }
 
 async fn a_move_is_remembered_before_and_after<L: Ledger>(l: &L) {
@@ -192,21 +229,23 @@ async fn a_move_is_remembered_before_and_after<L: Ledger>(l: &L) {
     put(l, proofs).await;
     put(l, [Change::Moved(key("a"), tag("1")), Change::Moved(key("b"), tag("other"))]).await;
     assert_eq!(l.get(&key("a")).await.expect("read").expect("there").seq, 1, "the proof is no newer for it");
-    put(l, ["a", "b", "c"].map(|k| Change::Condemn(key(k), tag("1")))).await;
+    put(l, ["a", "b", "c"].map(|k| Change::Condemn(key(k), tag("1"), Seq::MAX))).await;
     put(l, [Change::Moved(key("c"), tag("1")), Change::Moved(key("b"), tag("other"))]).await;
     let moved: Vec<bool> = rows(l).await.iter().map(|row| row.moved).collect();
     assert_eq!((moved, tally(l).await.pending), (vec![true, false, true], 1));
-    put(l, [Change::Condemn(key("a"), tag("other"))]).await;
+    put(l, [Change::Condemn(key("a"), tag("other"), Seq::MAX)]).await;
     assert!(!rows(l).await.last().expect("there").moved, "another content than the one that moved");
     assert_eq!(tally(l).await.pending, 2);
-    put(l, [Change::Proof(key("a"), record("1", Some(1))), Change::Condemn(key("a"), tag("1"))]).await;
+    put(l, [Change::Proof(key("a"), record("1", Some(1))), Change::Condemn(key("a"), tag("1"), Seq::MAX)])
+        .await;
     assert!(!rows(l).await.last().expect("there").moved, "a file that was there again did not move");
 }
 
 async fn approval_ends_at_its_row<L: Ledger>(l: &L) {
-    put(l, ["a", "b", "c"].map(|k| Change::Condemn(key(k), tag("1")))).await;
+    put(l, ["a", "b", "c"].map(|k| Change::Condemn(key(k), tag("1"), Seq::MAX))).await;
     let second = rows(l).await[1].row;
-    put(l, [Change::Approve(second), Change::Approve(second), Change::Condemn(key("d"), tag("1"))]).await;
+    put(l, [Change::Approve(second), Change::Approve(second), Change::Condemn(key("d"), tag("1"), Seq::MAX)])
+        .await;
     let approved: Vec<bool> = rows(l).await.iter().map(|row| row.approved).collect();
     assert_eq!((approved, tally(l).await.pending), (vec![true, true, false, false], 2));
     assert_eq!(l.condemned(second, 1).await.expect("read")[0].key, key("c"));
@@ -214,7 +253,8 @@ async fn approval_ends_at_its_row<L: Ledger>(l: &L) {
 }
 
 async fn a_foreign_key_has_no_proof<L: Ledger>(l: &L) {
-    put(l, [Change::Proof(key("a"), record("1", Some(1))), Change::Condemn(key("a"), tag("1"))]).await;
+    put(l, [Change::Proof(key("a"), record("1", Some(1))), Change::Condemn(key("a"), tag("1"), Seq::MAX)])
+        .await;
     put(l, [Change::Foreign(key("a"), tag("2"))]).await;
     assert_eq!((l.get(&key("a")).await, l.foreign(&key("a")).await), (Ok(None), Ok(Some(tag("2")))));
     assert_eq!((tally(l).await, l.by_inode(1).await), (Tally::default(), Ok(vec![])));
@@ -261,7 +301,7 @@ async fn the_window_counts_what_costs<L: Ledger>(l: &L) {
 async fn the_window_counts_what_was_condemned_and_is_gone<L: Ledger>(l: &L) {
     let names = ["approved", "costs", "free", "moved"];
     put(l, names.map(|k| Change::Proof(key(k), record("1", None)))).await;
-    put(l, ["approved", "moved", "costs"].map(|k| Change::Condemn(key(k), tag("1")))).await;
+    put(l, ["approved", "moved", "costs"].map(|k| Change::Condemn(key(k), tag("1"), Seq::MAX))).await;
     let first = rows(l).await[0].row;
     put(l, [Change::Approve(first), Change::Moved(key("moved"), tag("1"))]).await;
     put(l, names.map(|k| gone(k, 6000))).await;
@@ -303,7 +343,7 @@ pub(crate) fn any_batches() -> impl Strategy<Value = Vec<Vec<Step>>> {
         6 => proof,
         2 => (key(), stamp()).prop_map(|(key, at)| Change::Gone(key, at)),
         2 => (key(), stamp(), any::<bool>()).prop_map(|(key, at, costs)| Change::Deleted { key, at, costs }),
-        6 => (key(), tag()).prop_map(|(k, t)| Change::Condemn(k, t)),
+        6 => (key(), tag(), 0..20_u64).prop_map(|(k, t, since)| Change::Condemn(k, t, since)),
         2 => key().prop_map(Change::Acquit),
         2 => key().prop_map(Change::Doubt),
         3 => (key(), tag()).prop_map(|(k, t)| Change::Moved(k, t)),
@@ -364,7 +404,7 @@ impl Model {
         match change {
             Change::Proof(key, record) => {
                 self.gone(&key);
-                self.records.insert(key, (Record { seq: self.seq, ..record }, false));
+                self.records.insert(key, (Record { seq: self.seq, condemned: false, ..record }, false));
             }
             Change::Gone(key, at) => {
                 let costs = |row: &&Condemned| row.key == key && !row.approved && !row.moved;
@@ -372,9 +412,12 @@ impl Model {
                 self.deleted(&key, at, costs);
             }
             Change::Deleted { key, at, costs } => self.deleted(&key, at, costs),
-            Change::Condemn(key, etag) => {
+            Change::Condemn(key, etag, since) => {
+                if let Some((record, _)) = self.records.get_mut(&key) {
+                    record.condemned = true;
+                }
                 if let Some(row) = self.condemned.values_mut().find(|r| r.key == key && r.etag == etag) {
-                    row.seen = self.seq;
+                    row.seen = if row.seen < since { self.seq } else { row.seen };
                     return;
                 }
                 self.condemned.retain(|_, row| row.key != key);
@@ -383,7 +426,12 @@ impl Model {
                 let moved = self.records.get(&key).is_some_and(|(r, moved)| *moved && r.etag == etag);
                 self.condemned.insert(row, Condemned { row, key, etag, seen, approved: false, moved });
             }
-            Change::Acquit(key) => self.condemned.retain(|_, row| row.key != key),
+            Change::Acquit(key) => {
+                self.condemned.retain(|_, row| row.key != key);
+                if let Some((record, _)) = self.records.get_mut(&key) {
+                    record.condemned = false;
+                }
+            }
             Change::Doubt(key) => {
                 if let Some((record, _)) = self.records.get_mut(&key).filter(|(record, _)| !record.doubted) {
                     (record.doubted, record.seq) = (true, self.seq);

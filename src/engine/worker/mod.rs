@@ -131,6 +131,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             attributes: Some(held.meta.attributes),
             metadata_due: false,
             doubted: false,
+            condemned: false,
             size: held.meta.print.size,
             etag: remote.etag,
             digest: Some(digest),

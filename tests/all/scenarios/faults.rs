@@ -64,7 +64,8 @@ async fn c45_c46_c48_answers_that_lie_are_not_believed() {
         (Kind::ErrorIn200, "CopyObject", 1),
         (Kind::CutShort, "CopyObject", 1),
         (Kind::LostReply, "CopyObject", 1),
-        (Kind::LostReply, "DeleteObject", 6),
+        // each is sent once, and tried again after a longer pause each time
+        (Kind::LostReply, "DeleteObject", 3),
         (Kind::Html200, "DeleteObject", 1),
         (Kind::LostReply, "DeleteObjects", 1),
         (Kind::Html200, "DeleteObjects", 1),
