@@ -6,11 +6,13 @@
 mod bytes;
 mod direct;
 mod duration;
+mod labels;
 mod limits;
 mod mirror;
 mod objects;
 mod prices;
 mod problem;
+mod protection;
 mod raw;
 mod s3;
 mod schema;

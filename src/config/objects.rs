@@ -1,12 +1,13 @@
 //! What objects are to have beside their bytes: in `[[mirror]]` for all, in `[[mirror.objects]]` for some.
 
 use super::{
+    labels::{metadata, tags},
     problem::{Complaint, Shown},
-    raw::{Given, Reader, Table},
-    schema::{RETENTION, SSE, nearest},
+    protection::{encryption, retention},
+    raw::{Reader, Table},
+    schema::nearest,
 };
-use crate::model::{Encryption, ObjectOptions, Retention};
-use toml::de::DeValue;
+use crate::model::ObjectOptions;
 
 /// What some objects get over what all of the mirror get.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,18 +43,6 @@ const ACLS: [&str; 7] = [
     "public-read",
     "public-read-write",
 ];
-
-/// User metadata that is ours; all that begins with `s3mirrord-` is, too.
-const OURS: [&str; 4] = ["mtime", "mode", "uid", "gid"];
-
-/// Bytes of names and values: S3 takes 2,048 in all, and ours need up to 300.
-const MOST_METADATA: usize = 1536;
-
-/// The most tags of an object, and characters of a name and a value (S3 user guide, *Object tagging*).
-const MOST_TAGS: (usize, usize, usize) = (10, 128, 256);
-
-/// Days of a retention: up to a hundred years.
-const DAYS: std::ops::RangeInclusive<u64> = 1..=36_500;
 
 /// Reads the options of `[[mirror]]` or `[[mirror.objects]]`; what is wrong is noted and left out.
 pub(super) fn read(table: &Table<'_>, reader: &mut Reader<'_>) -> ObjectOptions {
@@ -143,146 +132,11 @@ fn content_type(key: &str, text: &str) -> Result<(), Complaint> {
     Err(Complaint::new(format!("`{key} = {}` is not a media type", Shown(text)), remedy))
 }
 
-fn encryption(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<Encryption> {
-    const KEY: &str = "sse";
-    let given = table.get(KEY)?;
-    let complaint = match given.value {
-        DeValue::String(text) => match text.as_ref() {
-            "s3" => return Some(Encryption::Store),
-            "kms" => return Some(Encryption::Kms { key: None, bucket_key: None }),
-            "bucket" => return Some(Encryption::Bucket),
-            other => Complaint::new(
-                format!("`{KEY} = {}` is not a way to encrypt", Shown(other)),
-                "write \"s3\", \"kms\", { kms = \"key-id-or-arn\" }, or \"bucket\" for the bucket's own",
-            ),
-        },
-        DeValue::Table(_) => {
-            let inner = table.table(KEY, &SSE, reader)?;
-            let key = inner.text("kms", reader);
-            let key = inner.required("kms", key, reader);
-            let key = key.and_then(|key| Some((reader.check(key.at, kms_key(key.value))?, key.value)));
-            let bucket_key = inner.boolean("bucket_key", reader);
-            return key.map(|((), key)| Encryption::Kms { key: Some(key.to_owned()), bucket_key });
-        }
-        other => table.mistyped(KEY, "a text or a table", other),
-    };
-    reader.complain(given.at, complaint);
-    None
-}
-
-fn kms_key(text: &str) -> Result<(), Complaint> {
-    if (1..=2048).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'!'..=b'~')) {
-        return Ok(());
-    }
-    let remedy = "write its id, its ARN, or alias/… ; sse = \"kms\" takes the key that KMS keeps for S3";
-    Err(Complaint::new(format!("`kms = {}` is not a key of KMS", Shown(text)), remedy))
-}
-
-fn retention(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<Retention> {
-    const KEY: &str = "retention";
-    let given = table.get(KEY)?;
-    match given.value {
-        DeValue::String(text) if text == "bucket" => return Some(Retention::Bucket),
-        DeValue::Table(_) => {}
-        other => {
-            reader.complain(given.at, table.mistyped(KEY, "a table or \"bucket\"", other));
-            return None;
-        }
-    }
-    let inner = table.table(KEY, &RETENTION, reader)?;
-    let mode = inner.text("mode", reader);
-    let mode = inner.required("mode", mode, reader);
-    let days = inner.number("days", DAYS, reader);
-    let days = inner.required("days", days, reader).and_then(|days| u32::try_from(days).ok());
-    let kind = mode.as_ref().and_then(|mode| match &*mode.value.to_ascii_lowercase() {
-        "governance" => Some(Retention::Governance as fn(u32) -> Retention),
-        "compliance" => Some(Retention::Compliance as fn(u32) -> Retention),
-        _ => {
-            let message = format!("`mode = {}` is not a mode of Object Lock", Shown(mode.value));
-            let remedy =
-                "write mode = \"governance\", or \"compliance\", which nobody can end before its time";
-            reader.complain(mode.at, Complaint::new(message, remedy));
-            None
-        }
-    });
-    Some(kind?(days?))
-}
-
-fn tags(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<Vec<(String, String)>> {
-    let (most, name_most, value_most) = MOST_TAGS;
-    let at = table.get("tags")?.at;
-    let pairs = table.pairs("tags", reader)?;
-    if pairs.len() > most {
-        let message = format!("{} tags are too many", pairs.len());
-        reader.complain(at, Complaint::new(message, format!("S3 takes {most} for an object")));
-    }
-    for (name, value) in &pairs {
-        let plain = |text: &str| {
-            text.chars().all(|c| c.is_alphanumeric() || " +-=._:/@".contains(c)) && text.trim() == text
-        };
-        let fits = |text: &str, least, most| plain(text) && (least..=most).contains(&text.chars().count());
-        if !fits(name.value, 1, name_most) || !fits(value.value, 0, value_most) {
-            let message = format!("the tag {} = {} cannot be one", Shown(name.value), Shown(value.value));
-            let remedy = format!(
-                "write 1 to {name_most} characters = at most {value_most}, of letters, digits, blanks and + - = . _ : / @"
-            );
-            reader.complain(name.at, Complaint::new(message, remedy));
-        } else if name.value.to_ascii_lowercase().starts_with("aws:") {
-            let message = format!("the tag {} is Amazon's own", Shown(name.value));
-            reader.complain(name.at, Complaint::new(message, "give it a name that does not begin with aws:"));
-        }
-    }
-    Some(owned(&pairs))
-}
-
-fn metadata(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<Vec<(String, String)>> {
-    let at = table.get("metadata")?.at;
-    let pairs = table.pairs("metadata", reader)?;
-    for (name, value) in &pairs {
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
-        let shown = Shown(name.value);
-        let complaint = if OURS.contains(&name.value) || name.value.starts_with("s3mirrord-") {
-            Complaint::new(
-                format!("the metadata {shown} is written for every file"),
-                "take it out, or give it another name",
-            )
-        } else if name.value.is_empty() || !name.value.bytes().all(plain) {
-            Complaint::new(format!("{shown} cannot name metadata"), "write it with a-z 0-9 - _ .")
-        } else if value.value.is_empty() || value.value.chars().any(char::is_control) {
-            Complaint::new(
-                format!("the metadata {shown} = {} cannot be sent", Shown(value.value)),
-                "write at least one character, and no control characters",
-            )
-        } else {
-            continue;
-        };
-        reader.complain(name.at, complaint);
-    }
-    let size: usize = pairs.iter().map(|(name, value)| name.value.len() + sent(value.value)).sum();
-    if size > MOST_METADATA {
-        let message = format!("the metadata takes {size} bytes");
-        let remedy =
-            format!("write at most {MOST_METADATA} bytes of names and values: S3 takes 2 KiB with ours");
-        reader.complain(at, Complaint::new(message, remedy));
-    }
-    Some(owned(&pairs))
-}
-
-/// Bytes of a value on the wire: what is not plain ASCII, or looks like what is not, goes in Base64.
-fn sent(value: &str) -> usize {
-    let plain =
-        value.bytes().all(|b| matches!(b, b' '..=b'~')) && value.trim() == value && !value.starts_with("=?");
-    if plain { value.len() } else { 12 + value.len().div_ceil(3) * 4 }
-}
-
-fn owned(pairs: &[(Given<&str>, Given<&str>)]) -> Vec<(String, String)> {
-    pairs.iter().map(|(name, value)| (name.value.to_owned(), value.value.to_owned())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Config, Problems, Surroundings};
     use super::*;
+    use crate::model::{Encryption, Retention};
     use std::path::Path;
 
     /// A mirror on four lines, with `more` from the fifth on.
