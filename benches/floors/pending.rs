@@ -18,9 +18,11 @@ fn run(paths: Vec<RelPath>) -> usize {
         now += Mono::from_micros(1);
     }
     let mut notes = 0;
-    while let Some(due) = pending.next() {
-        black_box(pending.pop(due));
-        notes += 1;
+    for swift in [true, false] {
+        while let Some(due) = pending.next(swift) {
+            black_box(pending.pop(due, swift));
+            notes += 1;
+        }
     }
     notes
 }

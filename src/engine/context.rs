@@ -1,6 +1,9 @@
 //! What a session shares with its workers.
 
-use super::{Options, Report, owner, worker::Hashing};
+use super::{
+    Options, Report, owner,
+    worker::{Hashing, Turns},
+};
 use crate::{
     ledger::Ledger,
     local::{Prune, Tree},
@@ -22,9 +25,6 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Files that are open for each job that asks the store: the next ones are read meanwhile, many at a time.
-const OPEN: usize = 4;
-
 /// The clock of a file system is looked at this often.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -44,12 +44,8 @@ pub(super) struct Context<T, S, L> {
     pub root: Sameness,
     /// How long the file system's clock may stand still.
     pub clock_step: Duration,
-    /// Jobs whose file is open; those of small files hold what was read of them.
-    pub open: Semaphore,
-    /// Jobs that ask the store at the same time.
-    pub permits: Semaphore,
-    /// Of those, the jobs of large files: what takes long leaves room for what does not.
-    pub large: Semaphore,
+    /// Jobs at the same time.
+    pub turns: Turns,
     /// Requests for a page of a listing at the same time.
     pub listers: Semaphore,
     /// The threads that compare files with objects.
@@ -76,10 +72,8 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
     ) -> Self {
         let (tree, store, ledger) = sides;
         Self {
-            open: Semaphore::new(options.workers * OPEN),
-            permits: Semaphore::new(options.workers),
+            turns: Turns::new(options.workers),
             listers: Semaphore::new(options.listers),
-            large: Semaphore::new((options.workers / 2).max(1)),
             hashing: Hashing::default(),
             binding: opened.binding,
             root: opened.sameness,

@@ -254,7 +254,7 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
 
     /// Looks again: those that may be deleted now, and what becomes of the others. When the session ends, none may.
     async fn licensed(&self, rows: Vec<Condemned>) -> (Vec<(Condemned, License)>, Executed) {
-        if rows.is_empty() || self.ctx.permits.is_closed() {
+        if rows.is_empty() || self.ctx.turns.are_over() {
             return (vec![], rows.into_iter().map(|row| (row, Fate::Left(None), vec![])).collect());
         }
         let paths = rows.iter().filter_map(|row| row.key.path()).collect();

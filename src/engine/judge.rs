@@ -18,13 +18,27 @@ use crate::{
 use tokio::time::Instant;
 use tracing::Instrument;
 
+/// What a job takes over from the note that led to it.
+#[derive(Clone, Copy)]
+struct From {
+    born: u64,
+    failures: u32,
+    swift: bool,
+}
+
+impl From {
+    fn of(note: &Note) -> Self {
+        Self { born: note.born, failures: note.failures, swift: note.is_swift() }
+    }
+}
+
 impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     pub(super) fn seen(&mut self, id: u64, seen: Seen) {
         let now = self.now();
         match seen {
             Seen::Triple(triple) => {
                 let Some(Surveyed { note, window, .. }) = self.surveying.get_mut(&id) else { return };
-                let (born, failures, against) = (note.born, note.failures, note.against);
+                let (from, failures, against) = (From::of(note), note.failures, note.against);
                 let old = window.is_old(&triple.key);
                 window.pass(&triple.key);
                 let whole = self.whole == Some(id);
@@ -33,7 +47,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 }
                 match triple.key.path().filter(|_| old) {
                     Some(path) => self.pending.retry(Scope::File(path), against, now, Mono::ZERO, failures),
-                    None => self.judge(*triple, born, failures, against),
+                    None => self.judge(*triple, &from, against),
                 }
             }
             Seen::InSync(InSync { files, first, last }) => {
@@ -115,7 +129,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     /// Decides what is to be done about a key, and begins it.
-    fn judge(&mut self, triple: Triple, born: u64, failures: u32, against: Against) {
+    fn judge(&mut self, triple: Triple, from: &From, against: Against) {
         if triple.key.is_reserved() {
             return;
         }
@@ -147,15 +161,15 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             Verdict::InSync | Verdict::Leave => {}
             Verdict::Condemn(etag) => self.docket.absent(key, etag),
             Verdict::Acquit => self.acquit(key),
-            Verdict::Put(only, why) => self.start(&[], job(Op::Put(only), why), born, failures),
-            Verdict::Metadata(why) => self.start(&[], job(Op::Metadata, why), born, failures),
-            Verdict::Prove(why) => self.start(&[], job(Op::Prove(remote), why), born, failures),
-            Verdict::Copy(from) => {
-                let copy = job(Op::Copy(from.clone()), "renamed");
+            Verdict::Put(only, why) => self.start(&[], job(Op::Put(only), why), from),
+            Verdict::Metadata(why) => self.start(&[], job(Op::Metadata, why), from),
+            Verdict::Prove(why) => self.start(&[], job(Op::Prove(remote), why), from),
+            Verdict::Copy(twin) => {
+                let copy = job(Op::Copy(twin.clone()), "renamed");
                 let put = job(Op::Put(Only::New), "new file");
-                match self.jobs.is_free(&from) {
-                    true => self.start(&[&from], copy, born, failures),
-                    false => self.start(&[], put, born, failures),
+                match self.jobs.is_free(&twin) {
+                    true => self.start(&[&twin], copy, from),
+                    false => self.start(&[], put, from),
                 }
             }
         }
@@ -170,14 +184,14 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
     }
 
-    fn start(&mut self, also: &[&Key], job: Job, born: u64, failures: u32) {
+    fn start(&mut self, also: &[&Key], job: Job, from: &From) {
         let keys: Vec<Key> = std::iter::once(&job.key).chain(also.iter().copied()).cloned().collect();
-        if !self.jobs.take(&keys.iter().collect::<Vec<_>>(), born) {
+        if !self.jobs.take(&keys.iter().collect::<Vec<_>>(), from.born) {
             return;
         }
-        let (ctx, seen) = (self.ctx.clone(), Instant::now());
+        let (ctx, seen, From { failures, swift, .. }) = (self.ctx.clone(), Instant::now(), *from);
         let work = async move {
-            let outcome = worker::work(ctx, job.clone(), seen).await;
+            let outcome = worker::work(ctx, job.clone(), seen, swift).await;
             (keys, job, failures, outcome)
         };
         self.workers.spawn(work.in_current_span());

@@ -32,7 +32,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// Surveys that run at the same time.
+/// Surveys that run at the same time, of single files and of more.
 const SURVEYS: usize = 4;
 /// Notes kept apart.
 const NOTES: usize = 8192;
@@ -98,6 +98,8 @@ async fn recover<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result
     Ok(())
 }
 
+type Surveys = SelectAll<BoxStream<'static, (u64, Seen)>>;
+
 /// A survey that is under way.
 pub(super) struct Surveyed {
     pub(super) note: Note,
@@ -120,7 +122,10 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) tasks: JoinSet<Task>,
     /// Sweeps that left something over, in a row.
     pub(super) left_over: u32,
-    surveys: SelectAll<BoxStream<'static, (u64, Seen)>>,
+    /// Of single files: they do not wait for
+    swift: Surveys,
+    /// those of more.
+    broad: Surveys,
     pub(super) surveying: BTreeMap<u64, Surveyed>,
     surveyed: u64,
     /// The newest survey of everything, while it is under way.
@@ -157,7 +162,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             after: vec![],
             tasks: JoinSet::new(),
             left_over: 0,
-            surveys: SelectAll::new(),
+            swift: SelectAll::new(),
+            broad: SelectAll::new(),
             surveying: BTreeMap::new(),
             surveyed: 0,
             whole: None,
@@ -188,7 +194,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
                 return Ok(());
             }
             let wake = self.life.start + self.wake().unwrap_or(Mono::MAX / 4);
-            let room = self.jobs.has_room() && self.docket.has_room();
+            let room = |swift| self.docket.has_room() && self.jobs.has_room(swift);
+            let (swift, broad) = (room(true), room(false));
             let skip = std::mem::take(&mut watched);
             select! { biased;
                 () = self.life.stop.cancelled() => {
@@ -219,7 +226,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
                     }
                 },
                 () = sleep_until(wake) => {}
-                Some((id, seen)) = self.surveys.next(), if !self.surveys.is_empty() && room => self.seen(id, seen),
+                Some((id, seen)) = self.swift.next(), if !self.swift.is_empty() && swift => self.seen(id, seen),
+                Some((id, seen)) = self.broad.next(), if !self.broad.is_empty() && broad => self.seen(id, seen),
                 () = std::future::ready(()), if skip => {}
             }
             if let Some(fault) = self.fatal.take() {
@@ -235,8 +243,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let now = self.now();
         self.begin_commit(now);
         self.begin_regular(now);
-        while self.may_survey(now) {
-            let Some(note) = self.pending.pop(now) else { break };
+        while let Some(note) = self.due(now) {
             self.surveyed += 1;
             let id = self.surveyed;
             if note.scope.is_everything() {
@@ -245,7 +252,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             }
             let window = Window::default();
             let survey = survey(self.ctx.clone(), &note, window.reach());
-            self.surveys.push(survey.map(move |seen| (id, seen)).boxed());
+            let surveys = if note.is_swift() { &mut self.swift } else { &mut self.broad };
+            surveys.push(survey.map(move |seen| (id, seen)).boxed());
             self.surveying.insert(id, Surveyed { note, begun: now, in_sync: 0, window });
         }
         if let Some(absent) = self.docket.take_absent() {
@@ -298,16 +306,26 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         self.commit.spawn(commit.in_current_span());
     }
 
-    fn may_survey(&self, now: Mono) -> bool {
+    /// The next note to be surveyed.
+    fn due(&mut self, now: Mono) -> Option<Note> {
+        [true, false]
+            .into_iter()
+            .find_map(|swift| self.may_survey(swift, now).then(|| self.pending.pop(now, swift)).flatten())
+    }
+
+    fn may_survey(&self, swift: bool, now: Mono) -> bool {
         let armed = self.ctx.options.once || *self.life.armed;
-        armed && self.surveying.len() < SURVEYS && !self.pace.paused(now)
+        // a stream that has told its end is still among its like, until they are asked again
+        let under_way = self.surveying.values().filter(|surveyed| surveyed.note.is_swift() == swift).count();
+        armed && under_way < SURVEYS && !self.pace.paused(now)
     }
 
     /// When there is something to begin that time alone brings.
     fn wake(&self) -> Option<Mono> {
         let now = self.now();
         let paused = self.pace.paused(now).then(|| self.pace.until());
-        let due = self.pending.next().filter(|_| self.may_survey(now));
+        let due = [true, false].into_iter().filter(|swift| self.may_survey(*swift, now));
+        let due = due.filter_map(|swift| self.pending.next(swift)).min();
         let commit = (!self.batch.is_empty() && self.commit.is_empty()).then_some(self.commit_at);
         let sweep = self.docket.next().filter(|at| *at > now);
         let regular = (!self.ctx.options.once).then(|| self.timetable.next());
@@ -363,9 +381,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
     /// Lets what is in flight end, and its proofs reach the ledger, within the deadline. Jobs that still wait
     /// for their turn do not get one.
     async fn drain(&mut self) {
-        for turns in [&self.ctx.large, &self.ctx.open, &self.ctx.permits] {
-            turns.close();
-        }
+        self.ctx.turns.close();
         let deadline = Instant::now() + self.ctx.options.drain;
         loop {
             self.begin_commit(self.now());

@@ -196,7 +196,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
 
     /// The session ends: what is in flight does, and nothing new begins.
     fn is_ending(&self) -> bool {
-        self.ctx.permits.is_closed()
+        self.ctx.turns.are_over()
     }
 
     fn tell_held(&self, held: &Option<String>) {

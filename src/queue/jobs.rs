@@ -34,9 +34,10 @@ impl Jobs {
         Self { slots: BTreeMap::new(), room, beside: 0 }
     }
 
-    /// True while surveys may go on.
-    pub fn has_room(&self) -> bool {
-        self.slots.len() - self.beside < self.room
+    /// True while surveys may go on; a quarter of the room is left to `swift` ones.
+    pub fn has_room(&self, swift: bool) -> bool {
+        let room = if swift { self.room } else { self.room - self.room / 4 };
+        self.slots.len() - self.beside < room
     }
 
     /// True if nothing is being done.
@@ -119,7 +120,7 @@ mod tests {
     fn a_key_has_one_slot_and_is_looked_at_again_if_seen_meanwhile() {
         let mut jobs = Jobs::new(2);
         let [a, b, c] = ["a", "b", "c"].map(Key::raw);
-        assert!(jobs.take(&[&a, &b], 4) && !jobs.has_room());
+        assert!(jobs.take(&[&a, &b], 4) && !jobs.has_room(true));
         assert!(!jobs.take(&[&c, &b], 5), "all or none");
         let (disk, bucket) = (Against::Ledger, Against::Bucket);
         assert!(!jobs.busy(&c, disk) && jobs.busy(&b, bucket) && jobs.busy(&b, disk));
@@ -143,9 +144,24 @@ mod tests {
         let mut jobs = Jobs::new(1);
         let [a, b] = ["a", "b"].map(Key::raw);
         assert!(jobs.take_beside(&a) && !jobs.take_beside(&a) && !jobs.take(&[&a], 1));
-        assert!(jobs.has_room() && !jobs.is_empty() && jobs.len() == 1);
-        assert!(jobs.take(&[&b], 1) && !jobs.has_room() && !jobs.take_beside(&b));
-        assert_eq!((jobs.finish(&a), jobs.has_room()), (None, false));
-        assert_eq!((jobs.finish(&b), jobs.has_room()), (None, true));
+        assert!(jobs.has_room(true) && !jobs.is_empty() && jobs.len() == 1);
+        assert!(jobs.take(&[&b], 1) && !jobs.has_room(true) && !jobs.take_beside(&b));
+        assert_eq!((jobs.finish(&a), jobs.has_room(true)), (None, false));
+        assert_eq!((jobs.finish(&b), jobs.has_room(true)), (None, true));
+    }
+
+    #[test]
+    fn a_quarter_of_the_room_is_left_to_what_is_swift() {
+        let mut jobs = Jobs::new(8);
+        let keys: Vec<Key> = (0..8).map(|n| Key::raw(n.to_string())).collect();
+        let room: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                assert!(jobs.take(&[key], 1));
+                (jobs.has_room(false), jobs.has_room(true))
+            })
+            .collect();
+        assert_eq!(room[4..], [(true, true), (false, true), (false, true), (false, false)]);
+        assert!(Jobs::new(1).has_room(false), "one is for all");
     }
 }

@@ -36,13 +36,21 @@ pub struct Note {
     due: Mono,
 }
 
+impl Note {
+    /// True for a single file that did not fail before: it is not to wait behind what takes long.
+    pub fn is_swift(&self) -> bool {
+        matches!(self.scope, Scope::File(_)) && self.failures == 0
+    }
+}
+
 /// The queue.
 #[derive(Debug)]
 pub struct Pending {
     options: Options,
     /// By path, so that a tree's notes lie together; then by kind.
     notes: BTreeMap<(RelPath, Kind), Note>,
-    due: BTreeSet<(Mono, RelPath, Kind)>,
+    /// By time; the swift ones apart from the others.
+    due: [BTreeSet<(Mono, RelPath, Kind)>; 2],
     /// How many `File` notes a directory has.
     files: BTreeMap<RelPath, usize>,
     born: u64,
@@ -66,7 +74,7 @@ fn kind(scope: &Scope) -> Kind {
 impl Pending {
     /// An empty queue.
     pub fn new(options: Options) -> Self {
-        Self { options, notes: BTreeMap::new(), due: BTreeSet::new(), files: BTreeMap::new(), born: 0 }
+        Self { options, notes: BTreeMap::new(), due: Default::default(), files: BTreeMap::new(), born: 0 }
     }
 
     /// Something happened here: look when it is quiet.
@@ -85,14 +93,15 @@ impl Pending {
         );
     }
 
-    /// When the next note is due.
-    pub fn next(&self) -> Option<Mono> {
-        self.due.first().map(|(due, ..)| *due)
+    /// When the next note is due, of the [swift](Note::is_swift) ones or of the others.
+    pub fn next(&self, swift: bool) -> Option<Mono> {
+        self.due[usize::from(swift)].first().map(|(due, ..)| *due)
     }
 
-    /// Takes a note that is due, the longest due first.
-    pub fn pop(&mut self, now: Mono) -> Option<Note> {
-        let (_, path, kind) = self.due.first().filter(|(due, ..)| *due <= now).cloned()?;
+    /// Takes a note of these that is due, the longest due first.
+    pub fn pop(&mut self, now: Mono, swift: bool) -> Option<Note> {
+        let first = self.due[usize::from(swift)].first();
+        let (_, path, kind) = first.filter(|(due, ..)| *due <= now).cloned()?;
         self.remove(&(path, kind))
     }
 
@@ -149,13 +158,13 @@ impl Pending {
             *self.files.entry(path.parent().unwrap_or_else(RelPath::root)).or_default() += 1;
         }
         let id = (note.scope.path().clone(), kind(&note.scope));
-        self.due.insert((note.due, id.0.clone(), id.1));
+        self.due[usize::from(note.is_swift())].insert((note.due, id.0.clone(), id.1));
         self.notes.insert(id, note);
     }
 
     fn remove(&mut self, id: &(RelPath, Kind)) -> Option<Note> {
         let note = self.notes.remove(id)?;
-        self.due.remove(&(note.due, id.0.clone(), id.1));
+        self.due[usize::from(note.is_swift())].remove(&(note.due, id.0.clone(), id.1));
         if let Scope::File(path) = &note.scope {
             let parent = path.parent().unwrap_or_else(RelPath::root);
             if let Some(n) = self.files.get_mut(&parent) {
@@ -238,6 +247,17 @@ mod tests {
         RelPath::new(s.as_bytes()).expect("valid path")
     }
 
+    /// The first of all.
+    fn next(q: &Pending) -> Option<Mono> {
+        [true, false].into_iter().filter_map(|swift| q.next(swift)).min()
+    }
+
+    fn pop(q: &mut Pending, now: Mono) -> Option<Note> {
+        let first = [true, false].into_iter().filter(|swift| q.next(*swift).is_some());
+        let first = first.min_by_key(|swift| q.next(*swift))?;
+        q.pop(now, first)
+    }
+
     fn queue(most: usize) -> Pending {
         Pending::new(Options { quiet: S * 2, longest: S * 10, most })
     }
@@ -246,7 +266,7 @@ mod tests {
     fn a_note_waits_for_quiet_but_not_longer_than_the_longest_wait() {
         let mut q = queue(100);
         for t in 0..20 {
-            assert_eq!(q.pop(S * t), None, "at {t} s");
+            assert_eq!(pop(&mut q, S * t), None, "at {t} s");
             if t < 10 {
                 q.note(Scope::File(path("a")), Against::Ledger, S * t);
             }
@@ -254,8 +274,8 @@ mod tests {
                 break;
             }
         }
-        assert_eq!(q.next(), Some(S * 10));
-        let note = q.pop(S * 10).expect("due");
+        assert_eq!(next(&q), Some(S * 10));
+        let note = pop(&mut q, S * 10).expect("due");
         assert_eq!((note.scope, note.against, note.born), (Scope::File(path("a")), Against::Ledger, 1));
         assert!(q.is_empty() && q.oldest().is_none());
     }
@@ -266,7 +286,7 @@ mod tests {
         for ms in 0..9_999 {
             q.note(Scope::everything(), Against::Ledger, Mono::from_millis(ms));
         }
-        assert_eq!(q.next(), Some(S * 10));
+        assert_eq!(next(&q), Some(S * 10));
     }
 
     #[test]
@@ -280,8 +300,8 @@ mod tests {
         assert_eq!(q.len(), 2);
         q.note(Scope::File(path("d/e/g")), Against::Ledger, S * 3);
         assert_eq!(q.len(), 2);
-        assert_eq!(q.pop(S * 100).map(|n| n.scope), Some(Scope::File(path("d-1"))));
-        let tree = q.pop(S * 100).expect("due");
+        assert_eq!(pop(&mut q, S * 100).map(|n| n.scope), Some(Scope::File(path("d-1"))));
+        let tree = pop(&mut q, S * 100).expect("due");
         assert_eq!((tree.scope, tree.against, tree.born), (Scope::Tree(path("d")), Against::Bucket, 1));
     }
 
@@ -289,12 +309,12 @@ mod tests {
     fn an_event_hastens_a_retry_and_a_retry_does_not_delay_an_event() {
         let mut q = queue(100);
         q.retry(Scope::File(path("a")), Against::Bucket, S, S * 300, 4);
-        assert_eq!(q.next(), Some(S * 301));
+        assert_eq!(next(&q), Some(S * 301));
         q.note(Scope::File(path("a")), Against::Ledger, S * 5);
-        assert_eq!(q.next(), Some(S * 7));
+        assert_eq!(next(&q), Some(S * 7));
         q.retry(Scope::File(path("a")), Against::Bucket, S * 6, S * 300, 5);
-        assert_eq!(q.next(), Some(S * 7));
-        let note = q.pop(S * 7).expect("due");
+        assert_eq!(next(&q), Some(S * 7));
+        let note = pop(&mut q, S * 7).expect("due");
         assert_eq!((note.against, note.failures), (Against::Bucket, 5));
     }
 
@@ -305,7 +325,7 @@ mod tests {
             q.note(Scope::File(path(&format!("d/f{i}"))), Against::Ledger, S);
         }
         assert_eq!(
-            q.pop(S * 100).map(|n| n.scope),
+            pop(&mut q, S * 100).map(|n| n.scope),
             Some(Scope::Tree(path("d"))),
             "50 notes fold before 64 siblings"
         );
@@ -319,12 +339,12 @@ mod tests {
         for i in 0..1000 {
             q.note(Scope::File(path(&format!("t{i}/f"))), Against::Ledger, S);
         }
-        assert_eq!(q.pop(S * 100).map(|n| n.scope), Some(Scope::everything()));
+        assert_eq!(pop(&mut q, S * 100).map(|n| n.scope), Some(Scope::everything()));
         let mut q = queue(500);
         for i in 0..100 {
             q.note(Scope::File(path(&format!("d/f{i}"))), Against::Ledger, S);
         }
-        assert_eq!(q.pop(S * 100).map(|n| n.scope), Some(Scope::Children(path("d"))));
+        assert_eq!(pop(&mut q, S * 100).map(|n| n.scope), Some(Scope::Children(path("d"))));
     }
 
     proptest! {
@@ -343,19 +363,34 @@ mod tests {
                     q.note(scope.clone(), Against::Ledger, now);
                 }
                 owed.push((scope, now + S * 14));
-                while let Some(note) = q.pop(now) {
+                while let Some(note) = pop(&mut q, now) {
                     owed.retain(|(scope, _)| !note.scope.covers(scope));
                 }
                 prop_assert!(owed.iter().all(|(_, latest)| now <= *latest));
                 prop_assert!(q.len() <= most + 1);
-                prop_assert_eq!(q.due.len(), q.notes.len());
+                prop_assert_eq!(q.due.iter().map(BTreeSet::len).sum::<usize>(), q.notes.len());
             }
-            while let Some(due) = q.next() {
-                let note = q.pop(due).expect("due");
+            while let Some(due) = next(&q) {
+                let note = pop(&mut q, due).expect("due");
                 owed.retain(|(scope, _)| !note.scope.covers(scope));
             }
             prop_assert!(owed.is_empty(), "{owed:?}");
             prop_assert!(q.files.is_empty() && q.is_empty());
         }
+    }
+
+    #[test]
+    fn what_is_swift_does_not_wait_behind_what_is_not() {
+        let mut q = queue(100);
+        q.retry(Scope::everything(), Against::Bucket, S, Mono::ZERO, 0);
+        q.retry(Scope::File(path("failed")), Against::Bucket, S, Mono::ZERO, 1);
+        assert_eq!((q.next(true), q.next(false)), (None, Some(S)));
+        let mut q = queue(100);
+        q.retry(Scope::File(path("failed")), Against::Bucket, S, Mono::ZERO, 1);
+        q.note(Scope::File(path("new")), Against::Ledger, S);
+        assert_eq!((q.next(true), q.next(false)), (Some(S * 3), Some(S)));
+        assert_eq!(q.pop(S * 9, true).map(|note| note.scope), Some(Scope::File(path("new"))));
+        assert_eq!((q.pop(S * 9, true), q.pop(S * 9, false).map(|note| note.failures)), (None, Some(1)));
+        assert!(q.is_empty());
     }
 }

@@ -13,6 +13,7 @@ mod support;
 mod cases;
 mod deletes;
 mod story;
+mod turns;
 mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,6 +6,7 @@ mod hash;
 mod leftover;
 mod prove;
 mod put;
+mod turns;
 
 use super::context::Context;
 use crate::{
@@ -20,24 +21,19 @@ pub(super) use hash::Hashing;
 pub(super) use leftover::tidy;
 use std::{panic::AssertUnwindSafe, sync::Arc};
 use tokio::time::Instant;
+pub(super) use turns::Turns;
 
-/// Files of more bytes take long to compare and to send.
-const LARGE: u64 = 8 << 20;
-
-/// Runs one job. `seen` is when its survey's look at the file had come back. A panic is a fault of this
-/// job alone (promise I10).
+/// Runs one job. `seen` is when its survey's look at the file had come back; a `swift` one does not wait behind those
+/// that are many. A panic is a fault of this job alone (promise I10).
 pub(super) async fn work<T: Tree, S: Store, L: Ledger>(
     ctx: Arc<Context<T, S, L>>,
     job: Job,
     seen: Instant,
+    swift: bool,
 ) -> Outcome {
-    let large = job.expect.is_some_and(|meta| meta.print.size > LARGE);
-    let permits = async {
-        let large = if large { Some(ctx.large.acquire().await.ok()?) } else { None };
-        Some((large, ctx.open.acquire().await.ok()?))
-    };
-    let Some(_permits) = permits.await else { return Outcome::Stale };
-    let run = AssertUnwindSafe(Work { ctx: &ctx, job: &job, seen }.run_and_tidy()).catch_unwind().await;
+    let Some(_turn) = ctx.turns.open(&job, swift).await else { return Outcome::Stale };
+    let work = Work { ctx: &ctx, job: &job, seen, swift };
+    let run = AssertUnwindSafe(work.run_and_tidy()).catch_unwind().await;
     match run {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(fault)) => outcome(fault),
@@ -63,6 +59,7 @@ struct Work<'a, T, S, L> {
     ctx: &'a Context<T, S, L>,
     job: &'a Job,
     seen: Instant,
+    swift: bool,
 }
 
 /// An open file that is still what the survey saw.
@@ -89,7 +86,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             None => None,
         };
         // files are opened while others are sent
-        let Ok(_turn) = self.ctx.permits.acquire().await else { return Ok(Outcome::Stale) };
+        let Some(_turn) = self.ctx.turns.store(self.job, self.swift).await else { return Ok(Outcome::Stale) };
         let Some(held) = held else { return self.whose(record).await };
         match &self.job.op {
             Op::Put(only) => self.put(&held, only.clone()).await,

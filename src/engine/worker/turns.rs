@@ -1,0 +1,128 @@
+//! Whose turn it is: how many jobs have a file open, and how many ask the store, at the same time.
+//!
+//! What takes long leaves room for what does not: jobs of large files have half of the turns at most. And a file that
+//! somebody has just changed does not wait behind all those of a look at everything: there are turns for such alone.
+
+use crate::model::Job;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Files of more bytes take long to compare and to send.
+const LARGE: u64 = 8 << 20;
+/// Files that are open for each job that asks the store: the next ones are read meanwhile, many at a time.
+const OPEN: usize = 4;
+/// For one in as many turns there is one more, for swift jobs.
+const SWIFT: usize = 4;
+
+/// The turns of a session.
+pub(in crate::engine) struct Turns {
+    /// Jobs whose file is open; those of small files hold what was read of them.
+    open: Lane,
+    /// Jobs that ask the store.
+    store: Lane,
+    /// Of all, the jobs of large files.
+    large: Semaphore,
+}
+
+struct Lane {
+    all: Semaphore,
+    swift: Semaphore,
+}
+
+/// A turn, until it is dropped.
+pub(super) struct Turn<'a> {
+    _permits: [Option<SemaphorePermit<'a>>; 2],
+}
+
+impl Turns {
+    /// For so many jobs that ask the store at the same time.
+    pub(in crate::engine) fn new(workers: usize) -> Self {
+        Self {
+            open: Lane::new(workers * OPEN),
+            store: Lane::new(workers),
+            large: Semaphore::new((workers / 2).max(1)),
+        }
+    }
+
+    /// To open the job's file. `None`: there are no more turns.
+    pub(super) async fn open(&self, job: &Job, swift: bool) -> Option<Turn<'_>> {
+        let large = is_large(job);
+        let slow = if large { Some(self.large.acquire().await.ok()?) } else { None };
+        Some(Turn { _permits: [slow, Some(self.open.turn(swift && !large).await?)] })
+    }
+
+    /// To ask the store. `None`: there are no more turns.
+    pub(super) async fn store(&self, job: &Job, swift: bool) -> Option<Turn<'_>> {
+        Some(Turn { _permits: [Some(self.store.turn(swift && !is_large(job)).await?), None] })
+    }
+
+    /// Those who wait for a turn do not get one.
+    pub(in crate::engine) fn close(&self) {
+        self.large.close();
+        for lane in [&self.open, &self.store] {
+            lane.all.close();
+            lane.swift.close();
+        }
+    }
+
+    /// True if there are no more turns.
+    pub(in crate::engine) fn are_over(&self) -> bool {
+        self.store.all.is_closed()
+    }
+}
+
+impl Lane {
+    fn new(turns: usize) -> Self {
+        let swift = (turns / SWIFT).max(1);
+        Self { all: Semaphore::new(turns), swift: Semaphore::new(swift) }
+    }
+
+    async fn turn(&self, swift: bool) -> Option<SemaphorePermit<'_>> {
+        if !swift {
+            return self.all.acquire().await.ok();
+        }
+        tokio::select! { biased;
+            turn = self.swift.acquire() => turn.ok(),
+            turn = self.all.acquire() => turn.ok(),
+        }
+    }
+}
+
+fn is_large(job: &Job) -> bool {
+    job.expect.is_some_and(|meta| meta.print.size > LARGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Attributes, Fingerprint, Key, LocalMeta, Only, Op, Stamp};
+    use futures::FutureExt;
+
+    fn job(size: u64) -> Job {
+        let print = Fingerprint { size, mtime: Stamp::default(), ctime: Stamp::default(), inode: 1 };
+        let attributes = Attributes { mode: 0, uid: 0, gid: 0 };
+        let expect = Some(LocalMeta { print, attributes });
+        Job { key: Key::raw("k"), op: Op::Put(Only::New), expect, why: "new", asked: 0 }
+    }
+
+    #[test]
+    fn what_takes_long_and_what_is_many_leave_turns_for_others() {
+        let (turns, small, large) = (Turns::new(8), job(1), job(LARGE + 1));
+        let now = |swift: bool, job: &Job| turns.store(job, swift).now_or_never();
+        let opened = |swift: bool, job: &Job| turns.open(job, swift).now_or_never();
+        let slow: Vec<_> = (0..4).map(|_| opened(true, &large).expect("a turn")).collect();
+        assert!(opened(false, &large).is_none(), "half of them");
+        let many: Vec<_> = (0..28).map(|_| opened(false, &small).expect("a turn")).collect();
+        assert!(opened(false, &small).is_none());
+        let swift: Vec<_> = (0..8).map(|_| opened(true, &small).expect("a turn")).collect();
+        assert!(opened(true, &small).is_none());
+        drop(many);
+        assert!(opened(true, &small).is_some() && opened(false, &small).is_some());
+        let asking: Vec<_> = (0..8).map(|_| now(false, &small).expect("a turn")).collect();
+        assert!(now(false, &small).is_none() && now(true, &large).is_none());
+        assert!(now(true, &small).is_some());
+        turns.close();
+        assert!(turns.are_over());
+        drop((slow, swift, asking));
+        assert!(matches!(now(true, &small), Some(None)) && matches!(opened(false, &large), Some(None)));
+    }
+}
