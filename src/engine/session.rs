@@ -315,8 +315,9 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
 
     fn may_survey(&self, swift: bool, now: Mono) -> bool {
         let armed = self.ctx.options.once || *self.life.armed;
-        let surveys = if swift { &self.swift } else { &self.broad };
-        armed && surveys.len() < SURVEYS && !self.pace.paused(now)
+        // a stream that has told its end is still among its like, until they are asked again
+        let under_way = self.surveying.values().filter(|surveyed| surveyed.note.is_swift() == swift).count();
+        armed && under_way < SURVEYS && !self.pace.paused(now)
     }
 
     /// When there is something to begin that time alone brings.
