@@ -9,6 +9,7 @@ use super::{
     surroundings::Surroundings,
     valid::settle,
 };
+use crate::model::Rates;
 use sha2::{Digest, Sha256};
 use std::{
     fs,
@@ -68,7 +69,13 @@ impl Config {
             let mut mirror = Mirror::new(name(&root, &place), root, &place, Vec::new(), limits, s3);
             settle(&mut mirror, &state_dir, &mut warnings).unwrap_or_else(&mut note);
             if list.is_empty() {
-                return Ok(Self { state_dir, memory_limit: MEMORY, mirrors: vec![mirror], warnings });
+                return Ok(Self {
+                    state_dir,
+                    memory_limit: MEMORY,
+                    bandwidth: Rates::default(),
+                    mirrors: vec![mirror],
+                    warnings,
+                });
             }
         }
         Err(Problems { file: None, list })

@@ -1,6 +1,7 @@
 //! One `[[mirror]]`: a directory and the prefix that is to equal it.
 
 use super::{
+    bandwidth,
     limits::{DeletePolicy, Limits, MaxDelete},
     objects::{self, Rule},
     prices::Prices,
@@ -10,7 +11,7 @@ use super::{
     schema::{OBJECTS, PRICES, S3 as S3_SHAPE},
 };
 use crate::{
-    model::{MAX_KEY_BYTES, ObjectOptions, RelPath},
+    model::{MAX_KEY_BYTES, ObjectOptions, Rates, RelPath},
     plan::Filter,
 };
 use std::{fs, path::Path, path::PathBuf, time::Duration};
@@ -51,6 +52,8 @@ pub struct Mirror {
     pub rules: Vec<Rule>,
     /// The requester pays, and we are the requester.
     pub requester_pays: bool,
+    /// Bytes a second that it may send.
+    pub bandwidth: Rates,
     /// How the store is reached.
     pub s3: S3,
     /// What it asks for.
@@ -106,6 +109,7 @@ impl Draft {
         let options = objects::read(table, reader);
         let rules = rules(table, reader);
         let requester_pays = table.boolean("requester_pays", reader).unwrap_or(false);
+        let bandwidth = bandwidth::read(table, reader).unwrap_or_default();
         let own = table.table("s3", &S3_SHAPE, reader).map(|inner| Layer::read(&inner, reader));
         let s3 = own.unwrap_or_default().over(shared.0).resolve(credentials);
         let own = table.table("prices", &PRICES, reader);
@@ -123,7 +127,7 @@ impl Draft {
             let (name, root, target) = (name.as_ref()?, root.as_ref()?, target.as_ref()?);
             let (name, root) = (name.value.clone(), root.value.clone());
             let mirror = Mirror::new(name, root, &target.value, exclude, limits, s3);
-            Some(Mirror { prices, options, rules, requester_pays, ..mirror })
+            Some(Mirror { prices, options, rules, requester_pays, bandwidth, ..mirror })
         })();
         Self { name, target, root, mirror }
     }
@@ -156,6 +160,7 @@ impl Mirror {
             options: ObjectOptions::default(),
             rules: Vec::new(),
             requester_pays: false,
+            bandwidth: Rates::default(),
             s3,
             prices: Prices::default(),
             leave_out: None,

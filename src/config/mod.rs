@@ -3,6 +3,7 @@
 //! [`Config::load`] tells every problem at once, each with its line and what to write instead. What it
 //! gives is valid as far as it can be known without the store and the root.
 
+mod bandwidth;
 mod bytes;
 mod direct;
 mod duration;
@@ -29,6 +30,7 @@ pub use s3::{S3, Secret};
 pub use schema::known_keys;
 pub use surroundings::Surroundings;
 
+use crate::model::Rates;
 use problem::Complaint;
 use std::{
     fs::File,
@@ -50,6 +52,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Bytes that all bodies on their way to a store may hold together, 16 MiB to 1 TiB.
     pub memory_limit: u64,
+    /// Bytes a second that all mirrors together may send.
+    pub bandwidth: Rates,
     /// The mirrors, at least one, in the order of the file.
     pub mirrors: Vec<Mirror>,
     /// What is allowed and probably not meant.

@@ -22,11 +22,14 @@ const fn key(name: &'static str, example: &'static str) -> Known {
     Known { name, example }
 }
 
+const BANDWIDTH: &str = "bandwidth = \"10MiB/s\" or [\"10MiB/s\", \"Mon-Fri 08:00-18:00 = 2MiB/s\"]";
+
 pub(super) static TOP: Shape = Shape {
     title: "",
     keys: &[
         key("state_dir", "state_dir = \"/var/lib/s3mirrord\""),
         key("memory_limit", "memory_limit = \"64MiB\""),
+        key("bandwidth", BANDWIDTH),
         key("s3", "[s3] and its keys below it"),
         key("prices", "[prices] and its keys below it"),
         key("mirror", "[[mirror]] and its keys below it"),
@@ -67,6 +70,7 @@ pub(super) static MIRROR: Shape = Shape {
         key("relist", "relist = \"24h\""),
         key("listers", "listers = 16"),
         key("requester_pays", "requester_pays = true"),
+        key("bandwidth", BANDWIDTH),
         key("s3", "[mirror.s3] and its keys below it"),
         key("prices", "[mirror.prices] and its keys below it"),
         key("objects", "[[mirror.objects]] and its keys below it"),
@@ -135,12 +139,11 @@ static SHAPES: [&Shape; 9] =
     [&TOP, &S3, &PRICES, &MIRROR, &OBJECTS, &MAX_DELETE, &DEBOUNCE, &SSE, &RETENTION];
 
 /// Keys whose meaning is settled and that this version does not act on: never taken without a word.
-static LATER: [&str; 12] = [
+static LATER: [&str; 11] = [
     "root_marker",
     "trash_prefix",
     "cross_mounts",
     "max_overwrite",
-    "bandwidth",
     "before_read",
     "after_read",
     "xattrs",

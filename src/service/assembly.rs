@@ -5,14 +5,15 @@ use crate::{
     engine::{self, Input},
     ledger::{Database, Ledger, OpenError, Opened, Options as LedgerOptions, Reason},
     local::{Directory, Notice, Prune, Tree},
-    model::{Class, Fault, MirrorId, Stamp},
+    model::{Class, Fault, MirrorId, Rates, Stamp},
     plan::{Choice, Filter, Limits},
-    store::{self, Memory, S3, Store},
+    store::{self, Memory, S3, Store, Throttle},
 };
 use futures::{
     Stream, StreamExt,
     stream::{self, BoxStream},
 };
+use jiff::Zoned;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -53,6 +54,8 @@ pub struct Commons {
     pub state_dir: PathBuf,
     /// What their transfers may hold.
     pub memory: Memory,
+    /// How fast all of them may go.
+    pub throttle: Throttle,
     /// Neither variable nor file of AWS is read.
     pub isolated: bool,
 }
@@ -60,8 +63,8 @@ pub struct Commons {
 impl Commons {
     /// As it is configured.
     pub fn new(config: &Config) -> Self {
-        let memory = Memory::new(config.memory_limit);
-        Self { state_dir: config.state_dir.clone(), memory, isolated: false }
+        let (memory, throttle) = (Memory::new(config.memory_limit), throttle(&config.bandwidth));
+        Self { state_dir: config.state_dir.clone(), memory, throttle, isolated: false }
     }
 
     /// Neither variable nor file of AWS is read.
@@ -70,6 +73,17 @@ impl Commons {
         self.isolated = true;
         self
     }
+}
+
+/// The limit of this moment by the host's clock and time zone.
+fn throttle(rates: &Rates) -> Throttle {
+    let Some(least) = rates.least() else { return Throttle::default() };
+    let rates = rates.clone();
+    Throttle::new(least, move || {
+        let now = Zoned::now();
+        let minute = i16::from(now.hour()) * 60 + i16::from(now.minute());
+        rates.at(now.weekday().to_monday_zero_offset().unsigned_abs(), minute.unsigned_abs())
+    })
 }
 
 /// Takes the lock of a mirror and opens its ledger. With `rehearse`, changes are thrown away in the end.
@@ -141,6 +155,7 @@ fn store_options(commons: &Commons, mirror: &Mirror) -> store::Options {
         credentials_file,
         isolated: commons.isolated,
         memory: commons.memory.clone(),
+        throttle: commons.throttle.and(&throttle(&mirror.bandwidth)),
         objects: objects(mirror),
         requester_pays: mirror.requester_pays,
         ..store::Options::new(&mirror.bucket, &mirror.prefix)

@@ -134,6 +134,7 @@ impl Direct {
             return None;
         }
         let request = way.request(full, (payload, bytes), headers(full, payload, spec, condition)).await?;
+        store.options().throttle.wait(bytes.len() as u64).await;
         self.0.requests.count("PutObject");
         let answer = match timeout(payload.patience(store.options()), way.connector.call(request)).await {
             Ok(Ok(answer)) => read(&answer),

@@ -26,12 +26,14 @@ mod requests;
 mod resume;
 mod s3;
 mod sieve;
+mod throttle;
 mod upload;
 
 pub use memory::Memory;
 pub use object::Objects;
 pub use options::{Options, Secret};
 pub use s3::S3;
+pub use throttle::Throttle;
 pub use upload::Staged;
 
 use crate::model::{

@@ -1,6 +1,6 @@
 //! All that can be set about a store.
 
-use super::{Memory, Objects};
+use super::{Memory, Objects, Throttle};
 use std::{fmt, path::PathBuf, time::Duration};
 
 /// 1 MiB in bytes.
@@ -71,6 +71,8 @@ pub struct Options {
     pub concurrency: usize,
     /// What all bodies in flight may hold together.
     pub memory: Memory,
+    /// How fast bodies may go.
+    pub throttle: Throttle,
     /// How long a TCP connection may take to come about.
     pub connect_timeout: Duration,
     /// How long a server may be silent that owes an answer.
@@ -100,6 +102,7 @@ impl Options {
             part_size: 8 * MIB,
             concurrency: 4,
             memory: Memory::default(),
+            throttle: Throttle::default(),
             connect_timeout: Duration::from_secs(5),
             patience: Duration::from_secs(60),
         }

@@ -211,7 +211,7 @@ async fn send_one(
         .upload_id(&id)
         .part_number(wire(number))
         .checksum_sha256(payload.checksum())
-        .body(payload.body())
+        .body(payload.body(&store.options().throttle))
         .customize()
         .interceptor(payload.signed())
         .config_override(payload.unhurried(store.options()))

@@ -6,7 +6,7 @@
 //! What is too large for memory is read twice, to be hashed and to be sent. If it is not the same then, the store
 //! refuses it: the digest is signed.
 
-use super::{Options, extent::Extent};
+use super::{Options, Throttle, extent::Extent};
 use crate::model::Fault;
 use aws_runtime::auth::SigV4OperationSigningConfig;
 use aws_sdk_s3::{
@@ -104,11 +104,11 @@ impl Payload {
     }
 
     /// The body, for as many attempts as it takes.
-    pub(super) fn body(&self) -> ByteStream {
-        let content = self.content.clone();
+    pub(super) fn body(&self, throttle: &Throttle) -> ByteStream {
+        let (content, throttle) = (self.content.clone(), throttle.clone());
         ByteStream::new(SdkBody::retryable(move || match &content {
-            Content::Memory(bytes) => SdkBody::from_body_1_x(Pieces(bytes.clone())),
-            Content::File(extent) => SdkBody::from_body_1_x(extent.body(PIECE)),
+            Content::Memory(bytes) => throttle.pace(Pieces(bytes.clone())),
+            Content::File(extent) => throttle.pace(extent.body(PIECE)),
         }))
     }
 
@@ -137,7 +137,9 @@ impl Payload {
 
     /// How long an attempt may take.
     pub(super) fn patience(&self, options: &Options) -> Duration {
-        options.patience + Duration::from_secs(self.len() / SLOWEST)
+        // all that is on its way shares what may go
+        let held_back = options.throttle.longest(self.len() + options.memory.all());
+        options.patience + Duration::from_secs(self.len() / SLOWEST) + held_back
     }
 }
 

@@ -190,7 +190,7 @@ impl S3 {
             .checksum_sha256(payload.checksum())
             .set_if_none_match(if_none_match)
             .set_if_match(if_match)
-            .body(payload.body());
+            .body(payload.body(&self.options().throttle));
         object::put(request, if spec.is_some() { self.chosen(full) } else { self.options().objects.own() })
     }
 

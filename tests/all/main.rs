@@ -5,6 +5,8 @@
 mod support;
 
 #[cfg(feature = "demo")]
+mod bandwidth;
+#[cfg(feature = "demo")]
 mod cli;
 mod config;
 #[cfg(feature = "demo")]

@@ -1,0 +1,168 @@
+//! Holding back: no more bytes a second than the operator lets go.
+//!
+//! Bodies go to the connection in pieces, and each piece waits for its time. So all that is on its way shares the rate
+//! evenly, whatever its size; and a new rate holds from the next piece on.
+
+use aws_sdk_s3::{error::BoxError, primitives::SdkBody};
+use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
+use http_body::{Body, Frame, SizeHint};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep_until};
+
+/// Limits that hold together: those of the process and those of the mirror. Clones share them.
+#[derive(Clone, Default)]
+pub struct Throttle(Vec<Arc<Limit>>);
+
+struct Limit {
+    /// Bytes a second right now; `None`: no limit.
+    rate: Box<dyn Fn() -> Option<u64> + Send + Sync>,
+    /// The lowest that `rate` ever says.
+    least: u64,
+    /// When the next byte may go.
+    free: Mutex<Instant>,
+}
+
+impl fmt::Debug for Throttle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|limit| (limit.rate)())).finish()
+    }
+}
+
+impl Throttle {
+    /// `rate` is asked for each piece, and never says less than `least` (at least 1); `None` is no limit for now.
+    pub fn new(least: u64, rate: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
+        let (rate, free) = (Box::new(rate), Mutex::new(Instant::now()));
+        Self(vec![Arc::new(Limit { rate, least: least.max(1), free })])
+    }
+
+    /// Both hold.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self(self.0.iter().chain(&other.0).cloned().collect())
+    }
+
+    /// The body at its pace.
+    pub(super) fn pace<B>(&self, body: B) -> SdkBody
+    where
+        B: Body<Data = Bytes> + Unpin + Send + Sync + 'static,
+        B::Error: Into<BoxError> + 'static,
+    {
+        match self.0.is_empty() {
+            true => SdkBody::from_body_1_x(body),
+            false => SdkBody::from_body_1_x(Paced { body, throttle: self.clone(), next: Mutex::default() }),
+        }
+    }
+
+    /// How long so many bytes take at the most.
+    pub(super) fn longest(&self, bytes: u64) -> Duration {
+        let least = self.0.iter().map(|limit| limit.least).min();
+        least.map_or(Duration::ZERO, |least| Duration::from_secs(bytes / least))
+    }
+
+    /// Waits until so many bytes may go.
+    pub(super) async fn wait(&self, bytes: u64) {
+        for limit in &self.0 {
+            sleep_until(limit.turn(bytes)).await;
+        }
+    }
+}
+
+impl Limit {
+    /// When these bytes may go. What comes after them waits until they have.
+    fn turn(&self, bytes: u64) -> Instant {
+        let now = Instant::now();
+        let Some(rate) = (self.rate)() else { return now };
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = now.max(*free);
+        *free = turn + Duration::from_secs_f64(bytes as f64 / rate.max(self.least) as f64);
+        turn
+    }
+}
+
+/// A body whose pieces wait for their time.
+struct Paced<B> {
+    body: B,
+    throttle: Throttle,
+    /// The next piece. Never locked: see [`super::extent`].
+    next: Mutex<Option<(Frame<Bytes>, BoxFuture<'static, ()>)>>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Paced<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let Self { body, throttle, next } = self.get_mut();
+        let next = next.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if next.is_none() {
+            let frame = match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                other => return Poll::Ready(other),
+            };
+            let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+            let throttle = throttle.clone();
+            *next = Some((frame, async move { throttle.wait(bytes).await }.boxed()));
+        }
+        if let Some((_, wait)) = next {
+            ready!(wait.poll_unpin(cx));
+        }
+        Poll::Ready(next.take().map(|(frame, _)| Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let waits = self.next.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        !waits && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = next.as_ref().and_then(|(frame, _)| frame.data_ref()).map_or(0, |data| data.len() as u64);
+        match self.body.size_hint().exact() {
+            Some(rest) => SizeHint::with_exact(rest + held),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::future::join_all;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    #[tokio::test(start_paused = true)]
+    async fn all_share_the_rate_and_a_new_one_holds_at_once() {
+        let rate = Arc::new(AtomicU64::new(1000));
+        let now = Arc::clone(&rate);
+        let all = Throttle::new(1, move || Some(now.load(Relaxed)).filter(|rate| *rate > 0));
+        let (one, other) = (Throttle::new(300, || Some(300)).and(&all), all.clone());
+        let begun = Instant::now();
+        // ten pieces of 100 bytes each
+        let send = async |throttle: &Throttle| {
+            for _ in 0..10 {
+                throttle.wait(100).await;
+            }
+            begun.elapsed().as_millis()
+        };
+        assert_eq!(send(&other).await, 900, "the first one goes at once");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let both = join_all([send(&other), send(&other)]).await;
+        assert!(both[0] >= 2600 && both.iter().max() == Some(&2900), "two share it: {both:?}");
+        let start = begun.elapsed().as_millis();
+        let slow = send(&one).await - start;
+        assert!((3000..3200).contains(&slow), "its own limit is the lower one: {slow}");
+        rate.store(0, Relaxed);
+        let start = begun.elapsed().as_millis();
+        assert_eq!(send(&other).await - start, 0);
+    }
+}
