@@ -52,8 +52,10 @@ pub(super) struct Context<T, S, L> {
     pub hashing: Hashing,
     /// Counts the bytes read.
     pub report: Report,
-    /// The owner record found when the mirror was opened, to be replaced by the claim.
+    /// The owner record found when the mirror was opened.
     pub found: owner::Found,
+    /// What a claim and its renewals replace.
+    pub hold: owner::Hold,
     /// Nothing in the bucket was ours when the mirror was opened.
     pub fresh: bool,
     claimed: OnceCell<owner::Claim>,
@@ -78,6 +80,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
             binding: opened.binding,
             root: opened.sameness,
             clock_step: opened.clock_step,
+            hold: owner::Hold::new(&opened.found),
             found: opened.found,
             fresh: opened.fresh,
             claimed: OnceCell::new(),

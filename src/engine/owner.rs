@@ -15,7 +15,10 @@ use crate::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 /// A claim that was not renewed for this long is void.
 const EXPIRES: i64 = 24 * 3600;
@@ -36,13 +39,39 @@ pub(super) struct Record {
 /// The record as it was found, and its tag.
 pub(super) type Found = Option<(Record, ETag)>;
 
+/// What the next record replaces. It is known from the moment a record is written, even if what a claim takes
+/// besides fails: the next try must not take our own record for another's.
+#[derive(Default)]
+pub(super) struct Hold(Mutex<Written>);
+
+#[derive(Clone, Default)]
+struct Written {
+    /// The tag of the record in the bucket; `None`: there is none.
+    tag: Option<ETag>,
+    /// The last record that was sent: it may be there although no answer said so.
+    sent: Option<Vec<u8>>,
+}
+
 /// A claim that was made.
 pub(super) struct Claim {
-    /// The tag of our record.
-    tag: Mutex<ETag>,
     capabilities: Capabilities,
     /// When the mirror first claimed its prefix, by the server's clock; `None`: not known.
     first: Option<Stamp>,
+}
+
+impl Hold {
+    pub(super) fn new(found: &Found) -> Self {
+        let tag = found.as_ref().map(|(_, etag)| etag.clone());
+        Self(Mutex::new(Written { tag, sent: None }))
+    }
+
+    fn get(&self) -> Written {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, written: Written) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = written;
+    }
 }
 
 impl Claim {
@@ -135,11 +164,7 @@ pub(super) async fn open<T: Tree, S: Store, L: Ledger>(
 
 /// Writes the owner record, and finds out what the store honours if that is not known yet.
 pub(super) async fn claim<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<Claim, Fault> {
-    let only = match &ctx.found {
-        Some((_, etag)) => Only::Match(etag.clone()),
-        None => Only::New,
-    };
-    let etag = write(ctx, only).await?;
+    write(ctx).await?;
     let mut binding = ctx.binding.clone();
     // what an older version found out lacks what that did not ask
     if binding.capabilities.is_none_or(|known| known.conditional_batch.is_none()) {
@@ -152,10 +177,13 @@ pub(super) async fn claim<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) 
     }
     let capabilities = binding.capabilities.unwrap_or_default();
     let first = binding.claimed;
-    if binding != ctx.binding {
-        ctx.ledger.commit(vec![Change::Bind(binding)]).await?;
+    if binding != ctx.binding
+        && let Err(fault) = ctx.ledger.commit(vec![Change::Bind(binding)]).await
+    {
+        // what is sent next cannot be written down either, and says so; without this it is found out once more
+        tracing::debug!(%fault, "what the store honours is not written down");
     }
-    Ok(Claim { tag: Mutex::new(etag), capabilities, first })
+    Ok(Claim { capabilities, first })
 }
 
 /// Claims at once what another host holds, if that is asked for: a pass that changes nothing else leaves the
@@ -170,14 +198,14 @@ pub(super) async fn take_over<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, 
 
 /// Renews a claim that was made.
 pub(super) async fn renew<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(), Fault> {
-    let Some(claim) = ctx.claimed() else { return Ok(()) };
-    let held = claim.tag.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-    let etag = write(ctx, Only::Match(held)).await?;
-    *claim.tag.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = etag;
-    Ok(())
+    match ctx.claimed() {
+        Some(_) => write(ctx).await,
+        None => Ok(()),
+    }
 }
 
-async fn write<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>, only: Only) -> Result<ETag, Fault> {
+/// Writes our record in the place of the one known.
+async fn write<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(), Fault> {
     let record = Record {
         version: 1,
         mirror: ctx.binding.mirror.to_string(),
@@ -189,26 +217,33 @@ async fn write<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>, only: Only)
     };
     let body = serde_json::to_vec_pretty(&record)
         .map_err(|e| Fault::new(Class::Permanent, "write the owner record", e))?;
-    match ctx.store.write(&key(), Bytes::from(body.clone()), only).await {
-        Ok(meta) => Ok(meta.etag),
+    let Written { tag, sent } = ctx.hold.get();
+    ctx.hold.set(Written { tag: tag.clone(), sent: Some(body.clone()) });
+    let only = tag.map_or(Only::New, Only::Match);
+    let etag = match ctx.store.write(&key(), Bytes::from(body.clone()), only).await {
+        Ok(meta) => meta.etag,
         Err(fault) if fault.class == Class::Changed => match ctx.store.read(&key()).await? {
             // a retry after a lost reply finds our own words
-            Some((found, meta)) if found == body => Ok(meta.etag),
+            Some((found, meta)) if found == body || sent.is_some_and(|sent| found == sent) => meta.etag,
             Some((found, _)) => {
                 let other = parse(&found)?;
-                Err(Fault::new(
+                return Err(Fault::new(
                     Class::Owned,
                     "claim the prefix",
                     format!("{} just claimed it", other.holder()),
                 )
-                .remedy("stop the other instance, or use a prefix of its own"))
+                .remedy("stop the other instance, or use a prefix of its own"));
             }
             None => {
-                Err(Fault::new(Class::Transient, "claim the prefix", "the owner record vanished meanwhile"))
+                ctx.hold.set(Written::default());
+                let cause = "the owner record vanished meanwhile";
+                return Err(Fault::new(Class::Transient, "claim the prefix", cause));
             }
         },
-        Err(fault) => Err(fault),
-    }
+        Err(fault) => return Err(fault),
+    };
+    ctx.hold.set(Written { tag: Some(etag), sent: None });
+    Ok(())
 }
 
 fn refuse_other_holder(record: &Record, options: &Options) -> Result<(), Fault> {

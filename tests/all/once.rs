@@ -265,21 +265,47 @@ async fn without_a_configuration_a_directory_and_a_target_are_enough() {
     assert_eq!(bench.objects_below("direct/").await.into_keys().collect::<Vec<_>>(), ["b"]);
 }
 
+/// True if a file system in memory is mounted there now.
+fn mount_memory(at: &std::path::Path, options: &str) -> bool {
+    let command =
+        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
+    let mounted = command.is_ok_and(|ran| ran.status.success());
+    if !mounted {
+        assert!(std::env::var_os("S3MIRRORD_REQUIRE_ALL").is_none(), "this needs to mount");
+        eprintln!("skipped: cannot mount");
+    }
+    mounted
+}
+
+/// However little room there is, from none for the ledger's first page on, the disk is named and nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn c64_a_first_pass_on_a_small_disk_says_that_the_disk_is_full() {
+    let bench = Bench::new().await;
+    let state = bench.state();
+    std::fs::create_dir(&state).unwrap();
+    for n in 0..1000 {
+        bench.write(&format!("{n}-{}", "x".repeat(100)), "new");
+    }
+    for size in ["16k", "40k", "80k", "160k"] {
+        if !mount_memory(&state, &format!("size={size},mode=700")) {
+            return;
+        }
+        let full = bench.run(&["once"]).await;
+        rustix::mount::unmount(&state, rustix::mount::UnmountFlags::DETACH).unwrap();
+        assert_eq!(full.code, 3, "{size}: {full:?}");
+        assert!(full.stderr.contains("free some space"), "{size}: {full:?}");
+    }
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    assert_eq!(bench.objects().await.len(), 1000);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn c64_a_pass_ends_when_the_disk_of_the_ledger_is_full() {
     let bench = Bench::new().await;
     let state = bench.state();
     std::fs::create_dir(&state).unwrap();
-    let mount = |options: &str| {
-        let command = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(&state)
-            .output();
-        command.is_ok_and(|ran| ran.status.success())
-    };
+    let mount = |options: &str| mount_memory(&state, options);
     if !mount("size=2m,mode=700") {
-        assert!(std::env::var_os("S3MIRRORD_REQUIRE_ALL").is_none(), "this needs to mount");
-        eprintln!("skipped: cannot mount");
         return;
     }
     bench.write("a", "a");

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// Waits until `is`, within `most`.
-async fn until(story: &Story, most: Duration, what: &str, mut is: impl FnMut() -> bool) {
+pub(crate) async fn until(story: &Story, most: Duration, what: &str, mut is: impl FnMut() -> bool) {
     let (begun, step) = (Instant::now(), (most / 4_000).max(ms(1)));
     while !is() {
         let trace = || story.world.with(|w| w.trace.join("\n"));

@@ -82,7 +82,7 @@ pub struct Shelf {
     pub put_back: BTreeSet<Key>,
     /// Keys whose delete was confirmed, and which were not written since.
     pub confirmed: BTreeSet<Key>,
-    /// What answers to batches of deletes say of these keys.
+    /// What answers to batches of deletes, and to writes of records, say of these keys.
     pub oddities: BTreeMap<Key, Oddity>,
     /// Keys that a write or a delete is on its way for.
     pub in_flight: BTreeSet<Key>,
@@ -92,14 +92,14 @@ pub struct Shelf {
     pub part: u64,
 }
 
-/// What becomes of a key in a batch of deletes.
+/// What becomes of a key in a batch of deletes, or of a record.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Oddity {
-    /// It is told to have failed, so; alone as well.
+    /// It is told to have failed, so; alone as well. A probe beside it fails, too.
     Fails(Class),
     /// Nothing is done and nothing told.
     Forgotten,
-    /// It is deleted, and nothing told.
+    /// It is deleted or written, and nothing told.
     Untold,
     /// The whole request fails for it, and a delete of it alone as well.
     Poison,
@@ -646,11 +646,17 @@ impl Store for Fake {
             Ok::<_, Fault>(w.shelve(key, body.to_vec(), false, None))
         })?;
         self.reply(12).await?;
-        Ok(remote)
+        match self.with(|w| w.shelf.oddities.get(key).copied()) {
+            Some(Oddity::Untold) => Err(Fault::new(Class::Transient, "PutObject", "no answer")),
+            _ => Ok(remote),
+        }
     }
 
-    async fn probe(&self, _: &Key) -> Result<Capabilities, Fault> {
+    async fn probe(&self, near: &Key) -> Result<Capabilities, Fault> {
         self.request("PutObject", 20).await?;
+        if let Some(Oddity::Fails(class)) = self.with(|w| w.shelf.oddities.get(near).copied()) {
+            return Err(Fault::new(class, "PutObject", "injected"));
+        }
         Ok(self.with(|w| w.shelf.can))
     }
 
