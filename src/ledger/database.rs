@@ -318,8 +318,12 @@ impl Ledger for Database {
         .await
     }
 
-    async fn by_inode(&self, inode: u64) -> Result<Vec<Key>, Fault> {
-        self.read(move |txn| inode::keys(&txn.open_table(inode::INODES)?, inode)).await
+    async fn by_inodes(&self, inodes: Vec<u64>) -> Result<Vec<Vec<Key>>, Fault> {
+        self.read(move |txn| {
+            let table = txn.open_table(inode::INODES)?;
+            inodes.iter().map(|inode| inode::keys(&table, *inode)).collect()
+        })
+        .await
     }
 
     async fn condemned(&self, after: u64, most: usize) -> Result<Vec<Condemned>, Fault> {

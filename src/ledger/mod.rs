@@ -71,11 +71,11 @@ pub trait Ledger: Clone + Send + Sync + 'static {
         most: usize,
     ) -> impl Future<Output = Result<Vec<(Key, Record)>, Fault>> + Send;
 
-    /// Keys whose proof was taken of this inode.
+    /// For each of these inodes the keys whose proof was taken of it.
     ///
     /// # Errors
     /// As above.
-    fn by_inode(&self, inode: u64) -> impl Future<Output = Result<Vec<Key>, Fault>> + Send;
+    fn by_inodes(&self, inodes: Vec<u64>) -> impl Future<Output = Result<Vec<Vec<Key>>, Fault>> + Send;
 
     /// At most `most` condemned rows numbered above `after`, by number.
     ///

@@ -10,11 +10,12 @@
 //! | `walk`, `stack`, `batch` | entries of a tree in key order |
 //! | `look` | entries by name, with proof of absence |
 //! | `prune`, `warnings` | what is left out: by the operator; because it has to be |
-//! | `read`, `opener` | an open file; opening many |
+//! | `read`, `cached`, `opener` | an open file; opening what is in memory; opening many |
 //! | `watch`, `arm`, `event`, `outbox` | changes as they happen |
 
 mod arm;
 mod batch;
+mod cached;
 mod descend;
 mod directory;
 mod entries;

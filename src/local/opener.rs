@@ -1,8 +1,9 @@
-//! Opens files for whoever asks. Those that are asked for at the same time are served by one thread, one after the
-//! other: a flood of small files then costs no change of threads for each. On a slow disk, where it pays to wait
-//! together, other threads join in.
+//! Opens files for whoever asks: at once what is at hand, the others by a thread. Those that are asked for at the same
+//! time are served by one thread, one after the other. On a slow disk, where it pays to wait together, other threads
+//! join in.
 
 use super::{
+    cached,
     read::{self, File},
     root::{Opened, Root},
 };
@@ -53,6 +54,9 @@ impl Opener {
     /// # Errors
     /// As [`Root::open`] and [`read::open`].
     pub(super) async fn open(&self, path: &RelPath) -> Result<File, Fault> {
+        if let Some(file) = cached::open(&self.0.root, path) {
+            return Ok(file);
+        }
         let (answer, mut asked) = oneshot::channel();
         let idle = {
             let mut desk = self.0.desk();

@@ -17,7 +17,7 @@ use rustix::{
 use std::sync::Arc;
 
 /// What is read when it is opened: it costs less than asking for it again.
-const SMALL: u64 = 64 << 10;
+pub(super) const SMALL: u64 = 64 << 10;
 
 /// An open regular file.
 #[derive(Debug)]
@@ -28,6 +28,13 @@ pub struct File {
     whole: Option<Bytes>,
     /// Whoever asks for it may wait for another machine.
     remote: bool,
+}
+
+impl File {
+    /// On this machine; with all its bytes if it is a small one.
+    pub(super) fn new(fd: OwnedFd, path: RelPath, whole: Option<Bytes>) -> Self {
+        Self { fd: Arc::new(fd), path, whole, remote: false }
+    }
 }
 
 /// A directory that was entered, to be entered once for all of its files.

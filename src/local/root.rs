@@ -2,7 +2,7 @@
 
 use super::{
     mount::{FileSystem, now},
-    stat::{LIST, Place, Stat},
+    stat::{LIST, PASS, Place, Stat},
     warnings::Warnings,
 };
 use crate::model::{Class, Fault, RootId, Sameness, Stamp};
@@ -25,6 +25,8 @@ pub(super) struct Root {
     warnings: Arc<Warnings>,
     /// Its file system's clock is ours.
     our_clock: AtomicBool,
+    /// It lies on this machine: asking the kernel for what it knows waits for nobody.
+    near: AtomicBool,
     /// As it was last identified.
     seen: Mutex<Option<(RootId, Place)>>,
     bound: Mutex<Option<Bound>>,
@@ -53,6 +55,7 @@ impl Root {
             warnings: Arc::new(Warnings::new(&path)),
             path,
             our_clock: AtomicBool::new(false),
+            near: AtomicBool::new(false),
             seen: Mutex::default(),
             bound: Mutex::default(),
         }
@@ -78,6 +81,7 @@ impl Root {
     pub(super) fn identify(&self) -> Result<Opened, Fault> {
         let found = self.find()?;
         self.our_clock.store(found.filesystem.keeps_fractions(), Relaxed);
+        self.near.store(found.filesystem.remote.is_none(), Relaxed);
         *self.seen() = Some((found.id.clone(), found.place));
         Ok(found)
     }
@@ -129,6 +133,15 @@ impl Root {
         }
         bound.place = Some(found.place);
         Ok(found)
+    }
+
+    /// The bound root, open to go through, if it is where it was and no disk or other machine need be asked for that.
+    pub(super) fn at_hand(&self) -> Option<(OwnedFd, Place)> {
+        let place = self.bound().as_ref()?.place.filter(|_| self.near.load(Relaxed))?;
+        let resolve = ResolveFlags::CACHED;
+        let fd = openat2(CWD, &self.path, PASS | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty(), resolve);
+        let fd = fd.ok()?;
+        (Stat::of(fd.as_fd()).ok()?.place() == place).then_some((fd, place))
     }
 
     fn another(&self, found: &Opened, bound: &Bound) -> Fault {

@@ -96,12 +96,18 @@ impl Stat {
 
 /// Opens `path` beneath `dir`. `ELOOP` for a link anywhere in it, `EXDEV` for a mount point.
 pub(super) fn beneath(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH
-        | ResolveFlags::NO_SYMLINKS
-        | ResolveFlags::NO_MAGICLINKS
-        | ResolveFlags::NO_XDEV;
-    io::retry_on_intr(|| openat2(dir, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve))
+    io::retry_on_intr(|| openat2(dir, path, flags | OFlags::CLOEXEC, Mode::empty(), BENEATH))
 }
+
+/// As [`beneath`], if the kernel knows every component of `path`: no disk is waited for. `EAGAIN` if it does not.
+pub(super) fn at_hand(dir: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
+    openat2(dir, path, flags | OFlags::CLOEXEC, Mode::empty(), BENEATH | ResolveFlags::CACHED)
+}
+
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
 
 /// Flags to list a directory.
 pub(super) const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);

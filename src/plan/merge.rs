@@ -45,6 +45,14 @@ pub struct Merged {
     pub covered: bool,
 }
 
+impl Merged {
+    /// True if only the disk has it.
+    pub fn is_fresh(&self) -> bool {
+        let elsewhere = self.remote.iter().flatten().count() + self.record.iter().flatten().count();
+        matches!(self.local, Some(Local::Present(_))) && elsewhere == 0 && !self.covered
+    }
+}
+
 /// What comes next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -87,7 +87,7 @@ async fn what_the_ledger_costs() {
         let begun = Instant::now();
         for n in 0..10_000 {
             let n = n * (rows / 10_000).max(1) % rows;
-            assert_eq!(ledger.by_inode(1_000_000 + n).await.unwrap(), [key(n)]);
+            assert_eq!(ledger.by_inodes(vec![1_000_000 + n]).await.unwrap(), [[key(n)]]);
         }
         println!("  by inode: {:.1} µs", begun.elapsed().as_secs_f64() * 100.0);
         drop(ledger);

@@ -127,7 +127,7 @@ async fn compare(ledger: &Database, book: &Book) {
         let inode = record.print.map_or(u64::MAX - 1, |print| print.inode);
         let of = |r: &Record| r.print.is_some_and(|p| p.inode == inode);
         let same: Vec<_> = book.records.iter().filter(|(_, r)| of(r)).map(|(key, _)| key.clone()).collect();
-        assert_eq!(ledger.by_inode(inode).await, Ok(same));
+        assert_eq!(ledger.by_inodes(vec![inode]).await, Ok(vec![same]));
     }
     for n in 0..200 {
         assert_eq!(ledger.foreign(&name(n)).await, Ok(book.foreign.get(&name(n)).cloned()));

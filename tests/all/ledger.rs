@@ -444,7 +444,7 @@ async fn a_hundred_thousand_proofs_fit_a_small_cache() {
     }
     assert_eq!(seen, 100_000);
     assert_eq!(ledger.page(&KeyRange::Under(key("d007/")), None, 1000).await.expect("read").len(), 100);
-    assert_eq!(ledger.by_inode(77_777).await, Ok(vec![key(&name(77_777))]));
+    assert_eq!(ledger.by_inodes(vec![77_777]).await, Ok(vec![vec![key(&name(77_777))]]));
     assert_eq!(ledger.window(Stamp::default()).await, Ok(Window { deleted: 0, records: 100_000 }));
 }
 

@@ -1,6 +1,6 @@
 //! The fake of `Ledger`: maps, with commits that take time, fail, and may be cut off by a crash.
 
-use super::world::Fake;
+use super::world::{Fake, World};
 use s3mirrord::{
     ledger::{Ledger, Window},
     model::{
@@ -164,11 +164,12 @@ impl Ledger for Fake {
         Ok(rows)
     }
 
-    async fn by_inode(&self, inode: u64) -> Result<Vec<Key>, Fault> {
-        Ok(self.with(|w| {
+    async fn by_inodes(&self, inodes: Vec<u64>) -> Result<Vec<Vec<Key>>, Fault> {
+        let keys = |w: &mut World, inode: u64| {
             let of = |r: &Record| r.print.is_some_and(|p| p.inode == inode);
             w.book.records.iter().filter(|(_, r)| of(r)).map(|(k, _)| k.clone()).collect()
-        }))
+        };
+        Ok(self.with(|w| inodes.into_iter().map(|inode| keys(w, inode)).collect()))
     }
 
     async fn condemned(&self, after: u64, most: usize) -> Result<Vec<Condemned>, Fault> {

@@ -4,10 +4,12 @@
 //! | room | |
 //! |---|---|
 //! | `ahead` | ledger and listing, read ahead, cut into ranges |
+//! | `fresh` | files that are new, and whose twins they are |
 //! | `listing` | one range of the listing |
 //! | `window` | what was read and not told yet |
 
 mod ahead;
+mod fresh;
 mod listing;
 mod window;
 
@@ -18,14 +20,15 @@ use crate::{
     ledger::Ledger,
     local::{Entry, Tree},
     model::{
-        Absence, Against, Class, Fault, Fingerprint, Key, KeyRange, Local, Record, RelPath, RemoteMeta,
-        Scope, Seq, Skip, Triple,
+        Absence, Against, Class, Fault, Key, KeyRange, Local, Record, RelPath, RemoteMeta, Scope, Seq, Skip,
+        Triple,
     },
     plan::{Merge, Merged, Side, Step, Unsorted, Verdict, decide},
     queue::Note,
     store::{Depth, Store},
 };
 use ahead::{Ahead, More, Way};
+use fresh::Fresh;
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use listing::Trouble;
 use std::{collections::VecDeque, sync::Arc};
@@ -66,6 +69,8 @@ pub(super) fn survey<T: Tree, S: Store, L: Ledger>(
         scope: note.scope.clone(),
         out: VecDeque::new(),
         in_sync: None,
+        fresh: Fresh::default(),
+        next: None,
         state: State::Begin,
         below: vec![],
         reach,
@@ -103,7 +108,11 @@ struct Survey<T, S, L> {
     /// The ledger's counter from before anything was asked: what was proven since then, this survey does not know.
     asked: Seq,
     out: VecDeque<Seen>,
+    /// Keys before those of `out`.
     in_sync: Option<InSync>,
+    /// Keys after those of `in_sync`; and what came after them.
+    fresh: Fresh,
+    next: Option<Box<Merged>>,
     state: State,
     /// Directories that are still to be looked at, one by one: of a store that lists out of order.
     below: Vec<RelPath>,
@@ -194,7 +203,8 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
             Against::Bucket => self.ctx.store.head(&key).await?.map(|head| head.meta),
         };
         if remote.is_some() || record.is_some() || !matches!(local, Local::Absent(_)) {
-            self.triple(key, local, remote, record).await?;
+            self.triple(key, local, remote, record);
+            self.tell_fresh().await?;
         }
         Ok(is_directory || had)
     }
@@ -203,9 +213,24 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
     async fn step(&mut self) -> Result<(), Trouble> {
         while self.out.is_empty() && self.in_sync.as_ref().is_none_or(|n| n.files.objects < TOGETHER) {
             let State::Range(range) = &mut self.state else { return Ok(()) };
-            match range.merge.step() {
+            let step = match self.next.take() {
+                Some(merged) => Step::Next(merged),
+                None => range.merge.step(),
+            };
+            match step {
+                Step::Next(merged) if self.fresh.is_empty() || merged.is_fresh() => {
+                    self.merged(*merged);
+                    if self.fresh.is_full() {
+                        self.tell_fresh().await?;
+                    }
+                }
+                // keys are told in their order
+                Step::Next(merged) => {
+                    self.next = Some(merged);
+                    self.tell_fresh().await?;
+                }
+                Step::Need(_) | Step::End if !self.fresh.is_empty() => self.tell_fresh().await?,
                 Step::Need(side) => range.feed(side).await?,
-                Step::Next(merged) => self.merged(*merged).await?,
                 Step::End => {
                     self.state = match self.below.pop() {
                         Some(directory) => self.open(directory, Depth::Children),
@@ -217,16 +242,16 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         Ok(())
     }
 
-    async fn merged(&mut self, merged: Merged) -> Result<(), Fault> {
-        let State::Range(range) = &self.state else { return Ok(()) };
+    fn merged(&mut self, merged: Merged) {
+        let State::Range(range) = &self.state else { return };
         let Merged { key, local, remote, record, covered } = merged;
         if covered {
-            return Ok(()); // whatever the other sides show, nothing may be done
+            return; // whatever the other sides show, nothing may be done
         }
         // the directory's own marker, if there is one, is an object like any other
         if range.way.depth == Depth::Children && key.as_str().ends_with('/') && key != range.prefix {
             self.subdirectory(&key, local.as_ref(), record.is_some() || remote == Some(None));
-            return Ok(());
+            return;
         }
         let record = record.flatten();
         let absent = || Local::Absent(Absence { ancestor: range.directory.clone(), directory: false });
@@ -235,7 +260,7 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
             Against::Bucket => remote.flatten(),
             Against::Ledger => record.as_ref().and_then(|record| listed(record, &local)),
         };
-        self.triple(key, local, remote, record).await
+        self.triple(key, local, remote, record);
     }
 
     /// `key` is a subdirectory; `elsewhere` says whether bucket or ledger have one.
@@ -258,18 +283,25 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         }
     }
 
-    async fn triple(
-        &mut self,
-        key: Key,
-        local: Local,
-        remote: Option<RemoteMeta>,
-        record: Option<Record>,
-    ) -> Result<(), Fault> {
-        let twin = match (&local, &remote, &record) {
-            (Local::Present(meta), None, None) => twin(&self.ctx.ledger, &key, meta.print).await?,
-            _ => None,
-        };
-        let triple = Triple { key, local, remote, record, asked: self.asked, twin };
+    fn triple(&mut self, key: Key, local: Local, remote: Option<RemoteMeta>, record: Option<Record>) {
+        match (local, &remote, &record) {
+            (Local::Present(meta), None, None) => self.fresh.push(key, meta),
+            (local, ..) => self.tell(Triple { key, local, remote, record, asked: self.asked, twin: None }),
+        }
+    }
+
+    async fn tell_fresh(&mut self) -> Result<(), Fault> {
+        if self.fresh.is_empty() {
+            return Ok(());
+        }
+        for (key, meta, twin) in self.fresh.take(&self.ctx.ledger).await? {
+            let local = Local::Present(meta);
+            self.tell(Triple { key, local, remote: None, record: None, asked: self.asked, twin });
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, triple: Triple) {
         match decide(&triple, self.ctx.view()) {
             Verdict::InSync => {
                 let size = triple.record.map_or(0, |record| record.size);
@@ -289,7 +321,6 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
             }
             _ => self.out.push_back(Seen::Triple(Box::new(triple))),
         }
-        Ok(())
     }
 
     /// The store lists out of order: from now on it is compared directory by directory, each with all that the
@@ -304,6 +335,8 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         self.ctx.lists_unsorted();
         self.reach.lose();
         self.in_sync = None;
+        self.fresh.clear();
+        self.next = None;
         self.out = VecDeque::from([Seen::Anew]);
         self.state = self.open(directory, depth);
         Ok(())
@@ -347,18 +380,6 @@ impl Range {
             }
         }
     }
-}
-
-/// A key whose proof was taken of the same inode, size and mtime.
-async fn twin<L: Ledger>(ledger: &L, key: &Key, print: Fingerprint) -> Result<Option<Key>, Fault> {
-    for other in ledger.by_inode(print.inode).await? {
-        let record = if other == *key { None } else { ledger.get(&other).await? };
-        let known = record.filter(|r| r.digest.is_some()).and_then(|r| r.print);
-        if known.is_some_and(|p| (p.inode, p.size, p.mtime) == (print.inode, print.size, print.mtime)) {
-            return Ok(Some(other));
-        }
-    }
-    Ok(None)
 }
 
 /// A proof, as the listing would show it; `None` if only the store can tell. Where there is no file, nothing rests on
