@@ -25,7 +25,7 @@ from sidebyside.scenarios import SCENARIOS, Bench
 from sidebyside.store import Store
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-CLIENTS = "ours,ours-serial,rclone-tuned,rclone,s5cmd,aws,s3sync"
+CLIENTS = "ours,ours-serial,floor,rclone-tuned,rclone,s5cmd,aws,s3sync"
 
 
 def count(text: str) -> int:
@@ -53,6 +53,8 @@ def arguments() -> argparse.Namespace:
     sizes.add_argument("--files", type=count, metavar="N", help="as in 10k, 1M")
     sizes.add_argument("--directories", type=count, metavar="N")
     sizes.add_argument("--bytes", type=count, metavar="N", help="of each file")
+    sizes.add_argument("--total", type=count, metavar="N", default=5 << 30, help="bytes of the scenario mixed [5 GiB]")
+    sizes.add_argument("--seconds", type=int, default=600, help="of the scenario rewritten [600]")
     sizes.add_argument("--sizes", default="10k,100k,1M", help="of the scenario growth [10k,100k,1M]")
     sizes.add_argument("--latency", default="50ms", help="of the scenario latency [50ms]")
     binary = parser.add_argument_group("what is measured")
@@ -113,6 +115,8 @@ def main() -> int:
         files=words.files,
         directories=words.directories,
         size=words.bytes,
+        total=words.total,
+        seconds=words.seconds,
         latency=words.latency,
         sizes=[count(size) for size in words.sizes.split(",")],
         given=words.store,

@@ -54,6 +54,7 @@ class Ours(Client):
 
     setting: str = ""
     """A line of the mirror's configuration: an option that is being tried."""
+    delete: str = "keep"
 
     def command(self, root: Path, store: Store, prefix: str, state: Path) -> list[str]:
         text = {name: json.dumps(str(value)) for name, value in {"state": state, "root": root}.items()}
@@ -68,7 +69,7 @@ name = "bench"
 root = {text["root"]}
 bucket = "{store.bucket}"
 prefix = "{prefix}/"
-delete = "keep"
+delete = "{self.delete}"
 {self.setting}
 """)
         return [str(self.program), "once", "--config", str(config), "--json"]
@@ -77,6 +78,13 @@ delete = "keep"
     def summary(output: str) -> dict:
         """What `once --json` said of the pass."""
         return json.loads(output.strip().splitlines()[-1])
+
+
+class Floor(Client):
+    """Not a peer: what sending the same bytes takes at least (benches/floor.rs)."""
+
+    def command(self, root: Path, store: Store, prefix: str, state: Path) -> list[str]:
+        return [str(self.program), str(root), store.endpoint, store.bucket, prefix]
 
 
 class S5cmd(Client):
@@ -146,8 +154,14 @@ def clients(binary: Path, serial: str, tools: Path, names: list[str]) -> dict[st
             found[name] = Ours("**s3mirrord**", binary)
         elif name == "ours-serial":
             found[name] = Ours(f"s3mirrord, `{serial}`", binary, setting=serial)
+        elif name == "floor":
+            program = binary.parent / "examples/floor"
+            if program.is_file():
+                found[name] = Floor("*the floor*", program)
+            else:
+                print("no floor: `cargo build --release --example floor` makes it", file=sys.stderr)
         elif name not in peers:
-            raise Failed(f"no client is called {name!r}; there are: ours, ours-serial, {', '.join(peers)}")
+            raise Failed(f"no client is called {name!r}; there are: ours, ours-serial, floor, {', '.join(peers)}")
         else:
             program = locate(name.removesuffix("-tuned"), tools)
             if program:

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sidebyside import tables
+from sidebyside import alone, tables
 from sidebyside.clients import Client, Ours
 from sidebyside.measure import Failed, Run, measure, opened_files
 from sidebyside.store import Embedded, Store, since
 from sidebyside.tables import Series
-from sidebyside.trees import Tree, occupied, warm
+from sidebyside.trees import Mixed, Tree, occupied, warm
 
 OWNER = 4
 """How many requests ours may send beside LIST when nothing changed: to see who owns the prefix."""
@@ -33,6 +33,8 @@ class Bench:
     files: int | None = None
     directories: int | None = None
     size: int | None = None
+    total: int = 5 << 30
+    seconds: int = 600
     latency: str = "50ms"
     sizes: list[int] = field(default_factory=list)
     given: Store | None = None
@@ -108,7 +110,7 @@ class Bench:
 
     def each(self, names: list[str] | None = None) -> Iterator[tuple[str, Client]]:
         """Every client in every round, each round beginning with another, so that what disturbs meets all."""
-        usual = [name for name in self.clients if name != "ours-serial"]
+        usual = [name for name in self.clients if name not in ("ours-serial", "floor")]
         chosen = usual if names is None else [name for name in names if name in self.clients]
         for turn in range(self.runs):
             for place in range(len(chosen)):
@@ -205,21 +207,21 @@ def latency(bench: Bench) -> str:
     return unchanged(bench, bench.tree(100_000, 200, 64), names, bench.latency)
 
 
-def uploads(bench: Bench, tree: Tree, again: bool) -> str:
+def uploads(bench: Bench, tree: Tree | Mixed, again: bool) -> str:
     """Every client uploads to a prefix of its own, on a server of its own; then, if `again`, finds nothing to do."""
     root = tree.make(bench.work)
     warm(root)
     first: dict[str, Series] = {}
     second: dict[str, Series] = {}
-    for name, client in bench.each():
+    for name, client in bench.each([name for name in bench.clients if name != "ours-serial"]):
         one = first.setdefault(name, Series(client.name))
-        two = second.setdefault(name, Series(client.name))
-        if one.failed or two.failed:
+        two = second.setdefault(name, Series(client.name)) if again and name != "floor" else None
+        if one.failed or (two and two.failed):
             continue
         with bench.store() as store, bench.target(store) as (prefix, state):
             with bench.forgive(client, one):
                 one.runs.append(bench.run(client, root, store, prefix, state))
-            if again and not one.failed:
+            if two and not one.failed:
                 with bench.forgive(client, two):
                     run = bench.run(client, root, store, prefix, state)
                     check_idle(client, run, tree)
@@ -234,6 +236,10 @@ def small(bench: Bench) -> str:
 
 def large(bench: Bench) -> str:
     return uploads(bench, bench.tree(1, 1, 1 << 30), again=False)
+
+
+def mixed(bench: Bench) -> str:
+    return uploads(bench, Mixed(bench.files or 10_000, bench.total), again=False)
 
 
 def growth(bench: Bench) -> str:
@@ -254,6 +260,22 @@ def growth(bench: Bench) -> str:
     return f"{tables.grown(rows)}\n{tables.on_paper(rows[-1])}"
 
 
+def visible(bench: Bench) -> str:
+    return alone.visible(bench, bench.files or 100_000)
+
+
+def rewritten(bench: Bench) -> str:
+    return alone.rewritten(bench, bench.seconds)
+
+
+def killed(bench: Bench) -> str:
+    return alone.killed(bench, bench.size or 2 << 30)
+
+
+def renamed(bench: Bench) -> str:
+    return alone.renamed(bench, bench.tree(10_000, 1, 1 << 19))
+
+
 SCENARIOS: dict[str, Callable[[Bench], str]] = {
     "unchanged-100k": unchanged_100k,
     "unchanged-1m": unchanged_1m,
@@ -261,6 +283,11 @@ SCENARIOS: dict[str, Callable[[Bench], str]] = {
     "latency": latency,
     "small": small,
     "large": large,
+    "mixed": mixed,
+    "visible": visible,
+    "rewritten": rewritten,
+    "killed": killed,
+    "renamed": renamed,
     "growth": growth,
 }
 """By the name that the command line and the markers of docs/PERFORMANCE.md use."""

@@ -108,13 +108,17 @@ def comparison(title: str, series: dict[str, Series]) -> str:
         lines.append(row(one.name, *cells))
     lines += [row(one.name, "failed", "", "", one.failed) for one in series.values() if one.failed]
     ours = done.get("ours")
-    peers = [one for name, one in done.items() if not name.startswith("ours")]
+    peers = [one for name, one in done.items() if not name.startswith(("ours", "floor"))]
     if ours and peers:
         wall = min(peers, key=lambda one: median(one.wall()))
         cpu = min(peers, key=lambda one: median(one.cpu()))
         time = f"{ratio(ours.wall(), wall.wall())} of the wall time of the fastest peer ({wall.name})"
         work = f"{ratio(ours.cpu(), cpu.cpu())} of the CPU time of the thriftiest ({cpu.name})"
         lines += ["", f"s3mirrord takes {time} and {work}."]
+    floor = done.get("floor")
+    if ours and floor:
+        time, work = ratio(ours.wall(), floor.wall()), ratio(ours.cpu(), floor.cpu())
+        lines += ["", f"Beside the floor: {time} times its wall time, {work} times its CPU time."]
     serial = done.get("ours-serial")
     if ours and serial:
         factor = number(median(serial.wall()) / median(ours.wall()))
