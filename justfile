@@ -30,6 +30,7 @@ bench *FILTER:
 
 # s3mirrord and its peers side by side (benches/peers.py --help tells the scenarios): docs/PERFORMANCE.md.
 bench-peers *ARGS: release
+    cargo build --locked --release --example floor
     python3 benches/peers.py {{ARGS}}
 
 # Licences, advisories, sources (cargo install --locked cargo-deny).
