@@ -32,6 +32,10 @@ bench *FILTER:
 bench-peers *ARGS: release
     python3 benches/peers.py {{ARGS}}
 
+# What it does while the store asks for less (`slowdown`), or over a slow link (`link`).
+bench-slowly *ARGS: release
+    python3 benches/slowly.py {{ARGS}}
+
 # Licences, advisories, sources (cargo install --locked cargo-deny).
 deny:
     cargo deny --locked check
