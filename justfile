@@ -33,6 +33,10 @@ bench-peers *ARGS: release
     cargo build --locked --release --example floor
     python3 benches/peers.py {{ARGS}}
 
+# What it does while the store asks for less (`slowdown`), or over a slow link (`link`).
+bench-slowly *ARGS: release
+    python3 benches/slowly.py {{ARGS}}
+
 # Licences, advisories, sources (cargo install --locked cargo-deny).
 deny:
     cargo deny --locked check

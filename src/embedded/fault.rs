@@ -70,6 +70,7 @@ pub struct Rule {
     operation: Option<String>,
     key: Option<Named>,
     skip: u32,
+    share: Option<u32>,
     times: Option<u32>,
     kind: Kind,
 }
@@ -83,7 +84,7 @@ enum Named {
 impl Rule {
     /// `kind` for every request of every operation; narrow it with the other methods.
     pub fn new(kind: Kind) -> Self {
-        Self { operation: None, key: None, skip: 0, times: None, kind }
+        Self { operation: None, key: None, skip: 0, share: None, times: None, kind }
     }
 
     /// Only requests of this operation, by its S3 name, e.g. `UploadPart`.
@@ -108,6 +109,12 @@ impl Rule {
     /// Lets the first `count` matching requests pass.
     pub fn skip(mut self, count: u32) -> Self {
         self.skip = count;
+        self
+    }
+
+    /// Meets so many percent of the matching requests, spread evenly.
+    pub fn share(mut self, percent: u32) -> Self {
+        self.share = Some(percent);
         self
     }
 
@@ -148,6 +155,8 @@ struct Shared {
 struct Active {
     id: RuleId,
     rule: Rule,
+    /// Requests that matched, for the share of them.
+    matched: u32,
     met: u64,
 }
 
@@ -156,7 +165,7 @@ impl Faults {
     pub fn add(&self, rule: Rule) -> RuleId {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let id = RuleId(NEXT.fetch_add(1, Ordering::Relaxed));
-        self.with(|rules| rules.push(Active { id, rule, met: 0 }));
+        self.with(|rules| rules.push(Active { id, rule, matched: 0, met: 0 }));
         id
     }
 
@@ -195,6 +204,10 @@ impl Faults {
                     active.rule.skip -= 1;
                     continue;
                 }
+                active.matched = active.matched.wrapping_add(1);
+                if active.rule.share.is_some_and(|percent| fraction(active.matched) >= percent) {
+                    continue;
+                }
                 match &mut active.rule.times {
                     Some(0) => continue,
                     Some(left) => *left -= 1,
@@ -213,6 +226,11 @@ impl Faults {
         self.shared.armed.store(!rules.is_empty(), Ordering::Release);
         result
     }
+}
+
+/// A number below 100 for each number: those in a row are spread evenly (multiples of the golden ratio).
+fn fraction(n: u32) -> u32 {
+    ((u64::from(n.wrapping_mul(0x9E37_79B9)) * 100) >> 32) as u32
 }
 
 /// The faults of one request: set where it is dispatched, read by the backend and by the wire.
@@ -261,5 +279,14 @@ mod tests {
         assert_eq!(faults.met(id), 2);
         assert!(faults.remove(id));
         assert!(!faults.armed());
+    }
+
+    #[test]
+    fn a_share_of_requests_is_spread_evenly() {
+        let faults = Faults::default();
+        faults.add(Rule::new(Kind::SlowDown).share(30));
+        let met: Vec<usize> = (0..1000).map(|_| faults.meet("PutObject", None).len()).collect();
+        let sums: Vec<usize> = met.chunks(50).map(|some| some.iter().sum()).collect();
+        assert!(sums.iter().all(|sum| (13..=17).contains(sum)), "{sums:?}");
     }
 }

@@ -22,8 +22,9 @@ use std::{
 
 /// Keys of one mirror that are dealt with at the same time, those included whose proof is not durable yet.
 const ROOM: usize = 256;
-/// Jobs of one mirror that run at the same time.
-const WORKERS: usize = 16;
+/// Jobs of one mirror that ask the store at the same time, at the most: how many of their requests are on their way it
+/// finds out.
+const WORKERS: usize = 32;
 /// The most keys that a page of a listing holds (S3 API, *ListObjectsV2*).
 const PAGE: usize = 1000;
 /// How long uploads in flight may take to end after a stop. Less than what the supervisor gives them.

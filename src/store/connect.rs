@@ -1,6 +1,6 @@
 //! From options to a client.
 
-use super::{Options, answer::NoHtml, credentials, payer::Payer, requests::Requests};
+use super::{Options, answer::NoHtml, credentials, gate::NotAgain, payer::Payer, requests::Requests};
 use crate::model::{Class, Fault};
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableRegionProvider,
@@ -44,6 +44,7 @@ pub(super) async fn client(
         // the checksums sent are our own, as headers: some stores refuse trailers, some store them
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .retry_classifier(NotAgain)
         .interceptor(requests.clone())
         .interceptor(NoHtml);
     if options.requester_pays {

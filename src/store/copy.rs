@@ -84,12 +84,13 @@ pub(super) async fn copy(
         .set_server_side_encryption(head.server_side_encryption().cloned())
         .set_ssekms_key_id(head.ssekms_key_id().map(str::to_owned))
         .set_bucket_key_enabled(head.bucket_key_enabled());
-    let answer = object::copy(request, store.chosen(&to))
-        .customize()
-        .config_override(attempt_timeout(store.options(), 10 * store.options().patience))
-        .send()
-        .await
-        .map_err(|e| fault(COPY, &to, &e))?;
+    let request = object::copy(request, store.chosen(&to));
+    let patience = 10 * store.options().patience;
+    let send = || {
+        let config = attempt_timeout(store.options(), patience);
+        request.clone().customize().config_override(config).send()
+    };
+    let answer = store.send(0, send).await.map_err(|e| fault(COPY, &to, &e))?;
     let result = answer.copy_object_result();
     Ok(RemoteMeta {
         size,

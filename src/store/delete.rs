@@ -10,6 +10,7 @@ use super::{
     Answers, S3,
     answer::Whole,
     error::{classify, fault, what},
+    gate::Failure,
     payload::attempt_timeout,
     s3::tag,
 };
@@ -44,7 +45,8 @@ fn at_once() -> Builder {
 
 /// DELETE of an object of our own making, for which nobody needs a licence.
 pub(super) async fn remove(store: &S3, full: &str) -> Result<(), Fault> {
-    delete(store, full, None, Builder::new()).await
+    let gone = || delete(store, full, None, Builder::new());
+    store.send(0, gone).await
 }
 
 /// DELETE; one that is gone is deleted.
@@ -62,13 +64,14 @@ async fn delete(store: &S3, full: &str, if_match: Option<&ETag>, config: Builder
 pub(super) async fn one(store: &S3, key: &Key, etag: &ETag) -> Result<(), Fault> {
     let full = store.full(ONE, key)?;
     if store.deletes_on_condition() {
-        return match delete(store, &full, Some(etag), at_once()).await {
+        return match store.send_now(delete(store, &full, Some(etag), at_once())).await {
             Err(failed) if failed.class == Class::Changed => unless_gone(store, &full, failed).await,
             other => other,
         };
     }
     let head = store.client().head_object().bucket(store.bucket()).key(&full).customize();
-    let head = match head.config_override(at_once()).send().await.map_err(|e| fault(LOOK, &full, &e)) {
+    let head = store.send_now(head.config_override(at_once()).send()).await;
+    let head = match head.map_err(|e| fault(LOOK, &full, &e)) {
         Ok(head) => head,
         Err(gone) if gone.class == Class::Missing => return Ok(()),
         Err(other) => return Err(other),
@@ -78,7 +81,7 @@ pub(super) async fn one(store: &S3, key: &Key, etag: &ETag) -> Result<(), Fault>
         let cause = format!("its tag is {found}, not {etag}");
         return Err(Fault::new(Class::Changed, what(ONE, &full), cause));
     }
-    delete(store, &full, None, at_once()).await
+    store.send_now(delete(store, &full, None, at_once())).await
 }
 
 /// Some stores call an object that is gone a failed condition.
@@ -114,13 +117,16 @@ pub(super) async fn together(store: &S3, objects: &[(Key, ETag)]) -> Answers {
         return answers;
     }
     let key = |full: Option<&str>| full.and_then(|full| asked.get(full)).map(|(key, _)| (*key).clone());
-    match request(store, &objects, Some(RetryConfig::disabled())).await {
+    match store.send_now(request(store, &objects, Some(RetryConfig::disabled()))).await {
         Ok(said) => {
             // what it says of keys that were not asked for is ignored; of two answers the one that fails counts
             answers.extend(said.deleted().iter().filter_map(|deleted| Some((key(deleted.key())?, Ok(())))));
             let failed = said.errors.unwrap_or_default().into_iter();
             let failed: Vec<_> = failed.filter_map(|error| Some((key(error.key())?, error))).collect();
             answers.extend(verdicts(store, failed).await);
+            if answers.values().any(|said| said.as_ref().is_err_and(Failure::asks_for_less)) {
+                store.asked_for_less();
+            }
             if asked.values().any(|(key, _)| !answers.contains_key(*key)) {
                 store.deletes_one_by_one("an answer to DeleteObjects left out keys that were asked for");
             }

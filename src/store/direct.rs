@@ -4,15 +4,19 @@
 //! signed and sent the same way without it.
 //!
 //! That is only ever a first attempt: whatever is not plainly confirmed goes the SDK's way, with all its care, as one
-//! of its own retries would. So does an object of which more was chosen than bytes and metadata.
+//! of its own retries would. So does an object of which more was chosen than bytes and metadata. But a store that asks for
+//! less is not asked again at once: that is the answer, and says nothing against the short way.
 
-use super::{S3, metadata, payload::Payload, requests::Requests, s3::Condition};
-use crate::model::{ETag, ObjectOptions, Spec};
+use super::{
+    S3, error::what, gate::code, memory::SMALL, metadata, payload::Payload, requests::Requests, s3::Condition,
+};
+use crate::model::{Class, ETag, Fault, Key, ObjectOptions, Spec};
 use aws_credential_types::Credentials;
 use aws_runtime::auth::sigv4::SCHEME_ID;
 use aws_sdk_s3::{
     config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextRef},
     error::BoxError,
+    primitives::{AggregatedBytes, ByteStream},
 };
 use aws_sigv4::{
     http_request::{
@@ -102,6 +106,8 @@ enum Answer {
     Done(ETag),
     /// Its condition does not hold, maybe because this very request was sent before.
     Refused,
+    /// The store asks for less.
+    TooMuch(Fault),
     /// Anything else.
     Failed,
 }
@@ -125,7 +131,7 @@ impl Direct {
         payload: &Payload,
         spec: &Spec,
         condition: &Condition,
-    ) -> Option<ETag> {
+    ) -> Option<Result<ETag, Fault>> {
         let (way, bytes) = (self.0.way.get()?, payload.small()?);
         let plain = || store.chosen(full).is_none_or(|chosen| *chosen == ObjectOptions::default());
         let rests = || self.rest().until.is_some_and(|until| Instant::now() < until);
@@ -136,16 +142,20 @@ impl Direct {
         let request = way.request(full, (payload, bytes), headers(full, payload, spec, condition)).await?;
         store.options().throttle.wait(bytes.len() as u64).await;
         self.0.requests.count("PutObject");
-        let answer = match timeout(payload.patience(store.options()), way.connector.call(request)).await {
-            Ok(Ok(answer)) => read(&answer),
-            Ok(Err(_)) | Err(_) => Answer::Failed,
+        let answer = async {
+            match way.connector.call(request).await {
+                Ok(answer) => read(full, answer).await,
+                Err(_) => Answer::Failed,
+            }
         };
+        let answer = timeout(payload.patience(store.options()), answer).await.unwrap_or(Answer::Failed);
         let mut rest = self.rest();
         match answer {
             Answer::Done(etag) => {
                 *rest = Rest::default();
-                Some(etag)
+                Some(Ok(etag))
             }
+            Answer::TooMuch(fault) => Some(Err(fault)),
             Answer::Refused => None,
             Answer::Failed => {
                 rest.begin(Instant::now());
@@ -173,7 +183,7 @@ fn headers(full: &str, payload: &Payload, spec: &Spec, (if_none_match, if_match)
     headers
 }
 
-fn read(answer: &HttpResponse) -> Answer {
+async fn read(full: &str, answer: HttpResponse) -> Answer {
     let header = |name| answer.headers().get(name);
     match answer.status().as_u16() {
         200 => match header("etag").map(ETag::new).filter(|tag| !tag.is_empty()) {
@@ -182,8 +192,20 @@ fn read(answer: &HttpResponse) -> Answer {
             _ => Answer::Failed,
         },
         412 => Answer::Refused,
+        status @ (429 | 503) => Answer::TooMuch(too_much(full, status, answer).await),
         _ => Answer::Failed,
     }
+}
+
+/// The fault of an answer that asks for less. Its body is read so that the connection stays.
+async fn too_much(full: &str, status: u16, answer: HttpResponse) -> Fault {
+    let header = |name| answer.headers().get(name);
+    let short = header("content-length").and_then(|n| n.parse().ok()).is_some_and(|n: u64| n <= SMALL);
+    let id = header("x-amz-request-id").map(|id| format!(", request {id}")).unwrap_or_default();
+    let body = if short { ByteStream::new(answer.into_body()).collect().await.ok() } else { None };
+    let body = body.map(AggregatedBytes::into_bytes).unwrap_or_default();
+    let cause = format!("{} (HTTP {status}{id})", code(&body).unwrap_or("it asks for less"));
+    Fault::new(Class::Throttled, what("PutObject", full), Key::raw(cause))
 }
 
 impl Way {

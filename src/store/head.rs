@@ -25,7 +25,7 @@ pub(super) async fn head(store: &S3, key: &Key) -> Result<Option<Head>, Fault> {
 impl S3 {
     /// HEAD as the SDK gives it; `None` for a 404.
     pub(super) async fn look(&self, full: &str) -> Result<Option<HeadObjectOutput>, Fault> {
-        self.ask(full, None).await.map_err(|(_, fault)| fault)
+        self.ask_for(full, None).await.map_err(|(_, fault)| fault)
     }
 
     /// HEAD, checksums included where they may be told. They are told only to those who may decrypt what is
@@ -33,7 +33,7 @@ impl S3 {
     async fn look_closely(&self, full: &str) -> Result<Option<HeadObjectOutput>, Fault> {
         let mode = self.asks_for_checksums().then_some(ChecksumMode::Enabled);
         let asked = mode.is_some();
-        match self.ask(full, mode).await {
+        match self.ask_for(full, mode).await {
             Err((400, fault)) => match self.why_not(full).await {
                 Some(why) => Err(why),
                 None if asked => self.look_without(full, fault).await,
@@ -57,20 +57,20 @@ impl S3 {
     /// A HEAD that fails does not say why; a GET does. `None` if it is answered as it should be.
     async fn why_not(&self, full: &str) -> Option<Fault> {
         let get = self.client().get_object().bucket(self.bucket()).key(full).range("bytes=0-0");
-        let refused = get.send().await.err()?;
+        let refused = self.send(0, || get.clone().send()).await.err()?;
         // an empty object has no first byte
         let empty = refused.raw_response().is_some_and(|answer| answer.status().as_u16() == 416);
         (!empty).then(|| fault("GetObject", full, &refused))
     }
 
     /// HEAD; with a fault, the status of HTTP (0: none came).
-    async fn ask(
+    async fn ask_for(
         &self,
         full: &str,
         mode: Option<ChecksumMode>,
     ) -> Result<Option<HeadObjectOutput>, (u16, Fault)> {
         let head = self.client().head_object().bucket(self.bucket()).key(full).set_checksum_mode(mode);
-        let error = match head.send().await {
+        let error = match self.send(0, || head.clone().send()).await {
             Ok(head) => return Ok(Some(head)),
             Err(error) => error,
         };

@@ -1,11 +1,12 @@
 //! The memory that bodies may hold: of all transfers of all mirrors together.
 //!
-//! Whoever waits is served in the order of coming, so a part of 8 MiB is not passed by a thousand small files. They in
-//! turn need not wait behind it: a share is kept for them.
+//! Mirrors take turns, and those of one mirror are served in the order of coming, so a part of 8 MiB is not passed by a
+//! thousand small files. They in turn need not wait behind it: a share is kept for them.
 
-use super::options::MIB;
-use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use super::{
+    lanes::{Lane, Lanes, Permit},
+    options::MIB,
+};
 
 /// A body of no more bytes is small.
 pub(super) const SMALL: u64 = 64 << 10;
@@ -18,47 +19,53 @@ const WHOLE: u32 = 4;
 #[derive(Clone, Debug)]
 pub struct Memory {
     /// KiB for all.
-    common: Arc<Semaphore>,
+    common: Lanes,
     most: u32,
     /// A body of more KiB is not to be held whole.
     much: u32,
     /// KiB for small ones alone.
-    kept: Arc<Semaphore>,
+    kept: Lanes,
+    /// Whose.
+    lane: Lane,
 }
 
 /// Bytes that are held until this is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 impl Memory {
     /// So many bytes.
     pub fn new(bytes: u64) -> Self {
-        // a semaphore holds more permits than that on every platform
         let all = kib(bytes).max(2);
         let kept = (all / KEPT).max(1);
         let most = all - kept;
-        let semaphore = |kib: u32| Arc::new(Semaphore::new(kib as usize));
-        Self { common: semaphore(most), most, much: all / WHOLE, kept: semaphore(kept) }
+        let (common, kept) = (Lanes::new(most), Lanes::new(kept));
+        Self { common, most, much: all / WHOLE, kept, lane: Lane::default() }
+    }
+
+    /// The same, for a mirror that takes turns with others.
+    #[must_use]
+    pub(super) fn in_lane(&self, lane: Lane) -> Self {
+        Self { lane, ..self.clone() }
     }
 
     /// Waits until `bytes` may be held. What is more than all that there is takes all.
     pub(super) async fn hold(&self, bytes: u64) -> Held {
         let wanted = kib(bytes).max(1);
         if bytes <= SMALL
-            && let Ok(permit) = self.kept.clone().try_acquire_many_owned(wanted)
+            && let Some(permit) = self.kept.try_take(wanted)
         {
             return Held { _permit: permit };
         }
-        let common = self.common.clone().acquire_many_owned(wanted.min(self.most));
+        let common = self.common.take(self.lane, wanted.min(self.most));
         let permit = if bytes <= SMALL {
-            let kept = self.kept.clone().acquire_many_owned(wanted);
-            tokio::select! { permit = kept => permit, permit = common => permit }
+            tokio::select! { permit = self.kept.take(self.lane, wanted) => permit, permit = common => permit }
         } else {
             common.await
         };
-        Held { _permit: permit.expect("it is never closed") }
+        Held { _permit: permit }
     }
 
     /// All there is, in bytes.

@@ -132,7 +132,7 @@ pub(super) async fn list(store: &S3, prefix: &Key, depth: Depth, start: Start) -
     let (mut answer, mut plain) = (None, Objects::default());
     if store.lists_plainly() {
         let sieve = Sieve::default();
-        let sent = ask().customize().interceptor(sieve.clone()).send().await;
+        let sent = store.send(0, || ask().customize().interceptor(sieve.clone()).send()).await;
         plain = sieve.take();
         match plain.odd {
             false => answer = Some(sent),
@@ -144,7 +144,7 @@ pub(super) async fn list(store: &S3, prefix: &Key, depth: Depth, start: Start) -
     }
     let answer = match answer {
         Some(sent) => sent,
-        None => ask().send().await,
+        None => store.send(0, || ask().send()).await,
     };
     let answer = answer.map_err(|e| fault(LIST, &full, &e))?;
     let keys = Keys::new(LIST, store.prefix(), answer.encoding_type());
@@ -171,17 +171,16 @@ pub(super) async fn uploads(store: &S3, range: &KeyRange) -> Result<Vec<Upload>,
     let mut from: Option<(String, Option<String>)> = None;
     loop {
         let (key_marker, id_marker) = from.clone().unzip();
-        let answer = store
+        let request = store
             .client()
             .list_multipart_uploads()
             .bucket(store.bucket())
             .encoding_type(EncodingType::Url)
             .set_prefix(Some(full.clone()).filter(|p| !p.is_empty()))
             .set_key_marker(key_marker)
-            .set_upload_id_marker(id_marker.flatten())
-            .send()
-            .await
-            .map_err(|e| fault(UPLOADS, &full, &e))?;
+            .set_upload_id_marker(id_marker.flatten());
+        let answer = store.send(0, || request.clone().send()).await;
+        let answer = answer.map_err(|e| fault(UPLOADS, &full, &e))?;
         let keys = Keys::new(UPLOADS, store.prefix(), answer.encoding_type());
         for upload in answer.uploads() {
             let upload = keys.upload(upload)?;

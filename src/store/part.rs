@@ -82,13 +82,12 @@ pub(super) fn terms(store: &S3, key: &Key, spec: &Spec) -> [u8; 32] {
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html>
 pub(super) async fn create(store: &S3, key: &Key, spec: &Spec) -> Result<Upload, Fault> {
     let full = store.full(CREATE, key)?;
-    let created = creation(store, &full, spec)
-        .customize()
+    let send = || {
         // if its reply is lost, another attempt begins another upload, and nobody knows of the first
-        .config_override(Builder::new().retry_config(RetryConfig::disabled()))
-        .send()
-        .await
-        .map_err(|e| fault(CREATE, &full, &e))?;
+        let once = Builder::new().retry_config(RetryConfig::disabled());
+        creation(store, &full, spec).customize().config_override(once).send()
+    };
+    let created = store.send(0, send).await.map_err(|e| fault(CREATE, &full, &e))?;
     let id = created.upload_id().ok_or_else(|| no_s3(CREATE, &full, "UploadId"))?.to_owned();
     Ok(Upload { key: key.clone(), id, initiated: None })
 }
@@ -203,21 +202,18 @@ async fn send_one(
     payload: Payload,
     _memory: Held,
 ) -> Result<CompletedPart, Fault> {
-    let answer = store
-        .client()
-        .upload_part()
-        .bucket(store.bucket())
-        .key(&full)
-        .upload_id(&id)
-        .part_number(wire(number))
-        .checksum_sha256(payload.checksum())
-        .body(payload.body(&store.options().throttle))
-        .customize()
-        .interceptor(payload.signed())
-        .config_override(payload.unhurried(store.options()))
-        .send()
-        .await
-        .map_err(|e| fault(PART, &full, &e))?;
+    let send = || {
+        let request = store.client().upload_part().bucket(store.bucket()).key(&full).upload_id(&id);
+        request
+            .part_number(wire(number))
+            .checksum_sha256(payload.checksum())
+            .body(payload.body(&store.options().throttle))
+            .customize()
+            .interceptor(payload.signed())
+            .config_override(payload.unhurried(store.options()))
+            .send()
+    };
+    let answer = store.send(payload.len(), send).await.map_err(|e| fault(PART, &full, &e))?;
     let etag = tag(PART, &full, answer.e_tag())?;
     Ok(completed(number, &etag, &payload))
 }
@@ -241,7 +237,7 @@ fn wire(number: u32) -> i32 {
 pub(super) async fn complete(store: &S3, staged: Parts, only: Only) -> Result<RemoteMeta, Fault> {
     let Parts { full, id, size, parts } = staged;
     let (if_none_match, if_match) = store.condition(&only);
-    let answer = store
+    let request = store
         .client()
         .complete_multipart_upload()
         .bucket(store.bucket())
@@ -249,12 +245,12 @@ pub(super) async fn complete(store: &S3, staged: Parts, only: Only) -> Result<Re
         .upload_id(&id)
         .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
         .set_if_none_match(if_none_match)
-        .set_if_match(if_match)
-        .customize()
-        .config_override(attempt_timeout(store.options(), 10 * store.options().patience))
-        .send()
-        .await;
-    let error = match answer {
+        .set_if_match(if_match);
+    let send = || {
+        let config = attempt_timeout(store.options(), 10 * store.options().patience);
+        request.clone().customize().config_override(config).send()
+    };
+    let error = match store.send(0, send).await {
         Ok(answer) => {
             let etag = tag(COMPLETE, &full, answer.e_tag())?;
             return Ok(RemoteMeta { size, etag, modified: None });

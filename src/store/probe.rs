@@ -79,15 +79,19 @@ async fn put(
     checksum: &Payload,
     condition: Condition,
 ) -> Result<u16, Fault> {
-    let request = store.put_request(full, payload, None, condition).checksum_sha256(checksum.checksum());
-    status("PutObject", full, request.customize().interceptor(payload.signed()).send().await)
+    let send = || {
+        let request = store.put_request(full, payload, None, condition.clone());
+        request.checksum_sha256(checksum.checksum()).customize().interceptor(payload.signed()).send()
+    };
+    status("PutObject", full, store.send(payload.len(), send).await)
 }
 
 /// True if DeleteObjects keeps what has another tag, and says so. `None` if it had no answer of S3's: that may pass,
 /// and all else works without.
 async fn batch(store: &S3, full: &str, wrong: &ETag, right: &ETag) -> Option<bool> {
     for (etag, failure) in [(wrong, Some(Class::Changed)), (right, None)] {
-        let said = match delete::request(store, &[(full, etag)], None).await {
+        let asked = [(full, etag)];
+        let said = match store.send(0, || delete::request(store, &asked, None)).await {
             Ok(said) => said,
             Err(refused) => match refused.status {
                 408 | 429 => return None,
@@ -111,7 +115,7 @@ async fn batch(store: &S3, full: &str, wrong: &ETag, right: &ETag) -> Option<boo
 
 async fn status_of_delete(store: &S3, full: &str, etag: &ETag) -> Result<u16, Fault> {
     let request = store.client().delete_object().bucket(store.bucket()).key(full).if_match(etag.quoted());
-    status("DeleteObject", full, request.send().await)
+    status("DeleteObject", full, store.send(0, || request.clone().send()).await)
 }
 
 /// The status of an answer that tells what the store honours; other answers tell nothing, and are faults.

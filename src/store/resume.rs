@@ -21,7 +21,8 @@ pub(super) async fn parts(store: &S3, upload: &Upload) -> Result<Option<Vec<Part
     let (mut all, mut marker): (Vec<Part>, Option<String>) = (Vec::new(), None);
     loop {
         let request = store.client().list_parts().bucket(store.bucket()).key(&full).upload_id(&upload.id);
-        let answer = match request.set_part_number_marker(marker.clone()).send().await {
+        let request = request.set_part_number_marker(marker.clone());
+        let answer = match store.send(0, || request.clone().send()).await {
             Ok(answer) => answer,
             Err(error) => match fault(LIST, &full, &error) {
                 gone if gone.class == Class::Missing => return Ok(None),

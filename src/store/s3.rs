@@ -4,7 +4,10 @@ use super::{
     Answers, Depth, Options, Page, Staged, Start, Store, connect, copy, delete,
     direct::Direct,
     error::{chain, fault, no_s3, what},
-    head, metadata, object, page, part,
+    gate::Gate,
+    head,
+    lanes::Lane,
+    metadata, object, page, part,
     payload::Payload,
     probe,
     requests::Requests,
@@ -40,6 +43,7 @@ struct Inner {
     endpoint: String,
     requests: Requests,
     direct: Direct,
+    gate: Gate,
     /// What the store was seen to honour.
     known: RwLock<Capabilities>,
     /// DeleteObjects was refused, or answered in part.
@@ -57,11 +61,15 @@ impl fmt::Debug for S3 {
 }
 
 impl S3 {
-    /// Makes a client; nothing is sent, but credentials and region may be looked for.
+    /// Makes a client; nothing is sent, but credentials and region may be looked for. What it shares with others it
+    /// takes in turn with them.
     ///
     /// # Errors
     /// `Fatal`: no region, half a pair of keys, a `ca_bundle` that cannot be used.
-    pub async fn connect(options: Options) -> Result<Self, Fault> {
+    pub async fn connect(mut options: Options) -> Result<Self, Fault> {
+        let lane = Lane::new();
+        options.memory = options.memory.in_lane(lane);
+        options.throttle = options.throttle.in_lane(lane);
         let requests = Requests::default();
         let (client, endpoint) = connect::client(&options, &requests).await?;
         Ok(Self(Arc::new(Inner {
@@ -69,6 +77,7 @@ impl S3 {
             options,
             endpoint,
             direct: Direct::new(requests.clone()),
+            gate: Gate::new(),
             requests,
             known: RwLock::default(),
             one_by_one: AtomicBool::new(false),
@@ -84,6 +93,10 @@ impl S3 {
 
     pub(super) fn client(&self) -> &Client {
         &self.0.client
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.0.gate
     }
 
     pub(super) fn options(&self) -> &Options {
@@ -194,7 +207,7 @@ impl S3 {
         object::put(request, if spec.is_some() { self.chosen(full) } else { self.options().objects.own() })
     }
 
-    /// Sends that PUT.
+    /// Sends that PUT, the short way if it may.
     pub(super) async fn put(
         &self,
         full: &str,
@@ -202,10 +215,20 @@ impl S3 {
         spec: Option<&Spec>,
         condition: Condition,
     ) -> Result<ETag, Fault> {
+        self.send(payload.len(), || self.put_once(full, payload, spec, condition.clone())).await
+    }
+
+    async fn put_once(
+        &self,
+        full: &str,
+        payload: &Payload,
+        spec: Option<&Spec>,
+        condition: Condition,
+    ) -> Result<ETag, Fault> {
         if let Some(spec) = spec
-            && let Some(etag) = self.0.direct.put(self, full, payload, spec, &condition).await
+            && let Some(said) = self.0.direct.put(self, full, payload, spec, &condition).await
         {
-            return Ok(etag);
+            return said;
         }
         let learn = self.0.direct.learn(full, self.options().connect_timeout);
         let answer = self
@@ -323,7 +346,8 @@ impl Store for S3 {
     async fn read(&self, key: &Key) -> Result<Option<(Bytes, RemoteMeta)>, Fault> {
         const GET: &str = "GetObject";
         let full = self.full(GET, key)?;
-        let answer = self.client().get_object().bucket(self.bucket()).key(&full).send().await;
+        let get = self.client().get_object().bucket(self.bucket()).key(&full);
+        let answer = self.send(0, || get.clone().send()).await;
         let answer = match answer.map_err(|e| fault(GET, &full, &e)) {
             Ok(answer) => answer,
             Err(gone) if gone.class == Class::Missing => return Ok(None),

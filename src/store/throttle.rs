@@ -1,8 +1,10 @@
 //! Holding back: no more bytes a second than the operator lets go.
 //!
-//! Bodies go to the connection in pieces, and each piece waits for its time. So all that is on its way shares the rate
-//! evenly, whatever its size; and a new rate holds from the next piece on.
+//! Bodies go to the connection in pieces, and each piece waits for its time. So all that is on its way shares the rate:
+//! first mirrors among each other, then the bodies of each, whatever their size. And a new rate holds from the next
+//! piece on.
 
+use super::lanes::{Lane, Lanes};
 use aws_sdk_s3::{error::BoxError, primitives::SdkBody};
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
@@ -18,20 +20,26 @@ use tokio::time::{Instant, sleep_until};
 
 /// Limits that hold together: those of the process and those of the mirror. Clones share them.
 #[derive(Clone, Default)]
-pub struct Throttle(Vec<Arc<Limit>>);
+pub struct Throttle {
+    limits: Vec<Arc<Limit>>,
+    /// Whose.
+    lane: Lane,
+}
 
 struct Limit {
     /// Bytes a second right now; `None`: no limit.
     rate: Box<dyn Fn() -> Option<u64> + Send + Sync>,
     /// The lowest that `rate` ever says.
     least: u64,
+    /// One piece at a time waits for its time, the others for their turn.
+    next: Lanes,
     /// When the next byte may go.
     free: Mutex<Instant>,
 }
 
 impl fmt::Debug for Throttle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|limit| (limit.rate)())).finish()
+        f.debug_list().entries(self.limits.iter().map(|limit| (limit.rate)())).finish()
     }
 }
 
@@ -39,13 +47,21 @@ impl Throttle {
     /// `rate` is asked for each piece, and never says less than `least` (at least 1); `None` is no limit for now.
     pub fn new(least: u64, rate: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
         let (rate, free) = (Box::new(rate), Mutex::new(Instant::now()));
-        Self(vec![Arc::new(Limit { rate, least: least.max(1), free })])
+        let limit = Limit { rate, least: least.max(1), next: Lanes::new(1), free };
+        Self { limits: vec![Arc::new(limit)], lane: Lane::default() }
     }
 
     /// Both hold.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
-        Self(self.0.iter().chain(&other.0).cloned().collect())
+        let limits = self.limits.iter().chain(&other.limits).cloned().collect();
+        Self { limits, lane: self.lane }
+    }
+
+    /// The same, for a mirror that takes turns with others.
+    #[must_use]
+    pub(super) fn in_lane(&self, lane: Lane) -> Self {
+        Self { lane, ..self.clone() }
     }
 
     /// The body at its pace.
@@ -54,7 +70,7 @@ impl Throttle {
         B: Body<Data = Bytes> + Unpin + Send + Sync + 'static,
         B::Error: Into<BoxError> + 'static,
     {
-        match self.0.is_empty() {
+        match self.limits.is_empty() {
             true => SdkBody::from_body_1_x(body),
             false => SdkBody::from_body_1_x(Paced { body, throttle: self.clone(), next: Mutex::default() }),
         }
@@ -62,13 +78,14 @@ impl Throttle {
 
     /// How long so many bytes take at the most.
     pub(super) fn longest(&self, bytes: u64) -> Duration {
-        let least = self.0.iter().map(|limit| limit.least).min();
+        let least = self.limits.iter().map(|limit| limit.least).min();
         least.map_or(Duration::ZERO, |least| Duration::from_secs(bytes / least))
     }
 
     /// Waits until so many bytes may go.
     pub(super) async fn wait(&self, bytes: u64) {
-        for limit in &self.0 {
+        for limit in &self.limits {
+            let _turn = limit.next.take(self.lane, 1).await;
             sleep_until(limit.turn(bytes)).await;
         }
     }
@@ -164,5 +181,23 @@ mod tests {
         rate.store(0, Relaxed);
         let start = begun.elapsed().as_millis();
         assert_eq!(send(&other).await - start, 0);
+    }
+
+    /// A body of one mirror goes as fast as all twenty of another together.
+    #[tokio::test(start_paused = true)]
+    async fn mirrors_share_the_rate_whatever_the_number_of_their_bodies() {
+        let all = Throttle::new(1, || Some(1000));
+        let (many, one) = (all.in_lane(Lane::new()), all.in_lane(Lane::new()));
+        let begun = Instant::now();
+        let send = async |throttle: &Throttle, pieces| {
+            for _ in 0..pieces {
+                throttle.wait(100).await;
+            }
+            begun.elapsed().as_millis()
+        };
+        let many = join_all((0..20).map(|_| send(&many, 10)));
+        let (many, one) = tokio::join!(many, send(&one, 10));
+        assert!((1800..2200).contains(&one), "ten of twenty pieces: {one}");
+        assert_eq!(many.into_iter().max(), Some(20_900), "nothing is lost");
     }
 }

@@ -74,7 +74,7 @@ pub(super) async fn commit(store: &S3, staged: Staged, only: Only) -> Result<Rem
 pub(super) async fn abort(store: &S3, full: &str, id: &str) -> Result<(), Fault> {
     const ABORT: &str = "AbortMultipartUpload";
     let request = store.client().abort_multipart_upload().bucket(store.bucket()).key(full).upload_id(id);
-    match request.send().await.map_err(|e| fault(ABORT, full, &e)) {
+    match store.send(0, || request.clone().send()).await.map_err(|e| fault(ABORT, full, &e)) {
         Ok(_) => Ok(()),
         Err(gone) if gone.class == Class::Missing => Ok(()),
         Err(other) => Err(other),

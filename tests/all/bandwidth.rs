@@ -1,6 +1,6 @@
 //! `bandwidth`, on the real binary. That it is not exceeded is seen by the clock; nothing else is timed.
 
-use crate::support::bench::Bench;
+use crate::support::bench::{Bench, PATIENCE, QUICK};
 use std::time::{Duration, Instant};
 
 /// Uploads of every sort: 64 small files in one piece each, one in many, one in parts.
@@ -28,6 +28,34 @@ async fn no_more_is_sent_than_may_be_together_or_by_the_mirror() {
         let least = Duration::from_secs_f64((bytes - (1 << 20)) as f64 / f64::from(4 << 20));
         assert!(begun.elapsed() > least, "{:?} for {bytes} bytes, {all} and {mirror}", begun.elapsed());
     }
+}
+
+/// Together they would take a minute; all pieces alike, the only file of one would take a third of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirrors_only_file_does_not_wait_for_all_those_of_another() {
+    let bench = Bench::new().await;
+    let (many, one) = (bench.root.join("many"), bench.root.join("one"));
+    let text = "x".repeat(1 << 20);
+    std::fs::create_dir_all(&one).unwrap();
+    (0..60).for_each(|n| bench.write(&format!("many/{n}"), &text));
+    let mirrors = [bench.mirror("many", &many, "many/", QUICK), bench.mirror("one", &one, "one/", QUICK)];
+    bench.configure(&mirrors.concat());
+    let config = std::fs::read_to_string(bench.config()).unwrap();
+    std::fs::write(bench.config(), format!("bandwidth = \"1MiB/s\"\n{config}")).unwrap();
+    let daemon = bench.start(&["run"]);
+    let until = async |prefix: &str, least: usize| {
+        let begun = Instant::now();
+        while bench.objects_below(prefix).await.len() < least {
+            assert!(begun.elapsed() < PATIENCE, "{prefix}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        begun.elapsed()
+    };
+    until("many/", 1).await;
+    bench.write("one/only", &text);
+    let took = until("one/", 1).await;
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    drop(daemon);
 }
 
 /// At the rate of other times it would take ten minutes.

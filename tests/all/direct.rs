@@ -11,9 +11,13 @@ use s3mirrord::{
 };
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
+use tokio::time::timeout;
 
 async fn store(server: &Server, attempts: u32) -> S3 {
     store_with(server, attempts, |_| ()).await
@@ -128,7 +132,6 @@ async fn what_more_was_chosen_of_goes_the_sdks_way() {
 #[tokio::test]
 async fn what_is_not_plainly_confirmed_goes_the_sdks_way_and_so_does_what_follows() {
     for answer in [
-        Answer::error(503, "SlowDown"),
         Answer::error(500, "InternalError"),
         Answer::error(403, "ExpiredToken"),
         Answer::error(403, "RequestTimeTooSkewed"),
@@ -156,6 +159,48 @@ async fn what_is_not_plainly_confirmed_goes_the_sdks_way_and_so_does_what_follow
             put(&store, "d", pattern(100, 1), Only::New).await.unwrap();
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+/// It is no fault of the short way: neither is it left, nor is the request sent again at once.
+#[tokio::test]
+async fn c51_what_asks_for_less_is_given_a_pause_and_goes_the_short_way_again() {
+    for (answer, code) in [
+        (Answer::error(503, "SlowDown"), "SlowDown (HTTP 503, request REQ1)"),
+        (Answer::error(429, "TooManyRequests"), "TooManyRequests"),
+        (Answer::new(503, ""), "asks for less (HTTP 503)"),
+        (Answer::Cut(503, "<Error>".to_owned()), "(HTTP 503)"),
+    ] {
+        let refusals = Arc::new(AtomicUsize::new(2));
+        let (left, odd) = (refusals.clone(), answer.clone());
+        let server = Server::start(move |n, _| {
+            let refused = n > 0 && left.fetch_update(SeqCst, SeqCst, |n| n.checked_sub(1)).is_ok();
+            if refused { odd.clone() } else { Answer::tagged("e") }
+        })
+        .await;
+        let store = store(&server, 5).await;
+        put(&store, "a", pattern(100, 1), Only::New).await.unwrap();
+        let begun = Instant::now();
+        let remote = put(&store, "b", pattern(100, 2), Only::New).await.unwrap();
+        assert_eq!(remote.etag, ETag::new("e"), "{answer:?}");
+        assert!(begun.elapsed() >= Duration::from_millis(750), "{answer:?}: {:?}", begun.elapsed());
+        let ways: Vec<_> = server.seen().iter().map(by_the_sdk).collect();
+        assert_eq!(ways, [true, false, false, false], "{answer:?}");
+        assert!(server.seen()[1..].iter().all(|request| request.body == pattern(100, 2)));
+        // who gives up in the pause leaves nothing behind
+        refusals.store(usize::MAX, SeqCst);
+        let given_up = put(&store, "c", pattern(100, 3), Only::New);
+        assert!(timeout(Duration::from_millis(200), given_up).await.is_err(), "{answer:?}");
+        assert_eq!(server.seen().len(), 5, "{answer:?}");
+        refusals.store(0, SeqCst);
+        put(&store, "d", pattern(100, 4), Only::New).await.unwrap();
+
+        let once = store_with(&server, 2, |_| ()).await;
+        put(&once, "a", pattern(100, 1), Only::New).await.unwrap();
+        refusals.store(usize::MAX, SeqCst);
+        let fault = put(&once, "b", pattern(100, 2), Only::New).await.unwrap_err();
+        assert_eq!(fault.class, Class::Throttled);
+        assert!(fault.to_string().contains(code) && fault.to_string().contains("web/b"), "{fault}");
     }
 }
 

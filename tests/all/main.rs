@@ -36,6 +36,8 @@ mod run;
 #[cfg(feature = "demo")]
 mod scenarios;
 #[cfg(feature = "demo")]
+mod slowdown;
+#[cfg(feature = "demo")]
 mod stores;
 #[cfg(feature = "demo")]
 mod telling;

@@ -108,6 +108,37 @@ async fn what_goes_up_in_one_request_holds_memory_too() {
     store.commit(staged, Only::Always).await.unwrap();
 }
 
+/// A mirror's only file does not wait behind all those of another that came before it.
+#[tokio::test]
+async fn mirrors_take_turns_for_memory() {
+    let server = Server::start(|_, _| Answer::tagged("e")).await;
+    let mut options = options(server.endpoint());
+    options.memory = Memory::new(MIB as u64);
+    let busy = S3::connect(options.clone()).await.unwrap();
+    let other = S3::connect(options).await.unwrap();
+    let file = Arc::new(File::pattern(600 << 10, 1));
+    let (spec, at) = (file.spec("o"), key("a"));
+    let (mut holds, _) = busy.prepare(&at, &file, &spec).await.unwrap();
+    let mut waiting: Vec<_> = (0..50).map(|_| Box::pin(busy.prepare(&at, &file, &spec))).collect();
+    for one in &mut waiting {
+        assert!(futures::poll!(one.as_mut()).is_pending());
+    }
+    let mut only = Box::pin(other.prepare(&at, &file, &spec));
+    assert!(futures::poll!(only.as_mut()).is_pending());
+    let mut before = 0;
+    loop {
+        drop(holds);
+        tokio::select! { biased;
+            staged = &mut only => break drop(staged.unwrap()),
+            (staged, _, rest) = futures::future::select_all(std::mem::take(&mut waiting)) => {
+                (waiting, before) = (rest, before + 1);
+                assert!(before <= 1, "{before} of the other mirror go before it");
+                holds = staged.unwrap().0;
+            }
+        }
+    }
+}
+
 /// Bytes that are others from the second time on that their first window is read.
 struct Turning {
     files: [File; 2],

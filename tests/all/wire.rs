@@ -516,6 +516,29 @@ async fn c51_slow_down_is_told_apart() {
     );
 }
 
+/// Neither does the SDK try on its own what it is refused, nor is it tried without a pause.
+#[tokio::test]
+async fn c51_what_asks_for_less_is_tried_as_often_as_it_may_and_no_more() {
+    for (status, code) in [(503, "SlowDown"), (429, "TooManyRequests"), (400, "RequestLimitExceeded")] {
+        let server = Server::start(move |_, _| Answer::error(status, code)).await;
+        let mut options = options(server.endpoint());
+        options.max_attempts = 3;
+        let store = S3::connect(options).await.unwrap();
+        let (begun, top, one) = (Instant::now(), key(""), key("a"));
+        let (put, list, read, create) = tokio::join!(
+            put(&store, Memory::pattern(200_000, 1), Only::Always),
+            store.list(&top, Depth::All, Start::First),
+            store.read(&one),
+            put(&store, Memory::pattern(PART + 1, 1), Only::Always),
+        );
+        let classes = [put.map(drop), list.map(drop), read.map(drop), create.map(drop)]
+            .map(|said| said.unwrap_err().class);
+        assert_eq!(classes, [Class::Throttled; 4], "{code}");
+        assert_eq!(server.seen().len(), 12, "{code}: {:?}", store.requests());
+        assert!(begun.elapsed() >= Duration::from_millis(750), "{code}");
+    }
+}
+
 #[tokio::test]
 async fn c53_c54_what_is_wrong_with_the_mirror_is_told_apart() {
     for (answer, words) in [

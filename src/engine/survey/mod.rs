@@ -32,6 +32,8 @@ use fresh::Fresh;
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use listing::Trouble;
 use std::{collections::VecDeque, sync::Arc};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 /// Keys in sync that are told together: so long is a survey polled before others get their turn.
 const TOGETHER: u64 = 512;
@@ -200,7 +202,7 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
             Against::Ledger => record.as_ref().and_then(|record| listed(record, &local)),
             // a directory that never was a file has no object of its own name to ask for
             Against::Bucket if is_directory && record.is_none() => None,
-            Against::Bucket => self.ctx.store.head(&key).await?.map(|head| head.meta),
+            Against::Bucket => head(&self.ctx.store, &key).await?,
         };
         if remote.is_some() || record.is_some() || !matches!(local, Local::Absent(_)) {
             self.triple(key, local, remote, record);
@@ -387,4 +389,14 @@ impl Range {
 fn listed(record: &Record, local: &Local) -> Option<RemoteMeta> {
     let known = RemoteMeta { size: record.size, etag: record.etag.clone(), modified: None };
     (!record.doubted || matches!(local, Local::Absent(_))).then_some(known)
+}
+
+/// What the bucket shows of one object. A task of its own asks, as for listings: a survey rests while there is no room
+/// for what it finds, and must not keep its place among requests from the jobs that would make room.
+async fn head<S: Store>(store: &S, key: &Key) -> Result<Option<RemoteMeta>, Fault> {
+    let (store, key) = (store.clone(), key.clone());
+    let asking = tokio::spawn(async move { store.head(&key).await }.in_current_span());
+    let head = AbortOnDropHandle::new(asking).await;
+    let head = head.unwrap_or_else(|e| Err(Fault::new(Class::Transient, "look at an object", e)));
+    Ok(head?.map(|head| head.meta))
 }

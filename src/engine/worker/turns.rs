@@ -1,6 +1,7 @@
 //! Whose turn it is: how many jobs have a file open, and how many ask the store, at the same time.
 //!
-//! What takes long leaves room for what does not: jobs of large files have half of the turns at most. And a file that
+//! How many of them the store is asked at a time it decides itself. What takes long leaves room for what does not: jobs of
+//! large files have a quarter of the turns at most. And a file that
 //! somebody has just changed does not wait behind all those of a look at everything: there are turns for such alone.
 
 use crate::model::Job;
@@ -9,7 +10,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Files of more bytes take long to compare and to send.
 const LARGE: u64 = 8 << 20;
 /// Files that are open for each job that asks the store: the next ones are read meanwhile, many at a time.
-const OPEN: usize = 4;
+const OPEN: usize = 2;
+/// One in as many turns may be of a large file.
+const SLOW: usize = 4;
 /// For one in as many turns there is one more, for swift jobs.
 const SWIFT: usize = 4;
 
@@ -39,7 +42,7 @@ impl Turns {
         Self {
             open: Lane::new(workers * OPEN),
             store: Lane::new(workers),
-            large: Semaphore::new((workers / 2).max(1)),
+            large: Semaphore::new((workers / SLOW).max(1)),
         }
     }
 
@@ -109,11 +112,11 @@ mod tests {
         let (turns, small, large) = (Turns::new(8), job(1), job(LARGE + 1));
         let now = |swift: bool, job: &Job| turns.store(job, swift).now_or_never();
         let opened = |swift: bool, job: &Job| turns.open(job, swift).now_or_never();
-        let slow: Vec<_> = (0..4).map(|_| opened(true, &large).expect("a turn")).collect();
-        assert!(opened(false, &large).is_none(), "half of them");
-        let many: Vec<_> = (0..28).map(|_| opened(false, &small).expect("a turn")).collect();
+        let slow: Vec<_> = (0..2).map(|_| opened(true, &large).expect("a turn")).collect();
+        assert!(opened(false, &large).is_none(), "a quarter of them");
+        let many: Vec<_> = (0..14).map(|_| opened(false, &small).expect("a turn")).collect();
         assert!(opened(false, &small).is_none());
-        let swift: Vec<_> = (0..8).map(|_| opened(true, &small).expect("a turn")).collect();
+        let swift: Vec<_> = (0..4).map(|_| opened(true, &small).expect("a turn")).collect();
         assert!(opened(true, &small).is_none());
         drop(many);
         assert!(opened(true, &small).is_some() && opened(false, &small).is_some());

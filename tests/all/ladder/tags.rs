@@ -114,7 +114,7 @@ async fn c40_random_tags_are_no_reason_to_send_again() {
     }
 }
 
-/// Sixteen jobs at a time; those of large files wait for their HEADs here.
+/// Eight jobs of large files at a time; they wait for their HEADs here.
 #[tokio::test(flavor = "multi_thread")]
 async fn small_files_do_not_wait_for_large_ones_that_are_compared() {
     let bench = Bench::new().await;

@@ -1,0 +1,239 @@
+//! How many requests may be on their way at a time: more while that brings more, half when the store asks for less.
+//!
+//! Additive increase, multiplicative decrease, as TCP has it (Chiu and Jain, 1989): several clients of one store that
+//! all do so come to share it evenly, without knowing of each other. So each mirror has a limit of its own, and what one
+//! prefix is refused holds up no other.
+//!
+//! Pure: time is an argument.
+
+use std::time::Duration;
+
+/// Requests at a time to begin with. Up to here a limit grows with every clean round, whatever it brings.
+const USUAL: u32 = 16;
+/// Beyond that it is raised by one in as many,
+const STEP: u32 = 4;
+/// stays so if this share of what was added is gained,
+const GAIN: f64 = 0.25;
+/// and else is not raised again for as many rounds.
+const REST: u32 = 50;
+/// What a round of trying takes at least: shorter ones tell nothing.
+const ROUND: Duration = Duration::from_millis(250);
+/// What a request costs beside its bytes, in bytes.
+const REQUEST: u64 = 64 << 10;
+
+/// The limit, and what it has been.
+#[derive(Clone, Debug)]
+pub(super) struct Limit {
+    most: u32,
+    now: u32,
+    cuts: u64,
+    round: Option<Round>,
+    /// Bytes a second before it was raised beyond [`USUAL`], and what it was then.
+    before: Option<(f64, u32)>,
+    /// Rounds before it is raised again.
+    rest: u32,
+}
+
+/// Answers of a time in which as many requests were on their way as may be.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    begun: Duration,
+    answers: u32,
+    bytes: u64,
+}
+
+/// When a request began: between which cuts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Begun(u64);
+
+impl Limit {
+    /// At most `most` (at least 1) at a time.
+    pub(super) fn new(most: u32) -> Self {
+        let most = most.max(1);
+        Self { most, now: most.min(USUAL), cuts: 0, round: None, before: None, rest: 0 }
+    }
+
+    /// How many may be on their way: from 1 to what it was made with.
+    pub(super) fn now(&self) -> u32 {
+        self.now
+    }
+
+    /// A request begins.
+    pub(super) fn begin(&self) -> Begun {
+        Begun(self.cuts)
+    }
+
+    /// The store asked for less. What it says to requests that began before the last cut was said of the time before.
+    pub(super) fn refused(&mut self, begun: Begun) {
+        if begun == self.begin() {
+            self.now = (self.now / 2).max(1);
+            self.cuts += 1;
+            (self.round, self.before, self.rest) = (None, None, 0);
+        }
+    }
+
+    /// A request of so many bytes was answered at `now`, while as many were on their way as may be if `full`: else
+    /// it is not the limit that holds anything up.
+    pub(super) fn answered(&mut self, begun: Begun, bytes: u64, full: bool, now: Duration) {
+        if begun != self.begin() {
+            return;
+        }
+        if !full {
+            (self.round, self.before) = (None, None);
+            return;
+        }
+        let mut round = self.round.unwrap_or(Round { begun: now, answers: 0, bytes: 0 });
+        round.answers += 1;
+        round.bytes += bytes + REQUEST;
+        self.round = Some(round);
+        let took = now.saturating_sub(round.begun);
+        let whole = round.answers >= self.now;
+        if whole && self.now < USUAL {
+            self.raise(self.now + 1);
+        } else if whole && took >= ROUND {
+            self.judge(round.bytes as f64 / took.as_secs_f64());
+        }
+    }
+
+    /// A round beyond the usual ended: more, as before, or the same again.
+    fn judge(&mut self, rate: f64) {
+        self.round = None;
+        match self.before.take() {
+            Some((before, was))
+                if rate < before * (1.0 + GAIN * (f64::from(self.now) / f64::from(was) - 1.0)) =>
+            {
+                self.now = was;
+                self.rest = REST;
+            }
+            _ if self.rest > 0 => self.rest -= 1,
+            _ if self.now == self.most => {}
+            _ => {
+                self.before = Some((rate, self.now));
+                self.raise(self.now + self.now / STEP);
+            }
+        }
+    }
+
+    fn raise(&mut self, to: u32) {
+        self.now = to.min(self.most);
+        self.round = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Clean answers, apart as `pause` says of the limit, while more are wanted than may be.
+    fn answer(limit: &mut Limit, now: &mut Duration, answers: u32, pause: impl Fn(u32) -> Duration) {
+        for _ in 0..answers {
+            *now += pause(limit.now());
+            limit.answered(limit.begin(), 0, true, *now);
+        }
+    }
+
+    /// Each request takes 50 ms, however many there are.
+    fn far(limit: u32) -> Duration {
+        50 * MS / limit
+    }
+
+    #[test]
+    fn refusals_of_one_moment_are_one() {
+        let mut limit = Limit::new(64);
+        assert_eq!(limit.now(), 16);
+        let flying: Vec<_> = (0..16).map(|_| limit.begin()).collect();
+        flying.iter().for_each(|begun| limit.refused(*begun));
+        assert_eq!(limit.now(), 8);
+        // those of before that were answered say nothing of what may be now
+        flying.iter().for_each(|begun| limit.answered(*begun, 0, true, MS));
+        assert_eq!(limit.now(), 8);
+        for want in [4, 2, 1, 1] {
+            limit.refused(limit.begin());
+            assert_eq!(limit.now(), want);
+        }
+    }
+
+    #[test]
+    fn it_recovers_by_one_for_each_round_and_only_if_it_is_what_holds_up() {
+        let (mut limit, mut now) = (Limit::new(64), Duration::ZERO);
+        (0..4).for_each(|_| limit.refused(limit.begin()));
+        for _ in 0..1000 {
+            limit.answered(limit.begin(), 0, false, MS);
+        }
+        assert_eq!(limit.now(), 1);
+        // 1 + 2 + … + 15
+        answer(&mut limit, &mut now, 119, far);
+        assert_eq!(limit.now(), 15);
+        answer(&mut limit, &mut now, 1, far);
+        assert_eq!(limit.now(), 16);
+    }
+
+    #[test]
+    fn beyond_the_usual_it_grows_while_that_brings_more() {
+        let (mut limit, mut now) = (Limit::new(64), Duration::ZERO);
+        answer(&mut limit, &mut now, 5000, far);
+        assert_eq!(limit.now(), 64, "a store that is far away");
+        let (mut limit, mut now) = (Limit::new(64), Duration::ZERO);
+        let mut most = 0;
+        for _ in 0..20_000 {
+            answer(&mut limit, &mut now, 1, |_| 3 * MS);
+            most = most.max(limit.now());
+        }
+        assert_eq!((limit.now(), most), (16, 20), "a store that is busy, however many ask it");
+        let (mut limit, mut now) = (Limit::new(64), Duration::ZERO);
+        answer(&mut limit, &mut now, 60_000, |limit| 50 * MS / limit.min(32));
+        assert!((28..=40).contains(&limit.now()), "one that does 32 at a time: {}", limit.now());
+    }
+
+    proptest! {
+        /// Whatever comes, in whatever order: some are answered late, some not at all.
+        #[test]
+        fn it_is_never_none_nor_above_its_most_and_halves_once_for_a_cut(
+            most in 1u32..200,
+            acts in prop::collection::vec((0u8..4, 0usize..40, any::<bool>(), 0u64..1 << 24), 1..400),
+        ) {
+            let (mut limit, mut now, mut flying) = (Limit::new(most), Duration::ZERO, vec![]);
+            for (act, which, full, bytes) in acts {
+                now += MS * (which as u32);
+                let (before, cut) = (limit.now(), limit.begin());
+                match act {
+                    0 | 1 => flying.push(limit.begin()),
+                    _ if flying.is_empty() => {}
+                    2 => {
+                        let begun = flying.swap_remove(which % flying.len());
+                        limit.answered(begun, bytes, full, now);
+                        prop_assert_eq!(limit.begin(), cut);
+                        if begun != cut || !full {
+                            prop_assert_eq!(limit.now(), before);
+                        }
+                    }
+                    _ => {
+                        let begun = flying.swap_remove(which % flying.len());
+                        limit.refused(begun);
+                        let want = if begun == cut { (before / 2).max(1) } else { before };
+                        prop_assert_eq!(limit.now(), want);
+                        if begun == cut {
+                            // the rest of its moment
+                            flying.iter().for_each(|other| limit.refused(*other));
+                            prop_assert_eq!(limit.now(), want);
+                        }
+                    }
+                }
+                prop_assert!((1..=most).contains(&limit.now()));
+            }
+        }
+
+        /// From wherever it was cut to.
+        #[test]
+        fn it_recovers_within_so_many_clean_answers(most in 1u32..80, cuts in 0u32..10) {
+            let (mut limit, mut now) = (Limit::new(most), Duration::ZERO);
+            (0..cuts).for_each(|_| limit.refused(limit.begin()));
+            // the usual after at most its square, halved; beyond that rounds of 250 ms at 20 answers a second each
+            answer(&mut limit, &mut now, USUAL * USUAL / 2 + 12 * 80 * 6, far);
+            prop_assert_eq!(limit.now(), most);
+        }
+    }
+}
