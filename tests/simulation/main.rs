@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod busy;
 mod cases;
 mod deletes;
 mod story;
