@@ -79,7 +79,14 @@ pub(super) async fn run<T: Tree, S: Store, L: Ledger>(
     match life.stop.run_until_cancelled(open).await {
         None => Ok(()),
         Some(Err(fault)) => Err(Failed { fault, worked: false, progressed: false }),
-        Some(Ok(ctx)) => Session::new(ctx, life).run(input).await,
+        Some(Ok(ctx)) => {
+            let bracket = ctx.bracket.clone();
+            let ended = Session::new(ctx, life).run(input).await;
+            if let Some(bracket) = bracket {
+                bracket.close().await;
+            }
+            ended
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod support;
 mod busy;
 mod cases;
 mod deletes;
+mod hooks;
 mod story;
 mod turns;
 mod uploads;

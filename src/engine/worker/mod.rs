@@ -55,6 +55,16 @@ pub(super) async fn work<T: Tree, S: Store, L: Ledger>(
     let Some(_turn) = ctx.turns.open(&job, manner.swift).await else {
         return (Outcome::Stale, Duration::ZERO);
     };
+    let _inside = match job.expect {
+        Some(_) => match ctx.may_read().await {
+            Ok(inside) => inside,
+            Err(fault) => return (Outcome::Retry(fault), Duration::ZERO),
+        },
+        None => None,
+    };
+    if ctx.turns.are_over() {
+        return (Outcome::Stale, Duration::ZERO);
+    }
     let work = Work { ctx: &ctx, job: &job, manner, begun: OnceLock::new() };
     let run = AssertUnwindSafe(work.run_and_tidy()).catch_unwind().await;
     let took = work.begun.get().map(Instant::elapsed).unwrap_or_default();

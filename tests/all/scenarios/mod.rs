@@ -5,6 +5,7 @@ mod busy;
 mod crash;
 mod edits;
 mod faults;
+mod hooks;
 mod kinds;
 mod names;
 mod options;
