@@ -8,12 +8,13 @@ use super::{
 };
 use crate::{
     config::{Config, DeletePolicy, Mirror, Prices},
-    engine::{self, End, Ending, Event, Report, Status},
+    engine::{self, End, Ending, Event, Hooks, Report, Status},
     ledger::{Database, Ledger, OpenError},
     model::Fault,
     service::{
         assembly::{self, Commons, Manner},
         cost::{Cost, Usage},
+        hook::Hook,
         progress,
         screen::LastLine,
         shutdown::Shutdown,
@@ -118,7 +119,6 @@ impl Once<'_> {
 
     async fn attempt(&self, lines: &Arc<Lines>) -> Result<Pass, Failure> {
         let Args { dry_run, adopt, take_over, .. } = *self.args;
-        let stopped = || Failure::new(Exit::Some, anyhow::anyhow!("stopped before the pass was over"));
         let ledger = open(&self.config.state_dir, self.mirror, dry_run, self.args.wait);
         let ledger = self.stop.run_until_cancelled(ledger).await.ok_or_else(stopped)??;
         let sides = assembly::sides(&Commons::new(self.config), self.mirror, ledger).await?;
@@ -126,6 +126,10 @@ impl Once<'_> {
         let manner = Manner { once: true, dry_run, adopt, take_over };
         let report = report(lines.clone());
         let known = ledger.tally().await?.records;
+        let hook = (!dry_run).then(|| Hook::of(self.mirror));
+        if let Some(hook) = &hook {
+            self.make_ready(hook).await?;
+        }
         let engine = engine::run(
             sides,
             assembly::options(self.mirror, manner)?,
@@ -139,6 +143,10 @@ impl Once<'_> {
             // which never ends
             end = self.follow(&report, known) => end,
         };
+        let over = match &hook {
+            Some(hook) => hook.after().await,
+            None => Ok(()),
+        };
         let mut status = report.status();
         // told once a look, and one key may be looked at more than once: the ledger knows how many they are
         status.sums.held = match &status.held {
@@ -146,7 +154,7 @@ impl Once<'_> {
             None => 0,
         };
         let mut exit = Exit::of_pass(&end, &status);
-        let error = match end {
+        let mut error = match end {
             End::Failed(fault) => Some(fault.to_string()),
             End::Done if self.stop.is_cancelled() => {
                 exit = exit.max(Exit::Some);
@@ -154,6 +162,10 @@ impl Once<'_> {
             }
             End::Done => status.trouble.as_ref().filter(|_| exit == Exit::Fatal).map(Fault::to_string),
         };
+        if let Err(fault) = over {
+            exit = exit.max(Exit::Some);
+            error.get_or_insert_with(|| fault.to_string());
+        }
         if let Some(error) = &error {
             tracing::error!("{error}");
         }
@@ -169,6 +181,19 @@ impl Once<'_> {
         let usual_prices = self.mirror.prices == Prices::default();
         let (sums, unknown) = (status.sums, status.unknown);
         Ok(Pass { sums, unknown, requests, cost, usual_prices, exit, error, ..Pass::default() })
+    }
+
+    /// Runs what comes before. If it fails there is no pass, but what comes after is run in any case.
+    async fn make_ready(&self, hook: &Hook) -> Result<(), Failure> {
+        let failure = match self.stop.run_until_cancelled(hook.before()).await {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(fault)) => Failure::new(Exit::Some, anyhow::anyhow!("{fault}; nothing was read")),
+            None => stopped(),
+        };
+        if let Err(fault) = hook.after().await {
+            tracing::error!("{fault}");
+        }
+        Err(failure)
     }
 
     /// Tells how far the pass is, for good: on a terminal on its last line, else in the log.
@@ -201,6 +226,10 @@ impl Once<'_> {
             );
         }
     }
+}
+
+fn stopped() -> Failure {
+    Failure::new(Exit::Some, anyhow::anyhow!("stopped before the pass was over"))
 }
 
 /// Takes the lock, at the latest after `wait`.

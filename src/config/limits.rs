@@ -138,7 +138,7 @@ fn debounce(table: &Table<'_>, usual: &Limits, reader: &mut Reader<'_>) -> (Dura
 }
 
 /// A span of time: a text.
-fn span(
+pub(super) fn span(
     table: &Table<'_>,
     key: &str,
     range: RangeInclusive<Duration>,

@@ -2,6 +2,7 @@
 
 use super::{
     bandwidth,
+    hooks::Hooks,
     limits::{DeletePolicy, Limits, MaxDelete},
     objects::{self, Rule},
     prices::Prices,
@@ -52,6 +53,8 @@ pub struct Mirror {
     pub rules: Vec<Rule>,
     /// The requester pays, and we are the requester.
     pub requester_pays: bool,
+    /// What is run before its files are read, and after.
+    pub hooks: Hooks,
     /// Bytes a second that it may send.
     pub bandwidth: Rates,
     /// How the store is reached.
@@ -110,6 +113,7 @@ impl Draft {
         let rules = rules(table, reader);
         let requester_pays = table.boolean("requester_pays", reader).unwrap_or(false);
         let bandwidth = bandwidth::read(table, reader).unwrap_or_default();
+        let hooks = Hooks::read(table, reader);
         let own = table.table("s3", &S3_SHAPE, reader).map(|inner| Layer::read(&inner, reader));
         let s3 = own.unwrap_or_default().over(shared.0).resolve(credentials);
         let own = table.table("prices", &PRICES, reader);
@@ -127,7 +131,7 @@ impl Draft {
             let (name, root, target) = (name.as_ref()?, root.as_ref()?, target.as_ref()?);
             let (name, root) = (name.value.clone(), root.value.clone());
             let mirror = Mirror::new(name, root, &target.value, exclude, limits, s3);
-            Some(Mirror { prices, options, rules, requester_pays, bandwidth, ..mirror })
+            Some(Mirror { prices, options, rules, requester_pays, hooks, bandwidth, ..mirror })
         })();
         Self { name, target, root, mirror }
     }
@@ -160,6 +164,7 @@ impl Mirror {
             options: ObjectOptions::default(),
             rules: Vec::new(),
             requester_pays: false,
+            hooks: Hooks::default(),
             bandwidth: Rates::default(),
             s3,
             prices: Prices::default(),

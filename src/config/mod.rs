@@ -7,6 +7,7 @@ mod bandwidth;
 mod bytes;
 mod direct;
 mod duration;
+mod hooks;
 mod labels;
 mod limits;
 mod mirror;
@@ -21,6 +22,7 @@ mod surroundings;
 mod valid;
 
 pub use direct::Direct;
+pub use hooks::Hooks;
 pub use limits::{DeletePolicy, MaxDelete};
 pub use mirror::Mirror;
 pub use objects::Rule;

@@ -69,6 +69,9 @@ pub(super) static MIRROR: Shape = Shape {
         key("rescan", "rescan = \"1h\""),
         key("relist", "relist = \"24h\""),
         key("listers", "listers = 16"),
+        key("before_read", "before_read = [\"/usr/local/bin/freeze\", \"www\"]"),
+        key("after_read", "after_read = [\"/usr/local/bin/thaw\", \"www\"]"),
+        key("hook_timeout", "hook_timeout = \"60s\""),
         key("requester_pays", "requester_pays = true"),
         key("bandwidth", BANDWIDTH),
         key("s3", "[mirror.s3] and its keys below it"),
@@ -139,13 +142,11 @@ static SHAPES: [&Shape; 9] =
     [&TOP, &S3, &PRICES, &MIRROR, &OBJECTS, &MAX_DELETE, &DEBOUNCE, &SSE, &RETENTION];
 
 /// Keys whose meaning is settled and that this version does not act on: never taken without a word.
-static LATER: [&str; 11] = [
+static LATER: [&str; 9] = [
     "root_marker",
     "trash_prefix",
     "cross_mounts",
     "max_overwrite",
-    "before_read",
-    "after_read",
     "xattrs",
     "scrub",
     "drill",

@@ -1,7 +1,9 @@
 //! What a session shares with its workers.
 
 use super::{
-    Options, Report, owner,
+    Options, Report,
+    bracket::{Bracket, Inside},
+    owner,
     worker::{Hashing, Turns},
 };
 use crate::{
@@ -15,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -46,6 +48,8 @@ pub(super) struct Context<T, S, L> {
     pub clock_step: Duration,
     /// Jobs at the same time.
     pub turns: Turns,
+    /// What is run before files are read, and after.
+    pub bracket: Option<Arc<Bracket>>,
     /// Requests for a page of a listing at the same time.
     pub listers: Semaphore,
     /// The threads that compare files with objects.
@@ -75,6 +79,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
         let (tree, store, ledger) = sides;
         Self {
             turns: Turns::new(options.workers),
+            bracket: options.hooks.clone().map(|hooks| Bracket::new(hooks, options.quiet, options.longest)),
             listers: Semaphore::new(options.listers),
             hashing: Hashing::default(),
             binding: opened.binding,
@@ -98,6 +103,14 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
     /// Claims the prefix, once a session, before its first mutation.
     pub(super) async fn claim(&self) -> Result<&owner::Claim, Fault> {
         self.claimed.get_or_try_init(|| owner::claim(self)).await
+    }
+
+    /// Waits until files may be read.
+    pub(super) async fn may_read(&self) -> Result<Option<Inside>, Fault> {
+        match &self.bracket {
+            Some(bracket) => bracket.enter(|| self.turns.are_over()).await,
+            None => Ok(None),
+        }
     }
 
     /// The claim, if there was need of one.

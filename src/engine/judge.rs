@@ -3,9 +3,9 @@
 use super::{
     ROUNDS,
     session::{Session, Surveyed},
-    settle::After,
+    settle::{After, Worked},
     survey::{InSync, Seen},
-    worker,
+    worker::{self, Manner},
 };
 use crate::{
     ledger::Ledger,
@@ -24,11 +24,13 @@ struct From {
     born: u64,
     failures: u32,
     swift: bool,
+    /// There was no quiet.
+    restless: bool,
 }
 
 impl From {
     fn of(note: &Note) -> Self {
-        Self { born: note.born, failures: note.failures, swift: note.is_swift() }
+        Self { born: note.born, failures: note.failures, swift: note.is_swift(), restless: note.restless }
     }
 }
 
@@ -150,6 +152,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             return;
         }
         let verdict = decide(&triple, self.ctx.view());
+        if self.has_to_rest(&triple, &verdict, from.failures) {
+            return;
+        }
         let Triple { key, local, remote, asked, .. } = triple;
         let expect = match local {
             Local::Present(meta) => Some(meta),
@@ -184,15 +189,33 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
     }
 
+    /// True if the file is to be read, and changed each time that it was. It is looked at again then.
+    fn has_to_rest(&mut self, triple: &Triple, verdict: &Verdict, failures: u32) -> bool {
+        let reads = matches!(verdict, Verdict::Put(..) | Verdict::Copy(_) | Verdict::Prove(_));
+        let Local::Present(meta) = &triple.local else { return false };
+        let now = self.now();
+        let wait = (reads && !self.ctx.options.once)
+            .then(|| self.restless.wait(&triple.key, &meta.print, now))
+            .flatten();
+        if let (Some(wait), Some(path)) = (wait, triple.key.path()) {
+            self.pending.retry(Scope::File(path), self.against(), now, wait, failures);
+        }
+        wait.is_some()
+    }
+
     fn start(&mut self, also: &[&Key], job: Job, from: &From) {
         let keys: Vec<Key> = std::iter::once(&job.key).chain(also.iter().copied()).cloned().collect();
         if !self.jobs.take(&keys.iter().collect::<Vec<_>>(), from.born) {
             return;
         }
         let (ctx, seen, From { failures, swift, .. }) = (self.ctx.clone(), Instant::now(), *from);
+        // of a pass, the last round
+        let last = self.ctx.options.once && failures + 1 >= ROUNDS;
+        let restless = self.restless.is_known(&job.key);
+        let manner = Manner { seen, swift, patient: last || restless || from.restless, restless };
         let work = async move {
-            let outcome = worker::work(ctx, job.clone(), seen, swift).await;
-            (keys, job, failures, outcome)
+            let (outcome, took) = worker::work(ctx, job.clone(), manner).await;
+            Worked { keys, job, failures, outcome, took }
         };
         self.workers.spawn(work.in_current_span());
     }

@@ -5,6 +5,7 @@
 //! mirror as a whole fails, and then another begins after a pause. All state of a session is owned by
 //! one task ([`session`]); workers get a job and return an outcome.
 
+mod bracket;
 mod context;
 mod delete;
 mod docket;
@@ -19,6 +20,7 @@ mod sweep;
 mod timetable;
 mod worker;
 
+pub use bracket::Hooks;
 pub use live::{Progress, Stored};
 pub use report::{Deed, Ending, Event, Report, Sink, Status, Sums};
 
@@ -95,6 +97,8 @@ pub struct Options {
     pub seed: u64,
     /// How long in-flight jobs may take to end after a stop.
     pub drain: Duration,
+    /// What the daemon has run before files are read, and after. A pass is all within.
+    pub hooks: Option<Arc<dyn Hooks>>,
     /// The wall clock.
     pub wall: Arc<dyn Fn() -> Stamp + Send + Sync>,
 }

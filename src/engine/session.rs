@@ -16,7 +16,7 @@ use crate::{
     ledger::Ledger,
     local::{Notice, Prune, Tree},
     model::{Against, Change, Class, Fault, Sameness, Scope},
-    queue::{self, Jobs, Mono, Note, Pace, Pending},
+    queue::{self, Jobs, Mono, Note, Pace, Pending, Restless},
     store::Store,
 };
 use futures::{
@@ -79,7 +79,14 @@ pub(super) async fn run<T: Tree, S: Store, L: Ledger>(
     match life.stop.run_until_cancelled(open).await {
         None => Ok(()),
         Some(Err(fault)) => Err(Failed { fault, worked: false, progressed: false }),
-        Some(Ok(ctx)) => Session::new(ctx, life).run(input).await,
+        Some(Ok(ctx)) => {
+            let bracket = ctx.bracket.clone();
+            let ended = Session::new(ctx, life).run(input).await;
+            if let Some(bracket) = bracket {
+                bracket.close().await;
+            }
+            ended
+        }
     }
 }
 
@@ -115,6 +122,7 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) life: Life<'a>,
     pub(super) pending: Pending,
     pub(super) jobs: Jobs,
+    pub(super) restless: Restless,
     pub(super) docket: Docket,
     pub(super) pace: Pace,
     pub(super) batch: Vec<Change>,
@@ -156,6 +164,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         Self {
             pending,
             jobs: Jobs::new(options.room),
+            restless: Restless::default(),
             docket: Docket::new(ctx.ledger.now() + 1),
             pace: Pace::default(),
             batch: vec![],

@@ -17,7 +17,17 @@ use crate::{
 /// The longest pause before a ledger that could not be written is tried again.
 const UNWRITTEN: Mono = Mono::from_secs(30);
 
-pub(super) type Worked = (Vec<Key>, Job, u32, Outcome);
+/// A job that came back.
+pub(super) struct Worked {
+    pub(super) keys: Vec<Key>,
+    pub(super) job: Job,
+    /// Attempts that failed before.
+    pub(super) failures: u32,
+    pub(super) outcome: Outcome,
+    /// How long it was at it.
+    pub(super) took: Mono,
+}
+
 pub(super) type Committed = (Vec<Change>, Vec<After>, Result<Seq, Fault>);
 
 /// What follows when a change is durable.
@@ -40,18 +50,22 @@ pub(super) enum Task {
 }
 
 impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
-    pub(super) fn worked(&mut self, (keys, job, failures, outcome): Worked) {
+    pub(super) fn worked(&mut self, Worked { keys, job, failures, outcome, took }: Worked) {
         let now = self.now();
         keys.iter().for_each(|key| self.jobs.tried(key));
         match outcome {
             Outcome::Done { did, changes } => {
                 self.pace.success();
                 let proof = changes.iter().find_map(|change| match change {
-                    Change::Proof(_, record) => Some(record.print.is_none() || record.metadata_due),
+                    Change::Proof(_, record) => Some(record),
                     _ => None,
                 });
-                // learnt to be ours but without a file, or proven without a fingerprint, or metadata is due
-                let again = proof == Some(true);
+                let goes_on =
+                    matches!(did, Did::Put { .. }) && proof.is_some_and(|proof| proof.print.is_none());
+                self.rested(&job, goes_on, took);
+                // learnt to be ours but without a file, or metadata is due
+                let again =
+                    !goes_on && proof.is_some_and(|proof| proof.print.is_none() || proof.metadata_due);
                 let after = After::Job { keys, why: job.why, did, again };
                 match changes.is_empty() {
                     true => self.then(after),
@@ -62,6 +76,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     }
                 }
             }
+            Outcome::Busy => self.unrest(&keys, &job, failures, took),
             Outcome::Stale => self.again(&keys, &job, failures, None, now),
             Outcome::Retry(fault) => {
                 let jitter = self.life.jitter.f64();
@@ -77,6 +92,31 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 self.fail(fault);
             }
         }
+    }
+
+    /// The file was dealt with: as it is, or, if it `goes_on` growing, as it was.
+    fn rested(&mut self, job: &Job, goes_on: bool, took: Mono) {
+        let (now, once) = (self.now(), self.ctx.options.once);
+        let Some(path) = job.key.path().filter(|_| goes_on && !once) else {
+            return self.restless.rested(&job.key);
+        };
+        let (quiet, longest) = (self.ctx.options.quiet, self.ctx.options.longest);
+        self.restless.grew(&job.key, now, took, quiet, longest);
+        self.pending.retry(Scope::File(path), Against::Ledger, now, quiet, 0);
+    }
+
+    /// The file changed while it was read. It is told of once, until it was dealt with.
+    fn unrest(&mut self, keys: &[Key], job: &Job, failures: u32, took: Mono) {
+        let (now, once, quiet) = (self.now(), self.ctx.options.once, self.ctx.options.quiet);
+        let (failures, jitter) = (failures + 1, self.life.jitter.f64());
+        let tries = self.restless.changed(&job.key, now, took, quiet, jitter);
+        self.free(keys);
+        if (if once { failures } else { tries }) == ROUNDS {
+            self.tell(&action(job, Ending::Busy));
+        }
+        let Some(path) = job.key.path().filter(|_| !once || failures < ROUNDS) else { return };
+        let wait = if once && failures > 1 { delay(failures, jitter) } else { Mono::ZERO };
+        self.pending.retry(Scope::File(path), self.against(), now, wait.max(quiet), failures);
     }
 
     /// The job has to be done again, later: its scope goes back to the queue.

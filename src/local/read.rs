@@ -119,9 +119,14 @@ impl Source for File {
     }
 
     async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {
-        if let Some(whole) = &self.whole {
-            let from = usize::try_from(at).unwrap_or(usize::MAX).min(whole.len());
-            return Ok(whole.slice(from..from.saturating_add(len).min(whole.len())));
+        // what lies beyond is asked for: the file may have grown
+        let within = |whole: &Bytes| {
+            let from = usize::try_from(at).ok()?;
+            let to = from.checked_add(len).filter(|to| *to <= whole.len())?;
+            Some(whole.slice(from..to))
+        };
+        if let Some(bytes) = self.whole.as_ref().and_then(within) {
+            return Ok(bytes);
         }
         let fd = Arc::clone(&self.fd);
         let read = tokio::task::spawn_blocking(move || read_at(&fd, at, len)).await;

@@ -72,8 +72,10 @@ pub enum Outcome {
         /// For the ledger.
         changes: Vec<Change>,
     },
-    /// The file or the object changed meanwhile: look again.
+    /// The object changed meanwhile, or another file has the name: look again.
     Stale,
+    /// The file changes while it is read: later.
+    Busy,
     /// It may go better later.
     Retry(Fault),
     /// This file cannot be stored as it is; looked at again at the next relist or event.

@@ -7,6 +7,7 @@ mod evidence;
 mod filter;
 mod license;
 mod merge;
+mod motion;
 mod parts;
 mod split;
 
@@ -17,4 +18,5 @@ pub use evidence::{Evidence, Facts, evidence};
 pub use filter::Filter;
 pub use license::{License, Refusal};
 pub use merge::{Merge, Merged, Side, Step, Unsorted};
+pub use motion::{Motion, motion};
 pub use split::Split;

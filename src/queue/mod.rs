@@ -4,11 +4,13 @@ mod backoff;
 mod jobs;
 mod pace;
 mod pending;
+mod restless;
 
 pub use backoff::delay;
 pub use jobs::Jobs;
 pub use pace::Pace;
 pub use pending::{Note, Options, Pending};
+pub use restless::Restless;
 
 /// Time since the engine's start, by the monotonic clock.
 pub type Mono = std::time::Duration;

@@ -32,6 +32,8 @@ pub struct Note {
     pub born: u64,
     /// Attempts that failed so far.
     pub failures: u32,
+    /// It was due at the longest wait: there was no quiet.
+    pub restless: bool,
     first: Mono,
     due: Mono,
 }
@@ -81,14 +83,25 @@ impl Pending {
     pub fn note(&mut self, scope: Scope, against: Against, now: Mono) {
         self.born += 1;
         let due = now + self.options.quiet;
-        self.add(Note { scope, against, born: self.born, failures: 0, first: now, due }, true);
+        self.add(
+            Note { scope, against, born: self.born, failures: 0, restless: false, first: now, due },
+            true,
+        );
     }
 
     /// Look here again in `wait`, after `failures` failures in a row.
     pub fn retry(&mut self, scope: Scope, against: Against, now: Mono, wait: Mono, failures: u32) {
         self.born += 1;
         self.add(
-            Note { scope, against, born: self.born, failures, first: now + wait, due: now + wait },
+            Note {
+                scope,
+                against,
+                born: self.born,
+                failures,
+                restless: false,
+                first: now + wait,
+                due: now + wait,
+            },
             false,
         );
     }
@@ -102,7 +115,8 @@ impl Pending {
     pub fn pop(&mut self, now: Mono, swift: bool) -> Option<Note> {
         let first = self.due[usize::from(swift)].first();
         let (_, path, kind) = first.filter(|(due, ..)| *due <= now).cloned()?;
-        self.remove(&(path, kind))
+        let note = self.remove(&(path, kind))?;
+        Some(Note { restless: note.due >= note.first + self.options.longest, ..note })
     }
 
     /// True if nothing is to be looked at.
@@ -277,7 +291,9 @@ mod tests {
         assert_eq!(next(&q), Some(S * 10));
         let note = pop(&mut q, S * 10).expect("due");
         assert_eq!((note.scope, note.against, note.born), (Scope::File(path("a")), Against::Ledger, 1));
-        assert!(q.is_empty() && q.oldest().is_none());
+        assert!(note.restless && q.is_empty() && q.oldest().is_none());
+        q.note(Scope::File(path("a")), Against::Ledger, S * 20);
+        assert!(!pop(&mut q, S * 22).expect("due").restless, "it was quiet");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     local::{Directory, Notice, Prune, Tree},
     model::{Class, Fault, MirrorId, Rates, Stamp},
     plan::{Choice, Filter, Limits},
+    service::hook::Hook,
     store::{self, Memory, S3, Store, Throttle},
 };
 use futures::{
@@ -228,6 +229,9 @@ pub fn options(mirror: &Mirror, manner: Manner) -> Result<engine::Options, Fault
         fresh_id: MirrorId(id),
         seed: u64::from_le_bytes(seed),
         drain: DRAIN,
+        // the pass has them run by itself
+        hooks: (!manner.once && !mirror.hooks.is_empty())
+            .then(|| Arc::new(Hook::of(mirror)) as Arc<dyn engine::Hooks>),
         wall: Arc::new(now),
     })
 }

@@ -3,6 +3,7 @@
 pub mod assembly;
 pub mod control;
 pub mod cost;
+pub mod hook;
 mod line;
 pub mod progress;
 pub mod proposal;

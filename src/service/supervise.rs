@@ -313,7 +313,9 @@ impl Supervisor {
     /// Waits until uploads in flight are finished and their proofs written.
     async fn drain(mut self) {
         systemd::stopping();
-        let deadline = Instant::now() + LAST;
+        let hooks = self.posts.iter().map(|post| &post.mirror.hooks).filter(|hooks| !hooks.is_empty());
+        // what comes after files are read is run in any case
+        let deadline = Instant::now() + LAST + hooks.map(|hooks| hooks.timeout).max().unwrap_or_default();
         let mut beat = tokio::time::interval(BEAT);
         loop {
             tokio::select! { biased;

@@ -10,9 +10,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod busy;
 mod cases;
 mod claims;
 mod deletes;
+mod hooks;
 mod story;
 mod turns;
 mod uploads;

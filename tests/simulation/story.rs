@@ -266,6 +266,7 @@ impl Story {
             fresh_id: MirrorId([self.seed as u8; 16]),
             seed: self.seed + self.lives,
             drain: S * 5,
+            hooks: None,
             wall: Arc::new(move || world.with(|w| Stamp { sec: w.wall + w.now().as_secs() as i64, nsec: 0 })),
         }
     }

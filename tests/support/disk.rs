@@ -58,6 +58,8 @@ pub struct Disk {
     pub shows_clock: bool,
     /// Is rewritten just before it is looked at and again just after it is read, for as long as the clock does not tick.
     pub hasty: Option<RelPath>,
+    /// How often a file was opened.
+    pub opened: u64,
     /// Sabotage: `fstat` of an open file keeps saying what it said first.
     pub frozen_stat: bool,
     /// Sabotage: what was once seen absent, or had an event, is said to be absent.
@@ -84,6 +86,7 @@ impl Default for Disk {
             watch: None,
             shows_clock: true,
             hasty: None,
+            opened: 0,
             frozen_stat: false,
             absent_for_good: false,
             believed_absent: BTreeSet::new(),
@@ -418,6 +421,7 @@ impl Tree for Fake {
         self.lag(1).await;
         self.root_ok()?;
         self.fault("EMFILE", 80, Class::Transient)?;
+        self.with(|w| w.disk.opened += 1);
         self.with(|w| match w.disk.local(p) {
             Local::Present(first) => Ok(Open { world: self.clone(), inode: first.print.inode, first }),
             Local::Unknown => Err(Fault::new(Class::Permanent, "open", "EACCES")),

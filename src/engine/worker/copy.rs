@@ -17,8 +17,8 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         if !hashes.is(&*held.file, &digest).await? {
             return self.put(held, Only::New).await;
         }
-        if !self.unchanged(held).await? {
-            return Ok(Outcome::Stale);
+        if !self.rests(held).await? {
+            return Ok(Outcome::Busy);
         }
         let did = Did::Copied(from.clone());
         if self.ctx.options.dry_run {

@@ -42,9 +42,11 @@ impl<F: Source> Source for Counted<F> {
 
     async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {
         let live = self.report.live();
-        let kept = self.whole.get().map(|whole| {
-            let from = usize::try_from(at).unwrap_or(usize::MAX).min(whole.len());
-            whole.slice(from..from.saturating_add(len).min(whole.len()))
+        // what lies beyond is asked for: the file may have grown
+        let kept = self.whole.get().and_then(|whole| {
+            let from = usize::try_from(at).ok()?;
+            let to = from.checked_add(len).filter(|to| *to <= whole.len())?;
+            Some(whole.slice(from..to))
         });
         match kept {
             Some(bytes) => Ok(bytes),

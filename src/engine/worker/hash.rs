@@ -1,6 +1,6 @@
 //! Digests of an open file, taken in one read, on few threads.
 
-use crate::model::{Class, Digest, Fault, Source};
+use crate::model::{Class, Digest, Fault, LocalMeta, Source};
 use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
 use md5::Md5;
@@ -10,6 +10,8 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 
 /// Bytes read at a time.
 pub(super) const CHUNK: usize = 256 << 10;
+/// How often the end of a growing file is gone after.
+const LOOKS: u32 = 64;
 /// What is hashed in place: it takes no longer than the way to another thread.
 const IN_PLACE: usize = 16 << 10;
 
@@ -145,6 +147,40 @@ impl Hashes {
         self.md5_of_parts
             .extend(md5_of_parts.into_iter().map(|(size, hasher)| (size, hasher.finish().into())));
         Ok(())
+    }
+}
+
+impl Hashing {
+    /// Reads a file that may be growing until a look at it says that there was no more than what had been read: its
+    /// digest in parts of `part_size`, and how the file was at that moment. `None` if it grows faster than it is
+    /// read, or was cut.
+    pub(super) async fn catch_up<F: Source>(
+        &self,
+        file: &F,
+        part_size: Option<u64>,
+    ) -> Result<Option<(Digest, LocalMeta)>, Fault> {
+        let (mut hashers, mut at) = (Box::new(Hashers::new(part_size)), 0);
+        for _ in 0..LOOKS {
+            let now = file.stat().await?;
+            if now.print.size == at {
+                let sha256 = hashers.sha256.finish().into();
+                return Ok(Some((Digest { sha256, part_size }, now)));
+            }
+            while at < now.print.size {
+                let want = usize::try_from(now.print.size - at).map_or(CHUNK, |rest| rest.min(CHUNK));
+                let bytes = file.read_at(at, want).await?;
+                if bytes.is_empty() {
+                    return Ok(None);
+                }
+                at += bytes.len() as u64;
+                hashers = self.update(hashers, bytes).await?;
+                tokio::task::consume_budget().await;
+            }
+            if now.print.size < at {
+                return Ok(None);
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -61,8 +61,8 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
                 },
             }
         };
-        if !self.unchanged(held).await? {
-            return Ok(Outcome::Stale);
+        if !self.rests(held).await? {
+            return Ok(Outcome::Busy);
         }
         match equal {
             Some(digest) => self.equal(held, record, remote, head, digest).await,

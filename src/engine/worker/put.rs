@@ -4,7 +4,7 @@ use super::{Held, Work, leftover::settle};
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Change, Did, Fault, Only, Outcome, Sameness},
+    model::{Change, Did, Digest, Fault, Fingerprint, Only, Outcome, Record, Sameness},
     store::Store,
 };
 
@@ -12,34 +12,59 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     /// Sends the file on the condition `only`.
     pub(super) async fn put(&self, held: &Held<T::File>, only: Only) -> Result<Outcome, Fault> {
         let (ctx, key) = (self.ctx, &self.job.key);
-        let bytes = held.meta.print.size;
         if ctx.options.dry_run {
-            return Ok(self.done(Did::Put { bytes }, vec![]));
+            return Ok(self.done(Did::Put { bytes: held.meta.print.size }, vec![]));
         }
         // under another root nothing is replaced, whatever a listing left out and whether conditions are honoured or not
         if ctx.root == Sameness::Changed && ctx.store.head(key).await?.is_some() {
             return Ok(Outcome::Stale);
         }
         ctx.claim().await?;
-        let parts = ctx.store.part_size(bytes);
-        let (staged, digest) = match parts {
-            Some(part_size) => self.stage_parts(held, part_size).await?,
-            None => {
-                if ctx.is_unsettled(key) {
-                    settle(ctx, key).await?;
-                }
-                ctx.store.stage(key, &held.file, &ctx.spec(key, &held.meta)).await?
-            }
-        };
-        if !self.unchanged(held).await? {
-            if parts.is_some() {
-                settle(ctx, key).await?;
-            }
-            return Ok(Outcome::Stale);
+        if held.grows || self.manner.restless {
+            return self.put_restless(held, only).await;
         }
+        let staged = self.stage(held).await?;
+        match self.rests(held).await? {
+            true => self.commit(held, staged, only, Some(held.meta.print)).await,
+            false => self.drop_staged(held).await,
+        }
+    }
+
+    /// Reads the file, up to the size that it had when it was seen, and does everything but make it visible.
+    pub(super) async fn stage(&self, held: &Held<T::File>) -> Result<(S::Staged, Digest), Fault> {
+        let (ctx, key) = (self.ctx, &self.job.key);
+        if let Some(part_size) = ctx.store.part_size(held.meta.print.size) {
+            return self.stage_parts(held, part_size).await;
+        }
+        if ctx.is_unsettled(key) {
+            settle(ctx, key).await?;
+        }
+        ctx.store.stage(key, &held.file, &ctx.spec(key, &held.meta)).await
+    }
+
+    /// The file changed while it was read: nothing of it becomes visible.
+    pub(super) async fn drop_staged(&self, held: &Held<T::File>) -> Result<Outcome, Fault> {
+        if self.ctx.store.part_size(held.meta.print.size).is_some() {
+            settle(self.ctx, &self.job.key).await?;
+        }
+        Ok(Outcome::Busy)
+    }
+
+    /// Makes it visible, and records what is proven then; of a file that goes on, without a fingerprint.
+    pub(super) async fn commit(
+        &self,
+        held: &Held<T::File>,
+        (staged, digest): (S::Staged, Digest),
+        only: Only,
+        print: Option<Fingerprint>,
+    ) -> Result<Outcome, Fault> {
+        let (ctx, key) = (self.ctx, &self.job.key);
         let remote = ctx.store.commit(staged, only).await.inspect_err(|_| ctx.stumble(key))?;
-        let mut changes = vec![self.proof(held, remote, digest)];
-        if parts.is_some() {
+        let mut changes = match self.proof(held, remote, digest) {
+            Change::Proof(key, record) => vec![Change::Proof(key, Record { print, ..record })],
+            other => vec![other],
+        };
+        if ctx.store.part_size(held.meta.print.size).is_some() {
             ctx.settled(key);
             changes.push(Change::Settled(key.clone()));
         }

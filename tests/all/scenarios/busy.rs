@@ -1,0 +1,185 @@
+//! Files that do not rest, and what of them is ever visible.
+
+use crate::support::{
+    bench::Bench,
+    scene::{PREFIX, Scene, content},
+};
+use md5::{Digest, Md5};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::Write,
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread::{JoinHandle, sleep},
+    time::Duration,
+};
+
+const PAGE: usize = 4096;
+
+/// A thread that writes until it is told to stop, and then tells the MD5 of every state that its file had.
+struct Writer {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<BTreeSet<String>>,
+}
+
+impl Writer {
+    fn start(work: impl FnOnce(&AtomicBool) -> BTreeSet<String> + Send + 'static) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        Self { stop, thread: std::thread::spawn(move || work(&told)) }
+    }
+
+    /// Appends a line each millisecond to so many bytes.
+    fn log(path: PathBuf, first: usize) -> Self {
+        // one long write is not to be seen in the midst
+        let (aside, beginning) = (path.with_extension("aside"), vec![b'x'; first]);
+        std::fs::write(&aside, &beginning).unwrap();
+        std::fs::rename(aside, &path).unwrap();
+        Self::start(move |stop| {
+            let mut file = File::options().append(true).open(path).unwrap();
+            let (mut digest, mut len) = (Md5::new_with_prefix(&beginning), first);
+            let mut states = BTreeSet::from([content(&beginning).0]);
+            for n in 0.. {
+                let line = format!("{n}: and something more\n").into_bytes();
+                // a write may be seen page by page
+                let (here, next) = line.split_at((PAGE - len % PAGE).min(line.len()));
+                for piece in [here, next] {
+                    digest.update(piece);
+                    states.insert(hex::encode(digest.clone().finalize()));
+                }
+                len += line.len();
+                file.write_all(&line).unwrap();
+                if stop.load(Relaxed) {
+                    break;
+                }
+                sleep(Duration::from_millis(1));
+            }
+            states
+        })
+    }
+
+    /// Stamps block after block with the number of the round, in place; the pause after each round is this, times 0 to 3.
+    fn rewriter(path: PathBuf, pause: Duration) -> Self {
+        const BLOCK: usize = 16 << 10;
+        Self::start(move |stop| {
+            let file = File::create(path).unwrap();
+            let mut body = vec![0_u8; 16 * BLOCK];
+            let mut states = BTreeSet::new();
+            file.write_all_at(&body, 0).unwrap();
+            for round in 0_u64.. {
+                for (n, block) in
+                    body.chunks(BLOCK).enumerate().map(|(n, _)| (n, n * BLOCK)).collect::<Vec<_>>()
+                {
+                    let stamp = (round * 100 + n as u64).to_le_bytes();
+                    body[block..block + BLOCK].chunks_mut(8).for_each(|word| word.copy_from_slice(&stamp));
+                    states.insert(content(&body).0);
+                    file.write_all_at(&body[block..block + BLOCK], block as u64).unwrap();
+                }
+                if stop.load(Relaxed) {
+                    break;
+                }
+                sleep(pause * (round % 4) as u32);
+            }
+            states
+        })
+    }
+
+    /// Writes in place without any rest, and does not remember what.
+    fn restless(path: PathBuf) -> Self {
+        std::fs::write(&path, vec![0; 4 << 20]).unwrap();
+        Self::start(move |stop| {
+            let file = File::options().write(true).open(path).unwrap();
+            for n in (0_u64..).take_while(|_| !stop.load(Relaxed)) {
+                file.write_all_at(&n.to_le_bytes(), n * 7919 * 8 % (4 << 20)).unwrap();
+            }
+            BTreeSet::new()
+        })
+    }
+
+    fn stop(self) -> BTreeSet<String> {
+        self.stop.store(true, Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c25_c26_every_version_of_a_restless_file_is_a_state_that_it_had() {
+    let lines = "debounce = { quiet = \"50ms\", longest = \"500ms\" }";
+    let Some(mut scene) = Scene::with(lines).await else { return };
+    scene.outsider.keep_versions().await;
+    scene.start();
+    scene.write("before", "it has claimed the prefix");
+    scene.in_sync().await;
+    let writers = [
+        ("log", Writer::log(scene.at("log"), 0)),
+        ("large.log", Writer::log(scene.at("large.log"), 9 << 20)),
+        ("stamped", Writer::rewriter(scene.at("stamped"), Duration::from_millis(30))),
+        ("restless", Writer::restless(scene.at("restless"))),
+    ];
+    let puts = |scene: &Scene| scene.requests("PutObject") + scene.requests("CompleteMultipartUpload");
+    let (begun, before) = (std::time::Instant::now(), puts(&scene));
+    scene.told("it keeps changing while it is read").await;
+    scene
+        .until("some uploads", || begun.elapsed() > Duration::from_secs(8) && puts(&scene) > before + 4)
+        .await;
+    let told = scene.log().matches("it keeps changing").count();
+    let failing = |told: &serde_json::Value| told["mirrors"][0].to_string().contains("it changed each time");
+    scene.bench.await_status("busy", failing).await;
+    let mut states = writers.map(|(name, writer)| (name.as_bytes().to_vec(), writer.stop()));
+    scene.in_sync().await;
+    // nothing is known of what it was: only that it never rested until now
+    states[3].1.insert(content(&std::fs::read(scene.at("restless")).unwrap()).0);
+    scene.stop().await;
+    assert!(told <= 3, "told {told} times");
+    let versions = scene.outsider.versions(PREFIX).await;
+    for (name, had) in &states {
+        let of: Vec<_> = versions.iter().filter(|(of, _)| of == name).collect();
+        println!("{}: {} states, {} versions", name.escape_ascii(), had.len(), of.len());
+        assert!(of.iter().all(|(_, md5)| had.contains(md5)), "torn: {}", name.escape_ascii());
+        assert!(of.len() > usize::from(name.ends_with(b"log")), "{}", name.escape_ascii());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c25_c26_a_pass_sends_what_grows_and_tells_what_is_busy() {
+    let bench = Bench::new().await;
+    let growing = [("log", 0), ("large.log", 9 << 20)];
+    let writers = growing.map(|(name, first)| Writer::log(bench.root.join(name), first));
+    bench.write("still", "a file");
+    sleep(Duration::from_millis(100));
+    let ran = bench.run(&["once", "--json"]).await;
+    let sums = ran.summary();
+    assert_eq!(
+        (ran.code, sums["uploaded"].as_u64(), sums["busy"].as_u64()),
+        (0, Some(3), Some(0)),
+        "{ran:?}"
+    );
+    let objects = bench.objects().await;
+    for ((name, _), writer) in growing.iter().zip(writers) {
+        assert!(writer.stop().contains(&content(objects[*name].as_bytes()).0), "{name}");
+    }
+    let restless = Writer::restless(bench.root.join("restless"));
+    sleep(Duration::from_millis(100));
+    let ran = bench.run(&["once", "--json"]).await;
+    let sums = ran.summary();
+    // what was sent as it was, is sent as it is
+    assert_eq!(
+        (ran.code, sums["uploaded"].as_u64(), sums["busy"].as_u64()),
+        (1, Some(2), Some(1)),
+        "{ran:?}"
+    );
+    assert!(ran.actions().contains(&("put".into(), "restless".into(), "stale".into())), "{ran:?}");
+    assert!(!bench.objects().await.contains_key("restless"));
+    restless.stop();
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!((ran.code, ran.summary()["uploaded"].as_u64()), (0, Some(1)), "{ran:?}");
+    let objects = bench.objects().await;
+    for (name, _) in growing {
+        assert_eq!(objects[name].as_bytes(), std::fs::read(bench.root.join(name)).unwrap());
+    }
+}
