@@ -174,7 +174,7 @@ fn encrypted(encryption: &Encryption) -> (Option<ServerSideEncryption>, Option<S
 }
 
 /// The header `x-amz-tagging`: as the query of a URL.
-fn tagging(tags: &[(String, String)]) -> Option<String> {
+pub(super) fn tagging(tags: &[(String, String)]) -> Option<String> {
     let text = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
     let pairs: Vec<_> = tags.iter().map(|(name, value)| format!("{}={}", text(name), text(value))).collect();
     (!pairs.is_empty()).then(|| pairs.join("&"))

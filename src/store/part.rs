@@ -25,19 +25,26 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 /// The most parts an upload has (S3 user guide, *Multipart upload limits*).
-const MOST_PARTS: u64 = 10_000;
+pub(super) const MOST_PARTS: u64 = 10_000;
 
-const CREATE: &str = "CreateMultipartUpload";
+pub(super) const CREATE: &str = "CreateMultipartUpload";
 const PART: &str = "UploadPart";
 const COMPLETE: &str = "CompleteMultipartUpload";
 
 /// An upload all of whose parts are in the store.
 #[derive(Debug)]
 pub(super) struct Parts {
-    pub(super) full: String,
-    pub(super) id: String,
+    full: String,
+    id: String,
     size: u64,
     parts: Vec<CompletedPart>,
+}
+
+impl Parts {
+    /// In the order of their numbers.
+    pub(super) fn new(full: String, id: String, size: u64, parts: Vec<CompletedPart>) -> Self {
+        Self { full, id, size, parts }
+    }
 }
 
 /// Bytes of each part but the last: `least`, or what keeps the number of parts in bounds, in whole MiB.
@@ -82,14 +89,23 @@ pub(super) fn terms(store: &S3, key: &Key, spec: &Spec) -> [u8; 32] {
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html>
 pub(super) async fn create(store: &S3, key: &Key, spec: &Spec) -> Result<Upload, Fault> {
     let full = store.full(CREATE, key)?;
-    let created = creation(store, &full, spec)
+    begin(creation(store, &full, spec), key, &full).await
+}
+
+/// Sends what begins an upload.
+pub(super) async fn begin(
+    request: CreateMultipartUploadFluentBuilder,
+    key: &Key,
+    full: &str,
+) -> Result<Upload, Fault> {
+    let created = request
         .customize()
         // if its reply is lost, another attempt begins another upload, and nobody knows of the first
         .config_override(Builder::new().retry_config(RetryConfig::disabled()))
         .send()
         .await
-        .map_err(|e| fault(CREATE, &full, &e))?;
-    let id = created.upload_id().ok_or_else(|| no_s3(CREATE, &full, "UploadId"))?.to_owned();
+        .map_err(|e| fault(CREATE, full, &e))?;
+    let id = created.upload_id().ok_or_else(|| no_s3(CREATE, full, "UploadId"))?.to_owned();
     Ok(Upload { key: key.clone(), id, initiated: None })
 }
 
@@ -115,7 +131,7 @@ pub(super) async fn fill<F: Source>(
     match send_all(store, &mut open, &mut flying, file, spec.size, part_size).await {
         Ok((parts, sha256)) => {
             let digest = Digest { sha256, part_size: Some(part_size) };
-            Ok((Parts { full: open.full, id: open.id, size: spec.size, parts }, digest))
+            Ok((Parts::new(open.full, open.id, spec.size, parts), digest))
         }
         Err(fault) if may_pass(&fault) => {
             // what is on its way need not be sent again
@@ -232,7 +248,7 @@ fn completed(number: u32, etag: &ETag, payload: &Payload) -> CompletedPart {
 }
 
 /// A part's number as the SDK has it.
-fn wire(number: u32) -> i32 {
+pub(super) fn wire(number: u32) -> i32 {
     i32::try_from(number).expect("there are at most 10,000 parts")
 }
 

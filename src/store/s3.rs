@@ -8,7 +8,7 @@ use super::{
     payload::Payload,
     probe,
     requests::Requests,
-    resume,
+    resume, splice,
     upload::{self, Road},
 };
 use crate::model::{
@@ -306,6 +306,18 @@ impl Store for S3 {
         only: Only,
     ) -> Result<RemoteMeta, Fault> {
         copy::copy(self, from, to, spec, only).await
+    }
+
+    fn copy_part_size(&self, spec: &Spec) -> Option<u64> {
+        splice::part_size(self.options(), spec)
+    }
+
+    async fn create_copy(&self, from: (&Key, &ETag), to: &Key, spec: &Spec) -> Result<Upload, Fault> {
+        splice::create(self, from, to, spec).await
+    }
+
+    async fn fill_copy(&self, upload: Upload, from: (&Key, &ETag), spec: &Spec) -> Result<Staged, Fault> {
+        Ok(Staged(Road::Parts(splice::fill(self, upload, from, spec).await?)))
     }
 
     async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {

@@ -17,6 +17,7 @@ pub(crate) fn options(endpoint: String, bucket: &str, prefix: &str, key: &str, s
     options.isolated = true;
     options.access_key_id = Some(key.to_owned());
     options.secret_access_key = Some(Secret::new(secret));
+    options.copy_threshold = 16 << 20;
     options
 }
 
@@ -78,7 +79,7 @@ async fn the_contract_holds_on_the_embedded_server() {
 #[tokio::test(start_paused = true)]
 async fn the_contract_holds_on_the_fake() {
     let fake = Fake::new(7);
-    fake.with(|w| (w.shelf.single, w.shelf.part) = (8 << 20, 8 << 20));
+    fake.with(|w| (w.shelf.single, w.shelf.part, w.shelf.one_copy) = (8 << 20, 8 << 20, 16 << 20));
     contract::run(fake, ALL).await;
 }
 

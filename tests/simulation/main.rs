@@ -11,6 +11,7 @@
 mod support;
 
 mod cases;
+mod copies;
 mod deletes;
 mod story;
 mod turns;

@@ -4,7 +4,7 @@ use super::{Held, Work, leftover::settle};
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Change, Did, Fault, Only, Outcome, Sameness},
+    model::{Change, Did, Digest, Fault, Only, Outcome, Sameness},
     store::Store,
 };
 
@@ -31,18 +31,33 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
                 ctx.store.stage(key, &held.file, &ctx.spec(key, &held.meta)).await?
             }
         };
+        Ok(match self.land(held, (staged, digest), only, parts.is_some()).await? {
+            Some(changes) => self.done(Did::Put { bytes: held.file.given() }, changes),
+            None => Outcome::Stale,
+        })
+    }
+
+    /// Makes visible what is staged, if the file is still what it was: what there is to be recorded of it.
+    pub(super) async fn land(
+        &self,
+        held: &Held<T::File>,
+        (staged, digest): (S::Staged, Digest),
+        only: Only,
+        parts: bool,
+    ) -> Result<Option<Vec<Change>>, Fault> {
+        let (ctx, key) = (self.ctx, &self.job.key);
         if !self.unchanged(held).await? {
-            if parts.is_some() {
+            if parts {
                 settle(ctx, key).await?;
             }
-            return Ok(Outcome::Stale);
+            return Ok(None);
         }
         let remote = ctx.store.commit(staged, only).await.inspect_err(|_| ctx.stumble(key))?;
         let mut changes = vec![self.proof(held, remote, digest)];
-        if parts.is_some() {
+        if parts {
             ctx.settled(key);
             changes.push(Change::Settled(key.clone()));
         }
-        Ok(self.done(Did::Put { bytes: held.file.given() }, changes))
+        Ok(Some(changes))
     }
 }
