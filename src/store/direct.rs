@@ -6,7 +6,7 @@
 //! That is only ever a first attempt: whatever is not plainly confirmed goes the SDK's way, with all its care, as one
 //! of its own retries would. So does an object of which more was chosen than bytes and metadata.
 
-use super::{S3, metadata, payload::Payload, requests::Requests, s3::Condition};
+use super::{S3, metadata, payload::Payload, put::Tagged, requests::Requests, s3::Condition};
 use crate::model::{ETag, ObjectOptions, Spec};
 use aws_credential_types::Credentials;
 use aws_runtime::auth::sigv4::SCHEME_ID;
@@ -99,7 +99,7 @@ impl Rest {
 /// How it went.
 enum Answer {
     /// The object is there, and this is its tag.
-    Done(ETag),
+    Done(Tagged),
     /// Its condition does not hold, maybe because this very request was sent before.
     Refused,
     /// Anything else.
@@ -125,7 +125,7 @@ impl Direct {
         payload: &Payload,
         spec: &Spec,
         condition: &Condition,
-    ) -> Option<ETag> {
+    ) -> Option<Tagged> {
         let (way, bytes) = (self.0.way.get()?, payload.small()?);
         let plain = || store.chosen(full).is_none_or(|chosen| *chosen == ObjectOptions::default());
         let rests = || self.rest().until.is_some_and(|until| Instant::now() < until);
@@ -142,9 +142,9 @@ impl Direct {
         };
         let mut rest = self.rest();
         match answer {
-            Answer::Done(etag) => {
+            Answer::Done(tagged) => {
                 *rest = Rest::default();
-                Some(etag)
+                Some(tagged)
             }
             Answer::Refused => None,
             Answer::Failed => {
@@ -167,18 +167,22 @@ fn headers(full: &str, payload: &Payload, spec: &Spec, (if_none_match, if_match)
         .collect();
     headers.push(("content-length".into(), spec.size.to_string()));
     headers.push(("content-type".into(), metadata::content_type(full).to_owned()));
-    headers.push(("x-amz-checksum-sha256".into(), payload.checksum()));
+    let (name, proof) = payload.proof.header();
+    headers.push((name.into(), proof));
     headers.extend(if_none_match.clone().map(|tags| ("if-none-match".into(), tags)));
     headers.extend(if_match.clone().map(|tag| ("if-match".into(), tag)));
     headers
 }
 
 fn read(answer: &HttpResponse) -> Answer {
-    let header = |name| answer.headers().get(name);
+    let header = |name: &str| answer.headers().get(name);
     match answer.status().as_u16() {
         200 => match header("etag").map(ETag::new).filter(|tag| !tag.is_empty()) {
             // no S3 says more, and what is left of a body would keep the connection busy
-            Some(etag) if header("content-length") == Some("0") => Answer::Done(etag),
+            Some(etag) if header("content-length") == Some("0") => {
+                let encrypted = |name: &str| header(&format!("x-amz-server-side-encryption{name}"));
+                Answer::Done(Tagged::new(etag, encrypted(""), encrypted("-customer-algorithm")))
+            }
             _ => Answer::Failed,
         },
         412 => Answer::Refused,

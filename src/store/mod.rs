@@ -5,6 +5,7 @@
 //! small operations and the others one each.
 
 mod answer;
+mod check;
 mod connect;
 mod copy;
 mod credentials;
@@ -23,6 +24,7 @@ mod part;
 mod payer;
 mod payload;
 mod probe;
+mod put;
 mod requests;
 mod resume;
 mod s3;

@@ -8,6 +8,7 @@ use super::{
     metadata, object,
     options::MIB,
     payload::{Payload, attempt_timeout},
+    put::Tagged,
     resume::Kept,
     s3::tag,
     upload::{abort, read},
@@ -17,7 +18,7 @@ use aws_sdk_s3::{
     config::{Builder, retry::RetryConfig},
     error::ProvideErrorMetadata,
     operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
-    types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
+    types::{CompletedMultipartUpload, CompletedPart, ServerSideEncryption},
 };
 use sha2::Digest as _;
 use std::{collections::BTreeMap, sync::Arc};
@@ -69,7 +70,8 @@ fn creation(store: &S3, full: &str, spec: &Spec) -> CreateMultipartUploadFluentB
         .key(full)
         .content_type(metadata::content_type(full))
         .set_metadata(Some(metadata::outgoing(spec, None, Some(part_size))))
-        .checksum_algorithm(ChecksumAlgorithm::Sha256);
+        .set_checksum_algorithm(store.check().algorithm())
+        .set_checksum_type(store.check().kind());
     object::create(request, store.chosen(full))
 }
 
@@ -199,10 +201,10 @@ async fn load<F: Source>(
     let memory = &store.options().memory;
     if memory.is_much(len) {
         let held = memory.hold(WINDOW).await;
-        return Ok((held, Payload::streamed(Extent::new(file, full, at, len)).await?));
+        return Ok((held, Payload::streamed(Extent::new(file, full, at, len), store.check()).await?));
     }
     let held = memory.hold(len).await;
-    Ok((held, Payload::of(read(&**file, full, at, len).await?).await))
+    Ok((held, Payload::of(read(&**file, full, at, len).await?, store.check()).await))
 }
 
 /// The next part to arrive; `None` if none is in flight.
@@ -226,7 +228,9 @@ async fn send_one(
         .key(&full)
         .upload_id(&id)
         .part_number(wire(number))
-        .checksum_sha256(payload.checksum())
+        .set_checksum_sha256(payload.proof.sha256())
+        .set_checksum_crc64_nvme(payload.proof.crc64())
+        .set_content_md5(payload.proof.md5())
         .body(payload.body(&store.options().throttle))
         .customize()
         .interceptor(payload.signed())
@@ -235,6 +239,9 @@ async fn send_one(
         .await
         .map_err(|e| fault(PART, &full, &e))?;
     let etag = tag(PART, &full, answer.e_tag())?;
+    let sse = answer.server_side_encryption().map(ServerSideEncryption::as_str);
+    let tagged = Tagged::new(etag, sse, answer.sse_customer_algorithm());
+    let etag = store.confirm(PART, &full, &payload, tagged)?;
     Ok(completed(number, &etag, &payload))
 }
 
@@ -243,7 +250,8 @@ fn completed(number: u32, etag: &ETag, payload: &Payload) -> CompletedPart {
     CompletedPart::builder()
         .part_number(wire(number))
         .e_tag(etag.quoted())
-        .checksum_sha256(payload.checksum())
+        .set_checksum_sha256(payload.proof.sha256())
+        .set_checksum_crc64_nvme(payload.proof.crc64())
         .build()
 }
 

@@ -15,7 +15,7 @@ use super::{
     upload::{ONE_REQUEST, abort},
 };
 use crate::model::{Class, ETag, Fault, Key, Spec, Upload};
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedPart};
+use aws_sdk_s3::types::CompletedPart;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
@@ -59,7 +59,8 @@ pub(super) async fn create(store: &S3, from: (&Key, &ETag), to: &Key, spec: &Spe
         .key(&full)
         .set_metadata(Some(all))
         .set_tagging(tags)
-        .checksum_algorithm(ChecksumAlgorithm::Sha256);
+        .set_checksum_algorithm(store.check().algorithm())
+        .set_checksum_type(store.check().kind());
     part::begin(object::create(keep!(request, &origin, &full), chosen), to, &full).await
 }
 
@@ -155,6 +156,7 @@ impl Copy {
             .part_number(wire(number))
             .e_tag(tag(PART, &self.full, result.and_then(|r| r.e_tag()))?.quoted())
             .set_checksum_sha256(result.and_then(|r| r.checksum_sha256()).map(str::to_owned))
+            .set_checksum_crc64_nvme(result.and_then(|r| r.checksum_crc64_nvme()).map(str::to_owned))
             .build())
     }
 

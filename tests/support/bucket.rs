@@ -118,6 +118,8 @@ impl Default for Shelf {
                 conditional_delete: true,
                 conditional_batch: Some(true),
                 verifies_sha256: true,
+                verifies_crc64: true,
+                verifies_md5: true,
                 etag_is_md5: true,
             },
             random_etags: false,
