@@ -10,6 +10,7 @@ use s3s::dto::{ChecksumType, StreamingBlob};
 use s3s::{S3Error, S3ErrorCode, S3Result, StdError, TrailingHeaders, s3_error};
 
 use super::body::{Body, Shelf};
+use super::fault::Kind;
 
 /// The algorithms of `x-amz-checksum-*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,8 +138,10 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    pub(super) fn of(headers: &HeaderMap) -> S3Result<Self> {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    pub(super) fn of(headers: &HeaderMap, kinds: &[Kind]) -> S3Result<Self> {
+        let ignored = |name: &str| kinds.iter().any(|kind| matches!(kind, Kind::Ignore(it) if *it == name));
+        let text =
+            |name: &str| headers.get(name).filter(|_| !ignored(name)).and_then(|value| value.to_str().ok());
         let mut claim = Self::default();
         if let Some(md5) = text("content-md5") {
             let md5 = STANDARD.decode(md5).ok().and_then(|md5| md5.try_into().ok());
@@ -222,11 +225,12 @@ pub(super) struct Received {
     pub(super) sum: Option<Sum>,
 }
 
-/// How a body is received: the first two are faults.
+/// How a body is received: the first three are faults.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Manner {
     pub(super) unchecked: bool,
     pub(super) framed: bool,
+    pub(super) flipped: bool,
     /// What Content-Length promised, without chunk framing.
     pub(super) length: Option<u64>,
 }
@@ -257,7 +261,10 @@ pub(super) async fn receive(
     let before = sink.len();
     if let Some(mut stream) = stream {
         while let Some(bytes) = stream.next().await {
-            let bytes = bytes.map_err(broken)?;
+            let mut bytes = bytes.map_err(broken)?;
+            if manner.flipped && sink.len() == before && !bytes.is_empty() {
+                bytes = [&[bytes[0] ^ 1], &bytes[1..]].concat().into();
+            }
             md5.update(&bytes);
             if let Some((_, hasher)) = &mut sum {
                 hasher.update(&bytes);

@@ -58,6 +58,11 @@ pub enum Kind {
     IgnoreConditions,
     /// Content-MD5 and `x-amz-checksum-*` are neither checked nor kept.
     NoChecksumVerification,
+    /// This header counts as not sent: `content-md5`, or one of `x-amz-checksum-*`.
+    Ignore(&'static str),
+    /// What PutObject and UploadPart bring is stored with a bit flipped in its first byte, as by bad memory behind the
+    /// door; what was said of the body is held against that.
+    FlipBit,
     /// 501 `NotImplemented` for a request with a checksum header or trailer, no effect.
     RejectChecksums,
     /// The body is stored with aws-chunked framing around it, unverified.

@@ -19,7 +19,7 @@ pub(super) async fn object(
     mut request: S3Request<PutObjectInput>,
 ) -> S3Result<PutObjectOutput> {
     let kinds = kinds(&request.extensions);
-    let claim = Claim::of(&request.headers)?;
+    let claim = Claim::of(&request.headers, kinds)?;
     let input = &mut request.input;
     let bucket = state.bucket(&input.bucket)?;
     let attributes = Attributes::from(&mut *input);
@@ -72,7 +72,7 @@ pub(super) async fn part(
     let input = &mut request.input;
     let bucket = state.bucket(&input.bucket)?;
     let terms = multipart::terms(&bucket, &input.key, &input.upload_id, input.part_number)?;
-    let claim = Claim::of(&request.headers)?.or_algorithm(terms.algorithm);
+    let claim = Claim::of(&request.headers, kinds)?.or_algorithm(terms.algorithm);
     let manner = manner(kinds, input.content_length);
     let trailers = request.trailing_headers.as_ref();
     let received = receive(&state.shelf, input.body.take(), claim, trailers, manner).await?;
@@ -93,6 +93,7 @@ fn manner(kinds: &[Kind], length: Option<i64>) -> Manner {
     Manner {
         unchecked: kinds.contains(&Kind::NoChecksumVerification),
         framed: kinds.contains(&Kind::StoreFraming),
+        flipped: kinds.contains(&Kind::FlipBit),
         length: length.and_then(|length| u64::try_from(length).ok()),
     }
 }

@@ -78,7 +78,8 @@ pub(super) fn binding(table: &impl ReadableTable<&'static str, &'static [u8]>) -
     })
 }
 
-/// After 1, the four that were always kept; after 2, batches as well.
+/// After 1, the four that were always kept; after 2, batches as well: older versions asked for no more. After 3, six;
+/// after 4, batches as well. What an older version found out is asked anew: its batches are not known.
 fn capabilities(r: &mut Reader<'_>) -> Result<Option<Capabilities>, Damage> {
     let form = r.u8()?;
     if form == 0 {
@@ -89,21 +90,27 @@ fn capabilities(r: &mut Reader<'_>) -> Result<Option<Capabilities>, Damage> {
         conditional_delete: r.flag()?,
         verifies_sha256: r.flag()?,
         etag_is_md5: r.flag()?,
-        conditional_batch: None,
+        ..Capabilities::default()
     };
+    let six =
+        |r: &mut Reader<'_>| Ok(Capabilities { verifies_crc64: r.flag()?, verifies_md5: r.flag()?, ..four });
     match form {
         1 => Ok(Some(four)),
-        2 => Ok(Some(Capabilities { conditional_batch: Some(r.flag()?), ..four })),
+        2 => r.flag().map(|_| Some(four)),
+        3 => six(r).map(Some),
+        4 => six(r).and_then(|six| Ok(Some(Capabilities { conditional_batch: Some(r.flag()?), ..six }))),
         _ => Err(Damage::Form),
     }
 }
 
 fn put_capabilities(w: Writer, c: Option<Capabilities>) -> Writer {
     let Some(c) = c else { return w.u8(0) };
-    let four = [c.conditional_put, c.conditional_delete, c.verifies_sha256, c.etag_is_md5].map(u8::from);
+    let four = [c.conditional_put, c.conditional_delete, c.verifies_sha256, c.etag_is_md5];
+    let [a, b, d, e] = four.map(u8::from);
+    let six = [a, b, d, e, c.verifies_crc64.into(), c.verifies_md5.into()];
     match c.conditional_batch {
-        None => w.u8(1).raw(&four),
-        Some(batch) => w.u8(2).raw(&four).u8(batch.into()),
+        None => w.u8(3).raw(&six),
+        Some(batch) => w.u8(4).raw(&six).u8(batch.into()),
     }
 }
 
@@ -147,17 +154,29 @@ mod tests {
     }
 
     #[test]
-    fn capabilities_of_before_batches_are_read_and_new_ones_come_back() {
+    fn capabilities_of_older_versions_are_read_and_new_ones_come_back() {
         let four = Capabilities { conditional_put: true, verifies_sha256: true, ..Capabilities::default() };
         assert_eq!(read(Writer::new().raw(&[1, 1, 0, 1, 0])), Ok(Some(four)), "as it was always written");
+        assert_eq!(
+            read(Writer::new().raw(&[2, 1, 0, 1, 0, 1])),
+            Ok(Some(four)),
+            "batches are asked for anew"
+        );
         assert_eq!(read(Writer::new().raw(&[0])), Ok(None));
         for conditional_batch in [None, Some(false), Some(true)] {
-            let new = Some(Capabilities { conditional_batch, ..four });
-            assert_eq!(read(put_capabilities(Writer::new(), new)), Ok(new));
+            for (verifies_crc64, verifies_md5) in [(true, false), (false, true)] {
+                let new = Some(Capabilities { conditional_batch, verifies_crc64, verifies_md5, ..four });
+                assert_eq!(read(put_capabilities(Writer::new(), new)), Ok(new));
+            }
         }
-        for wrong in
-            [&[1, 1, 0, 1][..], &[1, 1, 0, 1, 0, 1], &[2, 1, 0, 1, 0], &[3, 1, 0, 1, 0, 1], &[1, 2, 0, 1, 0]]
-        {
+        for wrong in [
+            &[1, 1, 0, 1][..],
+            &[1, 1, 0, 1, 0, 1],
+            &[2, 1, 0, 1, 0],
+            &[3, 1, 0, 1, 0, 1],
+            &[1, 2, 0, 1, 0],
+            &[5, 1, 0, 1, 0, 1, 1],
+        ] {
             assert_eq!(read(Writer::new().raw(wrong)), Err(Damage::Form), "{wrong:?}");
         }
     }

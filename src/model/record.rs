@@ -76,6 +76,10 @@ pub struct Capabilities {
     pub conditional_batch: Option<bool>,
     /// A wrong `x-amz-checksum-sha256` is refused.
     pub verifies_sha256: bool,
+    /// A wrong `x-amz-checksum-crc64nvme` is refused.
+    pub verifies_crc64: bool,
+    /// A wrong `Content-MD5` is refused.
+    pub verifies_md5: bool,
     /// A plain PUT's ETag is its MD5.
     pub etag_is_md5: bool,
 }

@@ -79,7 +79,11 @@ pub fn evidence(facts: &Facts<'_>) -> Evidence {
     let Some(can) = can else { return Evidence::Capabilities };
     // what the content's MD5 tells apart, 64 bits do not make equal
     let md5_differs = refuted.contains(&Evidence::Md5) && !head.opaque && can.etag_is_md5;
-    if let Some(checksum) = head.checksum.filter(|_| can.verifies_sha256) {
+    let verified = |checksum: &Checksum| match checksum {
+        Checksum::Crc64Nvme(_) => can.verifies_sha256 || can.verifies_crc64,
+        Checksum::Sha256(_) | Checksum::Sha256OfParts(_) => can.verifies_sha256,
+    };
+    if let Some(checksum) = head.checksum.filter(verified) {
         match (checksum, head.part_size) {
             (Checksum::Sha256(sha256), _) => return Evidence::Digest(Digest { sha256, part_size: None }),
             (Checksum::Crc64Nvme(_), _) if md5_differs => return Evidence::Differs,
@@ -134,6 +138,8 @@ mod tests {
         conditional_delete: true,
         conditional_batch: None,
         verifies_sha256: true,
+        verifies_crc64: true,
+        verifies_md5: true,
         etag_is_md5: true,
     };
 
@@ -255,7 +261,7 @@ mod tests {
         ] {
             let asked = Case { refuted: refuted(), head: with(checksum, part_size), ..case(MD5) };
             assert_eq!(rung(&asked), want, "{checksum:?}");
-            let can = Some(Capabilities { verifies_sha256: false, ..AWS });
+            let can = Some(Capabilities { verifies_sha256: false, verifies_crc64: false, ..AWS });
             assert_eq!(rung(&Case { can, ..asked }), Evidence::Differs, "nobody compared {checksum:?}");
         }
         // it decides where the tag is not the MD5 of the whole content
@@ -266,6 +272,8 @@ mod tests {
         {
             let asked = Case { refuted: vec![tried], head, ..case(etag) };
             assert_eq!(rung(&asked), Evidence::Crc64Nvme(5), "{etag}");
+            let can = Some(Capabilities { verifies_sha256: false, ..AWS });
+            assert_eq!(rung(&Case { can, ..asked }), Evidence::Crc64Nvme(5), "{etag}: it verifies that one");
         }
     }
 

@@ -8,7 +8,8 @@
 //! less is not asked again at once: that is the answer, and says nothing against the short way.
 
 use super::{
-    S3, error::what, gate::code, memory::SMALL, metadata, payload::Payload, requests::Requests, s3::Condition,
+    S3, error::what, gate::code, memory::SMALL, metadata, payload::Payload, put::Tagged, requests::Requests,
+    s3::Condition,
 };
 use crate::model::{Class, ETag, Fault, Key, ObjectOptions, Spec};
 use aws_credential_types::Credentials;
@@ -103,7 +104,7 @@ impl Rest {
 /// How it went.
 enum Answer {
     /// The object is there, and this is its tag.
-    Done(ETag),
+    Done(Tagged),
     /// Its condition does not hold, maybe because this very request was sent before.
     Refused,
     /// The store asks for less.
@@ -131,7 +132,7 @@ impl Direct {
         payload: &Payload,
         spec: &Spec,
         condition: &Condition,
-    ) -> Option<Result<ETag, Fault>> {
+    ) -> Option<Result<Tagged, Fault>> {
         let (way, bytes) = (self.0.way.get()?, payload.small()?);
         let plain = || store.chosen(full).is_none_or(|chosen| *chosen == ObjectOptions::default());
         let rests = || self.rest().until.is_some_and(|until| Instant::now() < until);
@@ -151,9 +152,9 @@ impl Direct {
         let answer = timeout(payload.patience(store.options()), answer).await.unwrap_or(Answer::Failed);
         let mut rest = self.rest();
         match answer {
-            Answer::Done(etag) => {
+            Answer::Done(tagged) => {
                 *rest = Rest::default();
-                Some(Ok(etag))
+                Some(Ok(tagged))
             }
             Answer::TooMuch(fault) => Some(Err(fault)),
             Answer::Refused => None,
@@ -177,18 +178,22 @@ fn headers(full: &str, payload: &Payload, spec: &Spec, (if_none_match, if_match)
         .collect();
     headers.push(("content-length".into(), spec.size.to_string()));
     headers.push(("content-type".into(), metadata::content_type(full).to_owned()));
-    headers.push(("x-amz-checksum-sha256".into(), payload.checksum()));
+    let (name, proof) = payload.proof.header();
+    headers.push((name.into(), proof));
     headers.extend(if_none_match.clone().map(|tags| ("if-none-match".into(), tags)));
     headers.extend(if_match.clone().map(|tag| ("if-match".into(), tag)));
     headers
 }
 
 async fn read(full: &str, answer: HttpResponse) -> Answer {
-    let header = |name| answer.headers().get(name);
+    let header = |name: &str| answer.headers().get(name);
     match answer.status().as_u16() {
         200 => match header("etag").map(ETag::new).filter(|tag| !tag.is_empty()) {
             // no S3 says more, and what is left of a body would keep the connection busy
-            Some(etag) if header("content-length") == Some("0") => Answer::Done(etag),
+            Some(etag) if header("content-length") == Some("0") => {
+                let encrypted = |name: &str| header(&format!("x-amz-server-side-encryption{name}"));
+                Answer::Done(Tagged::new(etag, encrypted(""), encrypted("-customer-algorithm")))
+            }
             _ => Answer::Failed,
         },
         412 => Answer::Refused,

@@ -21,7 +21,7 @@ pub(super) fn classify(
     use Class::{Changed, Fatal, Missing, Permanent, Throttled, Transient};
     let plain = |class| (class, None);
     let with = |class, remedy: &str| (class, Some(remedy.to_owned()));
-    let copying = operation == "CopyObject";
+    let copying = matches!(operation, "CopyObject" | "UploadPartCopy");
     match (code.unwrap_or_default(), status) {
         ("PreconditionFailed" | "ConditionalRequestConflict", _) | (_, 412) => plain(Changed),
         (
@@ -101,6 +101,7 @@ pub(super) fn classify(
         ("NoSuchUpload", _) => plain(Transient),
         ("InvalidPart" | "InvalidPartOrder", _) => plain(Transient),
         // `If-Match` on an object that is gone, or the source of a copy that is
+        ("NotFound", _) if copying => plain(Changed),
         ("NoSuchKey", _) if copying || matches!(operation, "PutObject" | "CompleteMultipartUpload") => {
             plain(Changed)
         }
@@ -155,7 +156,8 @@ fn permission(operation: &str) -> String {
         "GetObject" => "s3:GetObject on the objects",
         "DeleteObject" | "DeleteObjects" => "s3:DeleteObject and s3:GetObject on the objects",
         "AbortMultipartUpload" => "s3:AbortMultipartUpload on the objects",
-        "CopyObject" => {
+        "GetObjectTagging" => "s3:GetObjectTagging on the objects",
+        "CopyObject" | "UploadPartCopy" => {
             "s3:GetObject, s3:GetObjectTagging, s3:PutObject and s3:PutObjectTagging on the objects"
         }
         "PutObject" | "CreateMultipartUpload" => {
@@ -356,6 +358,15 @@ mod tests {
             ("PutObject", 400, "KMS.DisabledException", "", Fatal, "KMS"),
             ("PutObject", 507, "", "", Fatal, "full"),
             ("CopyObject", 404, "NoSuchKey", "", Changed, ""),
+            ("UploadPartCopy", 404, "NoSuchKey", "", Changed, ""),
+            ("UploadPartCopy", 404, "NotFound", "", Changed, ""),
+            ("UploadPartCopy", 404, "NoSuchUpload", "", Transient, ""),
+            ("UploadPartCopy", 412, "PreconditionFailed", "", Changed, ""),
+            ("UploadPartCopy", 200, "InternalError", "", Transient, ""),
+            ("UploadPartCopy", 400, "InvalidRequest", "", Permanent, ""),
+            ("UploadPartCopy", 403, "AccessDenied", "", Fatal, "s3:GetObject"),
+            ("UploadPartCopy", 501, "NotImplemented", "", Permanent, ""),
+            ("GetObjectTagging", 403, "AccessDenied", "", Fatal, "s3:GetObjectTagging"),
             ("PutObject", 404, "", "", Transient, "endpoint_url"),
             ("ListObjectsV2", 404, "NotFound", "", Transient, "endpoint_url"),
             ("DeleteObject", 404, "NoSuchKey", "", Missing, ""),

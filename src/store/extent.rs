@@ -9,7 +9,6 @@ use futures::{
     stream::{self, BoxStream},
 };
 use http_body::{Body, Frame, SizeHint};
-use sha2::digest::{Digest, Output};
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -51,20 +50,20 @@ impl Extent {
         stream::iter(starts).then(move |at| read(at, WINDOW.min(end - at)))
     }
 
-    /// Their digest, computed on other threads.
+    /// What `add` makes of them all, on other threads: a digest.
     ///
     /// # Errors
     /// Those of reading.
-    pub(super) async fn digest<D: Digest + Send + 'static>(&self) -> Result<Output<D>, Fault> {
+    pub(super) async fn fold<D: Send + 'static>(&self, start: D, add: fn(&mut D, &[u8])) -> Result<D, Fault> {
         let ended = |error| Fault::new(Class::Transient, what("hash for", ""), error);
         let add = |mut digest: D, bytes: Bytes| async move {
             let add = move || {
-                digest.update(&bytes);
+                add(&mut digest, &bytes);
                 digest
             };
             tokio::task::spawn_blocking(add).await.map_err(ended)
         };
-        Ok(self.windows().try_fold(D::new(), add).await?.finalize())
+        self.windows().try_fold(start, add).await
     }
 
     /// As a body, in pieces of at most so many bytes.

@@ -5,6 +5,7 @@
 //! small operations and the others one each.
 
 mod answer;
+mod check;
 mod connect;
 mod copy;
 mod credentials;
@@ -20,15 +21,18 @@ mod memory;
 mod metadata;
 mod object;
 mod options;
+mod origin;
 mod page;
 mod part;
 mod payer;
 mod payload;
 mod probe;
+mod put;
 mod requests;
 mod resume;
 mod s3;
 mod sieve;
+mod splice;
 mod throttle;
 mod upload;
 
@@ -173,6 +177,32 @@ pub trait Store: Clone + Send + Sync + 'static {
         spec: &Spec,
         only: Only,
     ) -> impl Future<Output = Result<RemoteMeta, Fault>> + Send;
+
+    /// The part size of a copy that makes the object of `spec`; `None` if it is copied in one request.
+    fn copy_part_size(&self, spec: &Spec) -> Option<u64>;
+
+    /// Creates the upload of a copy that is made in parts: as [`Store::create`], with what the source has beside its
+    /// bytes.
+    ///
+    /// # Errors
+    /// As [`Store::copy`].
+    fn create_copy(
+        &self,
+        from: (&Key, &ETag),
+        to: &Key,
+        spec: &Spec,
+    ) -> impl Future<Output = Result<Upload, Fault>> + Send;
+
+    /// Has the server copy all parts. Whatever the fault, the upload is ended, as well as that goes.
+    ///
+    /// # Errors
+    /// As [`Store::copy`]; `Permanent` too if what was copied is not what `spec` says.
+    fn fill_copy(
+        &self,
+        upload: Upload,
+        from: (&Key, &ETag),
+        spec: &Spec,
+    ) -> impl Future<Output = Result<Self::Staged, Fault>> + Send;
 
     /// Deletes the object if it still has this tag; one that is gone already counts as deleted.
     ///

@@ -1,6 +1,6 @@
 //! What the operator chose for objects, and how a request asks the store for it.
 
-use super::metadata::header_text;
+use super::{check::Check, metadata::header_text};
 use crate::model::{Encryption, Key, ObjectOptions, RelPath, Retention};
 use aws_sdk_s3::{
     operation::{
@@ -9,9 +9,7 @@ use aws_sdk_s3::{
         put_object::builders::PutObjectFluentBuilder,
     },
     primitives::DateTime,
-    types::{
-        ChecksumAlgorithm, ObjectLockLegalHoldStatus, ObjectLockMode, ServerSideEncryption, TaggingDirective,
-    },
+    types::{ObjectLockLegalHoldStatus, ObjectLockMode, ServerSideEncryption, TaggingDirective},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::{
@@ -132,13 +130,14 @@ macro_rules! ask {
 pub(super) fn put(
     request: PutObjectFluentBuilder,
     options: Option<Arc<ObjectOptions>>,
+    check: Check,
 ) -> PutObjectFluentBuilder {
     let Some(options) = options else { return request };
     let request = ask!(request, &options);
     let locks = options.legal_hold == Some(true)
         || matches!(options.retention, Some(Retention::Governance(_) | Retention::Compliance(_)));
     // S3 takes a lock only with a checksum of the body. That is there; some stores ask for its name, too
-    if locks { request.checksum_algorithm(ChecksumAlgorithm::Sha256) } else { request }
+    if locks { request.set_checksum_algorithm(check.algorithm()) } else { request }
 }
 
 /// For an upload in parts.
@@ -174,7 +173,7 @@ fn encrypted(encryption: &Encryption) -> (Option<ServerSideEncryption>, Option<S
 }
 
 /// The header `x-amz-tagging`: as the query of a URL.
-fn tagging(tags: &[(String, String)]) -> Option<String> {
+pub(super) fn tagging(tags: &[(String, String)]) -> Option<String> {
     let text = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
     let pairs: Vec<_> = tags.iter().map(|(name, value)| format!("{}={}", text(name), text(value))).collect();
     (!pairs.is_empty()).then(|| pairs.join("&"))

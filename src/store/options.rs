@@ -1,6 +1,6 @@
 //! All that can be set about a store.
 
-use super::{Memory, Objects, Throttle};
+use super::{Memory, Objects, Throttle, upload::ONE_REQUEST};
 use std::{fmt, path::PathBuf, time::Duration};
 
 /// 1 MiB in bytes.
@@ -65,6 +65,8 @@ pub struct Options {
     pub requester_pays: bool,
     /// Up to this many bytes, an object goes up in one request; at most 5 GiB.
     pub threshold: u64,
+    /// Up to this many bytes, an object is copied in one request; at most 5 GiB.
+    pub copy_threshold: u64,
     /// Bytes of a part; at least 5 MiB but for stores that take less. Grows for files of over 10,000 parts.
     pub part_size: u64,
     /// Parts of one file in flight.
@@ -99,6 +101,7 @@ impl Options {
             objects: Objects::default(),
             requester_pays: false,
             threshold: 8 * MIB,
+            copy_threshold: ONE_REQUEST,
             part_size: 8 * MIB,
             concurrency: 4,
             memory: Memory::default(),
@@ -106,6 +109,13 @@ impl Options {
             connect_timeout: Duration::from_secs(5),
             patience: Duration::from_secs(60),
         }
+    }
+}
+
+impl Options {
+    /// The most bytes that are copied in one request.
+    pub(super) fn one_copy(&self) -> u64 {
+        self.copy_threshold.min(ONE_REQUEST)
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     metadata, object,
     options::MIB,
     payload::{Payload, attempt_timeout},
+    put::Tagged,
     resume::Kept,
     s3::tag,
     upload::{abort, read},
@@ -17,7 +18,7 @@ use aws_sdk_s3::{
     config::{Builder, retry::RetryConfig},
     error::ProvideErrorMetadata,
     operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
-    types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
+    types::{CompletedMultipartUpload, CompletedPart, ServerSideEncryption},
 };
 use sha2::Digest as _;
 use std::{collections::BTreeMap, sync::Arc};
@@ -25,19 +26,26 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 /// The most parts an upload has (S3 user guide, *Multipart upload limits*).
-const MOST_PARTS: u64 = 10_000;
+pub(super) const MOST_PARTS: u64 = 10_000;
 
-const CREATE: &str = "CreateMultipartUpload";
+pub(super) const CREATE: &str = "CreateMultipartUpload";
 const PART: &str = "UploadPart";
 const COMPLETE: &str = "CompleteMultipartUpload";
 
 /// An upload all of whose parts are in the store.
 #[derive(Debug)]
 pub(super) struct Parts {
-    pub(super) full: String,
-    pub(super) id: String,
+    full: String,
+    id: String,
     size: u64,
     parts: Vec<CompletedPart>,
+}
+
+impl Parts {
+    /// In the order of their numbers.
+    pub(super) fn new(full: String, id: String, size: u64, parts: Vec<CompletedPart>) -> Self {
+        Self { full, id, size, parts }
+    }
 }
 
 /// Bytes of each part but the last: `least`, or what keeps the number of parts in bounds, in whole MiB.
@@ -62,7 +70,8 @@ fn creation(store: &S3, full: &str, spec: &Spec) -> CreateMultipartUploadFluentB
         .key(full)
         .content_type(metadata::content_type(full))
         .set_metadata(Some(metadata::outgoing(spec, None, Some(part_size))))
-        .checksum_algorithm(ChecksumAlgorithm::Sha256);
+        .set_checksum_algorithm(store.check().algorithm())
+        .set_checksum_type(store.check().kind());
     object::create(request, store.chosen(full))
 }
 
@@ -82,13 +91,23 @@ pub(super) fn terms(store: &S3, key: &Key, spec: &Spec) -> [u8; 32] {
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html>
 pub(super) async fn create(store: &S3, key: &Key, spec: &Spec) -> Result<Upload, Fault> {
     let full = store.full(CREATE, key)?;
+    begin(store, creation(store, &full, spec), key, &full).await
+}
+
+/// Sends what begins an upload.
+pub(super) async fn begin(
+    store: &S3,
+    request: CreateMultipartUploadFluentBuilder,
+    key: &Key,
+    full: &str,
+) -> Result<Upload, Fault> {
     let send = || {
         // if its reply is lost, another attempt begins another upload, and nobody knows of the first
         let once = Builder::new().retry_config(RetryConfig::disabled());
-        creation(store, &full, spec).customize().config_override(once).send()
+        request.clone().customize().config_override(once).send()
     };
-    let created = store.send(0, send).await.map_err(|e| fault(CREATE, &full, &e))?;
-    let id = created.upload_id().ok_or_else(|| no_s3(CREATE, &full, "UploadId"))?.to_owned();
+    let created = store.send(0, send).await.map_err(|e| fault(CREATE, full, &e))?;
+    let id = created.upload_id().ok_or_else(|| no_s3(CREATE, full, "UploadId"))?.to_owned();
     Ok(Upload { key: key.clone(), id, initiated: None })
 }
 
@@ -114,7 +133,7 @@ pub(super) async fn fill<F: Source>(
     match send_all(store, &mut open, &mut flying, file, spec.size, part_size).await {
         Ok((parts, sha256)) => {
             let digest = Digest { sha256, part_size: Some(part_size) };
-            Ok((Parts { full: open.full, id: open.id, size: spec.size, parts }, digest))
+            Ok((Parts::new(open.full, open.id, spec.size, parts), digest))
         }
         Err(fault) if may_pass(&fault) => {
             // what is on its way need not be sent again
@@ -182,10 +201,10 @@ async fn load<F: Source>(
     let memory = &store.options().memory;
     if memory.is_much(len) {
         let held = memory.hold(WINDOW).await;
-        return Ok((held, Payload::streamed(Extent::new(file, full, at, len)).await?));
+        return Ok((held, Payload::streamed(Extent::new(file, full, at, len), store.check()).await?));
     }
     let held = memory.hold(len).await;
-    Ok((held, Payload::of(read(&**file, full, at, len).await?).await))
+    Ok((held, Payload::of(read(&**file, full, at, len).await?, store.check()).await))
 }
 
 /// The next part to arrive; `None` if none is in flight.
@@ -206,7 +225,9 @@ async fn send_one(
         let request = store.client().upload_part().bucket(store.bucket()).key(&full).upload_id(&id);
         request
             .part_number(wire(number))
-            .checksum_sha256(payload.checksum())
+            .set_checksum_sha256(payload.proof.sha256())
+            .set_checksum_crc64_nvme(payload.proof.crc64())
+            .set_content_md5(payload.proof.md5())
             .body(payload.body(&store.options().throttle))
             .customize()
             .interceptor(payload.signed())
@@ -215,6 +236,9 @@ async fn send_one(
     };
     let answer = store.send(payload.len(), send).await.map_err(|e| fault(PART, &full, &e))?;
     let etag = tag(PART, &full, answer.e_tag())?;
+    let sse = answer.server_side_encryption().map(ServerSideEncryption::as_str);
+    let tagged = Tagged::new(etag, sse, answer.sse_customer_algorithm());
+    let etag = store.confirm(PART, &full, &payload, tagged)?;
     Ok(completed(number, &etag, &payload))
 }
 
@@ -223,12 +247,13 @@ fn completed(number: u32, etag: &ETag, payload: &Payload) -> CompletedPart {
     CompletedPart::builder()
         .part_number(wire(number))
         .e_tag(etag.quoted())
-        .checksum_sha256(payload.checksum())
+        .set_checksum_sha256(payload.proof.sha256())
+        .set_checksum_crc64_nvme(payload.proof.crc64())
         .build()
 }
 
 /// A part's number as the SDK has it.
-fn wire(number: u32) -> i32 {
+pub(super) fn wire(number: u32) -> i32 {
     i32::try_from(number).expect("there are at most 10,000 parts")
 }
 

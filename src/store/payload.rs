@@ -1,4 +1,5 @@
-//! A body, hashed once: the same SHA-256 is its checksum header, its signed payload hash and our record of it.
+//! A body, hashed once: the same SHA-256 is its signed payload hash, our record of it and, where the store verifies
+//! that, its checksum header. Where it verifies something else, that is computed in the same read.
 //!
 //! Left to itself the SDK would hash the body again to sign it. And it would hand the body to the
 //! connection in one piece, so that its stall protection could not tell a slow uplink from a dead one.
@@ -6,7 +7,11 @@
 //! What is too large for memory is read twice, to be hashed and to be sent. If it is not the same then, the store
 //! refuses it: the digest is signed.
 
-use super::{Options, Throttle, extent::Extent};
+use super::{
+    Options, Throttle,
+    check::{Check, Proof, Sums},
+    extent::Extent,
+};
 use crate::model::Fault;
 use aws_runtime::auth::SigV4OperationSigningConfig;
 use aws_sdk_s3::{
@@ -18,11 +23,9 @@ use aws_sdk_s3::{
 };
 use aws_sigv4::http_request::SignableBody;
 use aws_smithy_types::timeout::TimeoutConfig;
-use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use md5::Md5;
-use sha2::{Digest, Sha256};
+use md5::{Digest, Md5};
 use std::{
     convert::Infallible,
     pin::Pin,
@@ -43,6 +46,8 @@ pub(super) struct Payload {
     content: Content,
     /// SHA-256 of the bytes.
     pub(super) sha256: [u8; 32],
+    /// What the request says of them.
+    pub(super) proof: Proof,
 }
 
 #[derive(Clone)]
@@ -53,30 +58,45 @@ enum Content {
 
 impl Payload {
     /// Hashes `bytes`.
-    pub(super) fn new(bytes: Bytes) -> Self {
-        let sha256 = Sha256::digest(&bytes).into();
-        Self { content: Content::Memory(bytes), sha256 }
+    pub(super) fn new(bytes: Bytes, check: Check) -> Self {
+        let mut sums = Sums::new(check);
+        sums.update(&bytes);
+        let (sha256, proof) = sums.finish();
+        Self { content: Content::Memory(bytes), sha256, proof }
     }
 
     /// Reads and hashes what is to be read again when it is sent.
     ///
     /// # Errors
     /// Those of reading it.
-    pub(super) async fn streamed(extent: Extent) -> Result<Self, Fault> {
-        let sha256 = extent.digest::<Sha256>().await?.into();
-        Ok(Self { content: Content::File(extent), sha256 })
+    pub(super) async fn streamed(extent: Extent, check: Check) -> Result<Self, Fault> {
+        let (sha256, proof) = extent.fold(Sums::new(check), Sums::update).await?.finish();
+        Ok(Self { content: Content::File(extent), sha256, proof })
+    }
+
+    /// The same bytes, with Content-MD5.
+    ///
+    /// # Errors
+    /// Those of reading them again.
+    pub(super) async fn with_md5(&self) -> Result<Self, Fault> {
+        Ok(Self { proof: Proof::Md5(self.md5().await?), ..self.clone() })
+    }
+
+    /// The same bytes, and what goes with `other` said of them.
+    pub(super) fn claiming(&self, other: &Self) -> Self {
+        Self { proof: other.proof, ..self.clone() }
     }
 
     /// Hashes `bytes` on another thread, unless they are few: parts of 8 MiB would hold up what runs here. As
     /// many do so as the memory budget lets be in flight.
-    pub(super) async fn of(bytes: Bytes) -> Self {
+    pub(super) async fn of(bytes: Bytes, check: Check) -> Self {
         if bytes.len() <= PIECE {
-            return Self::new(bytes);
+            return Self::new(bytes, check);
         }
         let held = bytes.clone();
-        let hashed = tokio::task::spawn_blocking(move || Self::new(held)).await;
+        let hashed = tokio::task::spawn_blocking(move || Self::new(held, check)).await;
         // the runtime is ending: nothing waits for this one any more
-        hashed.unwrap_or_else(|_| Self::new(bytes))
+        hashed.unwrap_or_else(|_| Self::new(bytes, check))
     }
 
     /// How many bytes.
@@ -92,6 +112,9 @@ impl Payload {
     /// # Errors
     /// Those of reading them again, if they are not in memory.
     pub(super) async fn md5(&self) -> Result<[u8; 16], Fault> {
+        if let Proof::Md5(md5) = self.proof {
+            return Ok(md5);
+        }
         match &self.content {
             Content::Memory(bytes) => {
                 let bytes = bytes.clone();
@@ -99,7 +122,9 @@ impl Payload {
                 // the runtime is ending: nothing waits for this one any more
                 Ok(tokio::task::spawn_blocking(digest).await.unwrap_or_default())
             }
-            Content::File(extent) => Ok(extent.digest::<Md5>().await?.into()),
+            Content::File(extent) => {
+                Ok(extent.fold(Md5::new(), |md5, bytes| md5.update(bytes)).await?.finalize().into())
+            }
         }
     }
 
@@ -118,11 +143,6 @@ impl Payload {
             Content::Memory(bytes) if bytes.len() <= PIECE => Some(bytes),
             _ => None,
         }
-    }
-
-    /// As `x-amz-checksum-sha256` wants it.
-    pub(super) fn checksum(&self) -> String {
-        BASE64_STANDARD.encode(self.sha256)
     }
 
     /// Hands the digest to the signer.

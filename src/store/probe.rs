@@ -1,7 +1,9 @@
 //! What a store honours, found by trying: some ignore conditions, some do not look at checksums.
 
 use super::{
-    S3, delete,
+    S3,
+    check::Check,
+    delete,
     error::{classify, fault},
     payload::Payload,
     s3::{Condition, condition},
@@ -30,37 +32,56 @@ pub(super) async fn probe(store: &S3, near: &Key) -> Result<Capabilities, Fault>
 }
 
 async fn attempts(store: &S3, full: &str) -> Result<Capabilities, Fault> {
-    let (one, two) = (Payload::new(Bytes::from_static(b"1")), Payload::new(Bytes::from_static(b"2")));
+    let body = |text, check| Payload::new(Bytes::from_static(text), check);
+    // the first one shows whether it may go with a checksum at all
+    let first = store.put(full, &body(b"1", store.check()), None, (None, None)).await?;
+    let (one, two) = (body(b"1", store.check()), body(b"2", store.check()));
     let only = |only| condition(&only);
     let wrong = ETag::new(NOBODYS);
 
     // without any of these nothing works, so their faults are the probe's
-    let etag = store.put(full, &one, None, (None, None)).await?;
-    let etag_is_md5 = etag.to_string().eq_ignore_ascii_case(&hex::encode(Md5::digest(b"1")));
+    let etag_is_md5 = first.to_string().eq_ignore_ascii_case(&hex::encode(Md5::digest(b"1")));
 
-    let exists = put(store, full, &two, &two, only(Only::New)).await?;
-    let other = put(store, full, &two, &two, only(Only::Match(wrong.clone()))).await?;
-    let etag = store.put(full, &one, None, (None, None)).await?;
-    let right = put(store, full, &two, &two, only(Only::Match(etag))).await?;
+    let (exists, _) = put(store, full, &two, only(Only::New)).await?;
+    let (other, _) = put(store, full, &two, only(Only::Match(wrong.clone()))).await?;
+    // if either was done, it is no matter what becomes of this
+    let (right, _) = put(store, full, &two, only(Only::Match(first))).await?;
     let conditional_put = failed(exists) && failed(other) && done(right);
 
-    let lie = put(store, full, &two, &one, (None, None)).await?;
-    let verifies_sha256 = (400..500).contains(&lie);
+    let verifies_sha256 = verifies(store, full, Check::Sha256).await?;
+    let verifies_crc64 = verifies(store, full, Check::Crc64).await?;
+    let verifies_md5 = verifies(store, full, Check::Md5).await?;
 
     let etag = store.put(full, &one, None, (None, None)).await?;
     let other = status_of_delete(store, full, &wrong).await?;
     let right = status_of_delete(store, full, &etag).await?;
-    let absent = put(store, full, &one, &one, only(Only::New)).await?;
+    let (absent, etag) = put(store, full, &one, only(Only::New)).await?;
 
-    let etag = store.put(full, &one, None, (None, None)).await?;
+    let etag = match etag.filter(|_| done(absent)) {
+        Some(etag) => etag,
+        None => store.put(full, &one, None, (None, None)).await?,
+    };
     let conditional_batch = batch(store, full, &wrong, &etag).await;
     Ok(Capabilities {
         conditional_put: conditional_put && done(absent),
         conditional_delete: failed(other) && done(right),
         conditional_batch,
         verifies_sha256,
+        verifies_crc64,
+        verifies_md5,
         etag_is_md5,
     })
+}
+
+/// True if a body is refused that is not what goes with it, and taken if it is.
+async fn verifies(store: &S3, full: &str, check: Check) -> Result<bool, Fault> {
+    let body = |text| Payload::new(Bytes::from_static(text), check);
+    let (lie, _) = put(store, full, &body(b"2").claiming(&body(b"1")), (None, None)).await?;
+    if !(400..500).contains(&lie) {
+        return Ok(false);
+    }
+    let (right, _) = put(store, full, &body(b"1"), (None, None)).await?;
+    Ok(done(right))
 }
 
 fn done(status: u16) -> bool {
@@ -71,19 +92,20 @@ fn failed(status: u16) -> bool {
     matches!(status, 409 | 412)
 }
 
-/// The status of a PUT of `payload` with the checksum of `checksum`.
+/// The status of a PUT of `payload`, and the tag that it has then.
 async fn put(
     store: &S3,
     full: &str,
     payload: &Payload,
-    checksum: &Payload,
     condition: Condition,
-) -> Result<u16, Fault> {
+) -> Result<(u16, Option<ETag>), Fault> {
     let send = || {
         let request = store.put_request(full, payload, None, condition.clone());
-        request.checksum_sha256(checksum.checksum()).customize().interceptor(payload.signed()).send()
+        request.customize().interceptor(payload.signed()).send()
     };
-    status("PutObject", full, store.send(payload.len(), send).await)
+    let answer = store.send(payload.len(), send).await;
+    let etag = answer.as_ref().ok().and_then(|answer| answer.e_tag()).map(ETag::new);
+    Ok((status("PutObject", full, answer)?, etag.filter(|etag| !etag.is_empty())))
 }
 
 /// True if DeleteObjects keeps what has another tag, and says so. `None` if it had no answer of S3's: that may pass,

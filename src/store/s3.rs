@@ -1,24 +1,26 @@
 //! [`S3`] and its small operations; the larger ones have rooms of their own.
 
 use super::{
-    Answers, Depth, Options, Page, Staged, Start, Store, connect, copy, delete,
+    Answers, Depth, Options, Page, Staged, Start, Store,
+    check::Check,
+    connect, copy, delete,
     direct::Direct,
     error::{chain, fault, no_s3, what},
     gate::Gate,
     head,
     lanes::Lane,
-    metadata, object, page, part,
+    page, part,
     payload::Payload,
     probe,
     requests::Requests,
-    resume,
+    resume, splice,
     upload::{self, Road},
 };
 use crate::model::{
     Begun, Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, ObjectOptions, Only,
     Part, RemoteMeta, Source, Spec, Upload,
 };
-use aws_sdk_s3::{Client, operation::put_object::builders::PutObjectFluentBuilder};
+use aws_sdk_s3::Client;
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
@@ -45,11 +47,15 @@ struct Inner {
     direct: Direct,
     gate: Gate,
     /// What the store was seen to honour.
-    known: RwLock<Capabilities>,
+    known: RwLock<Option<Capabilities>>,
     /// DeleteObjects was refused, or answered in part.
     one_by_one: AtomicBool,
     /// Its listings are not of the plain form.
     odd: AtomicBool,
+    /// It was seen to refuse `x-amz-checksum-…`.
+    plain: AtomicBool,
+    /// It was told that nothing shows what the store takes.
+    blind: AtomicBool,
     /// HEAD asks for checksums, until it is refused for that.
     checksums: AtomicBool,
 }
@@ -82,6 +88,8 @@ impl S3 {
             known: RwLock::default(),
             one_by_one: AtomicBool::new(false),
             odd: AtomicBool::new(false),
+            plain: AtomicBool::new(false),
+            blind: AtomicBool::new(false),
             checksums: AtomicBool::new(true),
         })))
     }
@@ -113,7 +121,43 @@ impl S3 {
 
     /// What the store was seen to honour; nothing until a probe.
     pub(super) fn can(&self) -> Capabilities {
+        self.known().unwrap_or_default()
+    }
+
+    /// The same; `None` until a probe.
+    pub(super) fn known(&self) -> Option<Capabilities> {
         *self.0.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is to go with a body.
+    pub(super) fn check(&self) -> Check {
+        match self.known() {
+            _ if self.0.plain.load(Relaxed) => Check::Md5,
+            Some(can) => Check::of(can),
+            None => Check::Sha256,
+        }
+    }
+
+    /// No `x-amz-checksum-…` from now on, for this reason.
+    pub(super) fn takes_no_checksums(&self, refused: &Fault) {
+        if !self.0.plain.swap(true, Relaxed) {
+            tracing::info!(%refused, "bodies go with Content-MD5 from now on");
+        }
+    }
+
+    /// Nothing shows that the store took what was sent. Told once.
+    pub(super) fn is_blind(&self) {
+        if !self.0.blind.swap(true, Relaxed) {
+            tracing::warn!(
+                "the store verifies no checksum, and its tags are no digests: a bit that flips on its way there is \
+                 not noticed"
+            );
+        }
+    }
+
+    /// The short way of small PUTs.
+    pub(super) fn direct(&self) -> &Direct {
+        &self.0.direct
     }
 
     /// True until a listing was not of the plain form.
@@ -184,64 +228,6 @@ impl S3 {
         }
         condition(only)
     }
-
-    /// PUT of the whole object in one request, signed and timed by the caller.
-    pub(super) fn put_request(
-        &self,
-        full: &str,
-        payload: &Payload,
-        spec: Option<&Spec>,
-        (if_none_match, if_match): Condition,
-    ) -> PutObjectFluentBuilder {
-        let request = self
-            .client()
-            .put_object()
-            .bucket(self.bucket())
-            .key(full)
-            .content_type(metadata::content_type(full))
-            .set_metadata(spec.map(|spec| metadata::outgoing(spec, Some(payload.sha256), None)))
-            .checksum_sha256(payload.checksum())
-            .set_if_none_match(if_none_match)
-            .set_if_match(if_match)
-            .body(payload.body(&self.options().throttle));
-        object::put(request, if spec.is_some() { self.chosen(full) } else { self.options().objects.own() })
-    }
-
-    /// Sends that PUT, the short way if it may.
-    pub(super) async fn put(
-        &self,
-        full: &str,
-        payload: &Payload,
-        spec: Option<&Spec>,
-        condition: Condition,
-    ) -> Result<ETag, Fault> {
-        self.send(payload.len(), || self.put_once(full, payload, spec, condition.clone())).await
-    }
-
-    async fn put_once(
-        &self,
-        full: &str,
-        payload: &Payload,
-        spec: Option<&Spec>,
-        condition: Condition,
-    ) -> Result<ETag, Fault> {
-        if let Some(spec) = spec
-            && let Some(said) = self.0.direct.put(self, full, payload, spec, &condition).await
-        {
-            return said;
-        }
-        let learn = self.0.direct.learn(full, self.options().connect_timeout);
-        let answer = self
-            .put_request(full, payload, spec, condition)
-            .customize()
-            .interceptor(learn)
-            .interceptor(payload.signed())
-            .config_override(payload.unhurried(self.options()))
-            .send()
-            .await
-            .map_err(|e| fault("PutObject", full, &e))?;
-        tag("PutObject", full, answer.e_tag())
-    }
 }
 
 /// The headers `If-None-Match` and `If-Match`.
@@ -275,7 +261,7 @@ impl Store for S3 {
     }
 
     fn know(&self, capabilities: Capabilities) {
-        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = capabilities;
+        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = Some(capabilities);
     }
 
     fn part_size(&self, size: u64) -> Option<u64> {
@@ -331,6 +317,18 @@ impl Store for S3 {
         copy::copy(self, from, to, spec, only).await
     }
 
+    fn copy_part_size(&self, spec: &Spec) -> Option<u64> {
+        splice::part_size(self.options(), spec)
+    }
+
+    async fn create_copy(&self, from: (&Key, &ETag), to: &Key, spec: &Spec) -> Result<Upload, Fault> {
+        splice::create(self, from, to, spec).await
+    }
+
+    async fn fill_copy(&self, upload: Upload, from: (&Key, &ETag), spec: &Spec) -> Result<Staged, Fault> {
+        Ok(Staged(Road::Parts(splice::fill(self, upload, from, spec).await?)))
+    }
+
     async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {
         delete::one(self, key, etag).await
     }
@@ -377,7 +375,7 @@ impl Store for S3 {
     async fn write(&self, key: &Key, body: Bytes, only: Only) -> Result<RemoteMeta, Fault> {
         let full = self.full("PutObject", key)?;
         let size = body.len() as u64;
-        let etag = self.put(&full, &Payload::new(body), None, self.condition(&only)).await?;
+        let etag = self.put(&full, &Payload::new(body, self.check()), None, self.condition(&only)).await?;
         Ok(RemoteMeta { size, etag, modified: None })
     }
 

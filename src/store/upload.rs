@@ -52,7 +52,7 @@ pub(super) async fn stage<F: Source>(
 ) -> Result<(Staged, Digest), Fault> {
     let full = store.full("PutObject", key)?;
     let memory = store.options().memory.hold(spec.size).await;
-    let payload = Payload::of(read(&**file, &full, 0, spec.size).await?).await;
+    let payload = Payload::of(read(&**file, &full, 0, spec.size).await?, store.check()).await;
     file.sent(spec.size);
     let digest = Digest { sha256: payload.sha256, part_size: None };
     let whole = Whole { full, payload, spec: spec.clone(), _memory: memory };

@@ -11,7 +11,7 @@ use md5::Md5;
 use s3mirrord::{
     model::{
         Begun, Capabilities, Checksum, Class, Digest, ETag, Key, KeyRange, MAX_KEY_BYTES, Only, Part,
-        RemoteMeta, Stamp, Upload,
+        RemoteMeta, Spec, Stamp, Upload,
     },
     store::{BATCH, Depth, Start, Store},
 };
@@ -64,6 +64,7 @@ pub(crate) async fn run<S: Store>(store: S, faithful: Expect) {
         }
         terms_are_all_that_is_said(&store).await;
         copies_what_went_up_in_parts(&store, &faithful).await;
+        copies_by_parts(&store, &faithful).await;
         many_large_files_at_once(&store, &faithful).await;
     }
     assert_eq!(every_key(&store, "").await, Vec::<String>::new(), "all is clean in the end");
@@ -650,6 +651,77 @@ async fn copies_what_went_up_in_parts<S: Store>(store: &S, faithful: &Expect) {
     assert_eq!((copied.size, &copied.etag), (old.size, &head.meta.etag));
     assert_eq!((head.sha256, head.part_size), (Some(digest.sha256), digest.part_size));
     clean(store, "parts/").await;
+}
+
+/// Case 56: what is too large to be copied in one request. The store is set to copy twice a part at most.
+async fn copies_by_parts<S: Store>(store: &S, faithful: &Expect) {
+    let bytes = Memory::pattern(2 * PART + 5, 1);
+    let (old, digest) =
+        put(store, faithful, "splice/a", Memory::pattern(2 * PART + 5, 1), Only::Always).await;
+    let (from, to) = (key("splice/a"), key("splice/b.html"));
+    let mut spec = Memory::new("").spec("own b");
+    (spec.size, spec.sha256, spec.part_size) = (old.size, Some(digest.sha256), digest.part_size);
+    spec.attributes.mode = 0o100_755;
+    assert_eq!(store.copy_part_size(&Spec { size: 2 * PART as u64, ..spec.clone() }), None);
+    assert_eq!(store.copy_part_size(&spec), Some(PART as u64));
+    let fault = store.copy((&from, &old.etag), &to, &spec, Only::New).await.unwrap_err();
+    assert_eq!(fault.class, Class::Permanent, "not in one request: {fault}");
+
+    // of what is gone or another, also when that shows in the middle
+    let wrong = ETag::new("00000000000000000000000000000000");
+    for (from, etag) in [(&from, &wrong), (&key("splice/none"), &old.etag)] {
+        let fault = store.create_copy((from, etag), &to, &spec).await.unwrap_err();
+        assert_eq!(fault.class, Class::Changed, "{fault}");
+        let upload = store.create_copy((&key("splice/a"), &old.etag), &to, &spec).await.unwrap();
+        let fault = store.fill_copy(upload, (from, etag), &spec).await.map(|_| ()).unwrap_err();
+        assert_eq!(fault.class, Class::Changed, "{fault}");
+    }
+    // the object is not what the ledger thinks: where that shows, the copy is none
+    if faithful.checksums {
+        let upload = store.create_copy((&from, &old.etag), &to, &spec).await.unwrap();
+        let other = Spec { sha256: Some([7; 32]), ..spec.clone() };
+        let fault = store.fill_copy(upload, (&from, &old.etag), &other).await.map(|_| ()).unwrap_err();
+        assert_eq!(fault.class, Class::Permanent, "{fault}");
+    }
+    if faithful.uploads {
+        assert_eq!(store.uploads(&KeyRange::Under(key("splice/"))).await.unwrap(), [], "left open");
+    }
+
+    for (to, only, mode) in
+        [(&to, Only::New, 0o100_755), (&to, Only::New, 0o100_755), (&from, Only::Always, 0o100_600)]
+    {
+        spec.attributes.mode = mode;
+        let there = store.head(to).await.unwrap();
+        let upload = store.create_copy((&from, &old.etag), to, &spec).await.unwrap();
+        let staged = store.fill_copy(upload, (&from, &old.etag), &spec).await.unwrap();
+        assert_eq!(store.head(to).await.unwrap(), there, "not visible before commit");
+        let copied = match store.commit(staged, only.clone()).await {
+            Err(refused) if there.is_some() && only == Only::New => {
+                assert_eq!(refused.class, Class::Changed, "{refused}");
+                continue;
+            }
+            Err(open) if !faithful.completes => {
+                assert_eq!(open.class, Class::Transient, "{open}");
+                store.head(to).await.unwrap().unwrap().meta
+            }
+            sure => sure.unwrap(),
+        };
+        assert!(there.is_none() || only != Only::New, "the condition was honoured");
+        let head = store.head(to).await.unwrap().unwrap();
+        assert_eq!((copied.size, &copied.etag), (old.size, &head.meta.etag));
+        assert_eq!((head.sha256, head.part_size), (Some(digest.sha256), digest.part_size));
+        assert_eq!((head.own.as_deref(), head.attributes), (Some("own b"), Some(spec.attributes)));
+        if faithful.capabilities.etag_is_md5 {
+            assert_eq!(copied.etag.to_string(), md5_of_parts(bytes.bytes()), "the parts are in order");
+        }
+        if faithful.checksums {
+            assert_eq!(head.checksum, Some(Checksum::Sha256OfParts(digest.sha256)));
+        }
+    }
+    if faithful.uploads {
+        assert_eq!(store.uploads(&KeyRange::Under(key("splice/"))).await.unwrap(), [], "left open");
+    }
+    clean(store, "splice/").await;
 }
 
 /// More bytes at once than the memory budget: all must end.

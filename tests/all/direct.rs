@@ -38,6 +38,8 @@ async fn store_with(server: &Server, attempts: u32, set: impl FnOnce(&mut Option
         conditional_put: true,
         conditional_delete: true,
         verifies_sha256: true,
+        verifies_crc64: true,
+        verifies_md5: true,
         etag_is_md5: true,
         conditional_batch: Some(true),
     });

@@ -20,6 +20,8 @@ mod direct;
 mod documents;
 mod figures;
 mod floors;
+#[cfg(feature = "demo")]
+mod integrity;
 mod kept;
 #[cfg(feature = "demo")]
 mod ladder;

@@ -114,6 +114,21 @@ impl Bench {
         copied.unwrap().etag
     }
 
+    /// As [`Self::copy`], in parts.
+    async fn splice(&self, (from, etag): (&str, &ETag), to: &str) -> ETag {
+        let (from, to) = ((&Key::raw(from), etag), Key::raw(to));
+        let spec = Memory::pattern(2 * PART + 1, 1).spec("o");
+        let upload = self.store.create_copy(from, &to, &spec).await.unwrap();
+        let staged = self.store.fill_copy(upload, from, &spec).await.unwrap();
+        match self.store.commit(staged, Only::Always).await {
+            Err(open) if !self.faithful => {
+                assert_eq!(open.class, Class::Transient, "{open}");
+                self.store.head(&to).await.unwrap().unwrap().meta.etag
+            }
+            sure => sure.unwrap().etag,
+        }
+    }
+
     async fn head(&self, at: &str) -> HeadObjectOutput {
         self.client.head_object().bucket("bucket").key(format!("web/{at}")).send().await.unwrap()
     }
@@ -172,8 +187,8 @@ impl Bench {
     }
 
     /// An object of ours that others have changed since: all that a copy has to keep.
-    async fn changed_by_others(&self, at: &str) -> ETag {
-        self.put(at, Memory::new("12345")).await;
+    async fn changed_by_others(&self, at: &str, file: Memory) -> ETag {
+        self.put(at, file).await;
         let copy = self.client.copy_object().bucket("bucket").key(format!("web/{at}"));
         let copy = copy.copy_source(format!("bucket/web/{at}")).metadata_directive("REPLACE".into());
         let copy = copy.metadata("theirs", "kept").cache_control("no-cache").content_language("fr");
@@ -212,10 +227,13 @@ async fn run(bench: Bench) {
     }
 
     // c58: a copy keeps what was not chosen, wherever it goes
-    let etag = bench.changed_by_others("plain/theirs").await;
+    let etag = bench.changed_by_others("plain/theirs", Memory::new("12345")).await;
     let again = bench.copy(("plain/theirs", &etag), "plain/theirs").await;
     bench.copy(("plain/theirs", &again), "plain/renamed").await;
-    for at in ["plain/theirs", "plain/renamed"] {
+    let large = bench.changed_by_others("plain/large", Memory::pattern(2 * PART + 1, 1)).await;
+    let large = bench.splice(("plain/large", &large), "plain/large").await;
+    bench.splice(("plain/large", &large), "plain/large renamed").await;
+    for at in ["plain/theirs", "plain/renamed", "plain/large", "plain/large renamed"] {
         let head = bench.head(at).await;
         assert_eq!(head.storage_class(), Some(&StorageClass::OnezoneIa), "{at}");
         assert_eq!(head.server_side_encryption(), Some(&ServerSideEncryption::AwsKms), "{at}");
@@ -236,7 +254,9 @@ async fn run(bench: Bench) {
     bench.copy(("plain/theirs", &again), &at("renamed")).await;
     bench.has_everything(&at("renamed")).await;
     assert_eq!(bench.head(&at("renamed")).await.metadata().unwrap()["theirs"], "kept");
-    let etag = bench.changed_by_others(&at("theirs")).await;
+    bench.splice(("plain/large", &large), &at("large renamed")).await;
+    bench.has_everything(&at("large renamed")).await;
+    let etag = bench.changed_by_others(&at("theirs"), Memory::new("12345")).await;
     bench.copy((&at("theirs"), &etag), &at("theirs")).await;
     bench.has_everything(&at("theirs")).await;
 
@@ -246,6 +266,10 @@ async fn run(bench: Bench) {
     assert_eq!((head.storage_class(), head.ssekms_key_id(), head.cache_control()), (None, None, None));
     assert_eq!((head.content_language(), head.content_type()), (Some("fr"), Some("x/y")));
     assert_eq!(bench.tags("none/a.html").await, BTreeMap::new());
+    bench.splice(("plain/large", &large), "none/large").await;
+    let head = bench.head("none/large").await;
+    assert_eq!((head.storage_class(), head.ssekms_key_id(), head.cache_control()), (None, None, None));
+    assert_eq!(bench.tags("none/large").await, BTreeMap::new());
 
     // c59: what is archived cannot be copied, and this is told as a fault of that object
     let etag = bench.put("cold/a", Memory::new("12345")).await;

@@ -5,7 +5,7 @@ use crate::{
     support::{moto::Moto, skip, world::Fake},
 };
 use s3mirrord::{
-    embedded::{self, Server},
+    embedded::{self, Kind, Rule, Server},
     model::Capabilities,
     store::{Options, S3, Secret, Store},
 };
@@ -17,6 +17,7 @@ pub(crate) fn options(endpoint: String, bucket: &str, prefix: &str, key: &str, s
     options.isolated = true;
     options.access_key_id = Some(key.to_owned());
     options.secret_access_key = Some(Secret::new(secret));
+    options.copy_threshold = 16 << 20;
     options
 }
 
@@ -29,6 +30,8 @@ async fn the_contract_holds_on_moto() {
         conditional_delete: true,
         conditional_batch: Some(false),
         verifies_sha256: false,
+        verifies_crc64: false,
+        verifies_md5: false,
         etag_is_md5: true,
     };
     // its router refuses newlines; its Complete and its ListParts answer with root elements of their own
@@ -53,6 +56,8 @@ const ALL: Expect = Expect {
         conditional_delete: true,
         conditional_batch: Some(true),
         verifies_sha256: true,
+        verifies_crc64: true,
+        verifies_md5: true,
         etag_is_md5: true,
     },
     uploads: true,
@@ -75,10 +80,30 @@ async fn the_contract_holds_on_the_embedded_server() {
     server.stop().await;
 }
 
+/// Bodies go there with CRC-64/NVME, or with Content-MD5.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c50_the_contract_holds_on_stores_that_verify_less() {
+    for (fault, verifies_crc64) in
+        [(Kind::Ignore("x-amz-checksum-sha256"), true), (Kind::RejectChecksums, false)]
+    {
+        let buckets = vec!["bucket".into()];
+        let server = Server::start(embedded::Options { buckets, ..Default::default() }).await.unwrap();
+        server.faults().add(Rule::new(fault));
+        let (key, secret) = (server.access_key(), server.secret_key());
+        let store = S3::connect(options(server.endpoint(), "bucket", "web/", key, secret)).await.unwrap();
+        // DeleteObjects asks for a checksum, and the store that takes none of them refuses that as well
+        let conditional_batch = Some(verifies_crc64);
+        let capabilities =
+            Capabilities { conditional_batch, verifies_sha256: false, verifies_crc64, ..ALL.capabilities };
+        contract::run(store, Expect { capabilities, checksums: false, ..ALL }).await;
+        server.stop().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_contract_holds_on_the_fake() {
     let fake = Fake::new(7);
-    fake.with(|w| (w.shelf.single, w.shelf.part) = (8 << 20, 8 << 20));
+    fake.with(|w| (w.shelf.single, w.shelf.part, w.shelf.one_copy) = (8 << 20, 8 << 20, 16 << 20));
     contract::run(fake, ALL).await;
 }
 

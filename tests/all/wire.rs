@@ -49,6 +49,8 @@ fn everything() -> Capabilities {
         conditional_delete: true,
         conditional_batch: Some(true),
         verifies_sha256: true,
+        verifies_crc64: true,
+        verifies_md5: true,
         etag_is_md5: true,
     }
 }
@@ -652,6 +654,8 @@ async fn c50_a_probe_finds_what_a_store_ignores() {
         conditional_delete: false,
         conditional_batch: None,
         verifies_sha256: false,
+        verifies_crc64: false,
+        verifies_md5: false,
         etag_is_md5: false,
     };
     assert_eq!(found, nothing);
@@ -687,7 +691,18 @@ async fn c50_a_probe_finds_what_a_store_ignores() {
     .await;
     assert_eq!(store(&server).await.probe(&key("o")).await.unwrap(), nothing);
 
-    // rejects our checksums: clear, and nothing goes on
+    // refuses a checksum of any kind, the right ones too: that is not to verify it
+    let server = Server::start(|_, request| {
+        let unknown = request.headers.keys().any(|name| name.starts_with("x-amz-checksum-"));
+        match unknown && request.method == "PUT" {
+            true => Answer::error(400, "InvalidRequest"),
+            false => Answer::tagged("x"),
+        }
+    })
+    .await;
+    assert_eq!(store(&server).await.probe(&key("o")).await.unwrap(), nothing);
+
+    // rejects all that we send: clear, and nothing goes on
     let server = Server::start(|_, request| match request.method.as_str() {
         "PUT" => Answer::error(501, "NotImplemented"),
         _ => Answer::new(204, "").with("content-length", "0"),

@@ -13,6 +13,7 @@ mod support;
 mod busy;
 mod cases;
 mod claims;
+mod copies;
 mod deletes;
 mod hooks;
 mod story;

@@ -51,6 +51,7 @@ pub const FAULTS: &[&str] = &[
     "an upload expires",
     "a part is damaged",
     "a part is not sent again",
+    "a copy in parts",
     "parts are not listed",
     "random etags",
     "no checksums",

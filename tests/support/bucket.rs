@@ -86,6 +86,8 @@ pub struct Shelf {
     pub oddities: BTreeMap<Key, Oddity>,
     /// Keys that a write or a delete is on its way for.
     pub in_flight: BTreeSet<Key>,
+    /// Larger objects are copied in parts.
+    pub one_copy: u64,
     /// Larger files go up in parts,
     pub single: u64,
     /// of this size.
@@ -116,6 +118,8 @@ impl Default for Shelf {
                 conditional_delete: true,
                 conditional_batch: Some(true),
                 verifies_sha256: true,
+                verifies_crc64: true,
+                verifies_md5: true,
                 etag_is_md5: true,
             },
             random_etags: false,
@@ -139,6 +143,7 @@ impl Default for Shelf {
             confirmed: BTreeSet::new(),
             oddities: BTreeMap::new(),
             in_flight: BTreeSet::new(),
+            one_copy: 40,
             single: 32,
             part: 16,
         }
@@ -186,6 +191,12 @@ impl World {
             Only::Match(etag) => have == Some(etag),
         };
         if fine { Ok(()) } else { Err(Fault::new(Class::Changed, "write", "412")) }
+    }
+
+    /// The object that a copy is of.
+    pub fn source(&self, (from, etag): (&Key, &ETag)) -> Result<Object, Fault> {
+        let source = self.shelf.objects.get(from).filter(|o| o.etag == *etag).cloned();
+        source.ok_or_else(|| Fault::new(Class::Changed, "copy", "412"))
     }
 
     /// An object becomes visible: I3 and I4 are checked here.
@@ -546,14 +557,29 @@ impl Store for Fake {
         let _flight = self.takes_off(to);
         self.request("CopyObject", 20).await?;
         let remote = self.with(|w| {
-            let source = w.shelf.objects.get(from.0).filter(|o| o.etag == *from.1).cloned();
-            let source = source.ok_or_else(|| Fault::new(Class::Changed, "copy", "412"))?;
+            let source = w.source(from)?;
+            if source.body.len() as u64 > w.shelf.one_copy {
+                return Err(Fault::new(Class::Permanent, "copy", "too large for one request"));
+            }
             let able = w.shelf.can.conditional_put;
             w.holds(to, &only, able)?;
             Ok::<_, Fault>(w.shelve(to, source.body, false, Some(spec)))
         })?;
         self.reply(12).await?;
         Ok(remote)
+    }
+
+    fn copy_part_size(&self, spec: &Spec) -> Option<u64> {
+        self.with(|w| (spec.size > w.shelf.one_copy).then_some(w.shelf.part))
+    }
+
+    async fn create_copy(&self, from: (&Key, &ETag), to: &Key, spec: &Spec) -> Result<Upload, Fault> {
+        let id = self.begin_copy(from, to, spec).await?;
+        Ok(Upload { key: to.clone(), id, initiated: None })
+    }
+
+    async fn fill_copy(&self, upload: Upload, from: (&Key, &ETag), spec: &Spec) -> Result<Staged, Fault> {
+        self.copy_parts(upload, from, spec).await
     }
 
     async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {

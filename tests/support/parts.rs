@@ -125,6 +125,72 @@ impl Fake {
         Ok(id)
     }
 
+    pub async fn begin_copy(&self, from: (&Key, &ETag), to: &Key, spec: &Spec) -> Result<String, Fault> {
+        self.request("HeadObject", 20).await?;
+        self.with(|w| w.source(from).map(|_| ()))?;
+        self.begin_upload(to, spec).await
+    }
+
+    /// Copies all parts; whatever goes wrong, the upload is ended.
+    pub async fn copy_parts(
+        &self,
+        upload: Upload,
+        from: (&Key, &ETag),
+        spec: &Spec,
+    ) -> Result<Staged, Fault> {
+        let Upload { key, id, .. } = upload;
+        match self.copy_each(&id, from, spec).await {
+            Ok(parts) => {
+                self.with(|w| w.stormy.then(|| *w.faults.entry("a copy in parts").or_default() += 1));
+                Ok(Staged::Parts { key, id, parts })
+            }
+            Err(fault) => {
+                // as well as that goes
+                if self.request("AbortMultipartUpload", 20).await.is_ok() {
+                    self.with(|w| w.shelf.uploads.remove(&id));
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    async fn copy_each(&self, id: &str, from: (&Key, &ETag), spec: &Spec) -> Result<Vec<(u32, ETag)>, Fault> {
+        let part_size = self.with(|w| w.shelf.part);
+        let mut parts = vec![];
+        for (at, number) in (0..spec.size).step_by(part_size as usize).zip(1..) {
+            let range = at as usize..(at + part_size).min(spec.size) as usize;
+            parts.push((number, self.copy_part(id, number, from, range).await?));
+        }
+        // by the rules of the real one
+        let told = self.with(|w| {
+            let open = w.shelf.uploads.get(id).filter(|_| w.shelf.checksums)?;
+            Some(sha256(&open.parts.values().flat_map(|part| sha256(&part.body)).collect::<Vec<u8>>()))
+        });
+        let want = spec.sha256.filter(|_| spec.part_size == Some(part_size));
+        match told.zip(want).is_none_or(|(told, want)| told == want) {
+            true => Ok(parts),
+            false => Err(Fault::new(Class::Permanent, "copy", "it holds other bytes")),
+        }
+    }
+
+    async fn copy_part(
+        &self,
+        id: &str,
+        number: u32,
+        from: (&Key, &ETag),
+        range: std::ops::Range<usize>,
+    ) -> Result<ETag, Fault> {
+        self.request("UploadPartCopy", 20).await?;
+        tokio::time::sleep(Duration::from_millis(self.with(|w| w.shelf.weather.part_takes))).await;
+        let etag = self.with(|w| {
+            let body = w.source(from)?.body;
+            let body = body.get(range).ok_or_else(|| Fault::new(Class::Permanent, "copy", "416"))?;
+            w.put_part(id, number, body.to_vec())
+        })?;
+        self.reply(40).await?;
+        Ok(etag)
+    }
+
     /// Sends what the upload lacks; it stays open after what may pass.
     pub async fn fill_upload<F: Source>(
         &self,

@@ -1,6 +1,8 @@
 //! CopyObject and UploadPartCopy.
 
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, MetadataDirective, StorageClass};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, MetadataDirective, StorageClass,
+};
 
 use super::*;
 
@@ -69,4 +71,38 @@ async fn an_object_made_of_parts_is_copied_with_a_plain_etag() {
     let copy = bench.client.copy_object().bucket("bkt").key("c").copy_source("bkt/m").send().await.unwrap();
     assert_eq!(copy.copy_object_result().unwrap().e_tag().unwrap(), bench.put("d", b"2345").await);
     assert_eq!(bench.get("c").await.as_deref(), Some(&b"2345"[..]));
+}
+
+#[tokio::test]
+async fn a_part_is_copied_on_conditions_of_its_source_and_with_the_checksum_of_its_upload() {
+    let bench = bench().await;
+    let tag = bench.put("s", b"0123456789").await;
+    let create = bench.client.create_multipart_upload().bucket("bkt").key("m");
+    let create = create.checksum_algorithm(ChecksumAlgorithm::Sha256).send().await.unwrap();
+    let id = create.upload_id().unwrap();
+    let part = |number| {
+        let part = bench.client.upload_part_copy().bucket("bkt").key("m").upload_id(id);
+        part.part_number(number).copy_source("bkt/s")
+    };
+    let failed = (412, "PreconditionFailed".to_owned());
+    assert_eq!(refusal(part(1).copy_source_if_match("\"0\"").send().await.unwrap_err()), failed);
+    assert_eq!(refusal(part(1).copy_source_if_none_match(&tag).send().await.unwrap_err()), failed);
+    assert_eq!(refusal(part(0).send().await.unwrap_err()), (400, "InvalidArgument".to_owned()));
+    for range in ["bytes=2-", "bytes=-2", "2-3", "bytes=3-2"] {
+        assert_eq!(refusal(part(1).copy_source_range(range).send().await.unwrap_err()).0, 400, "{range}");
+    }
+    let none = part(1).copy_source("bkt/none").send().await;
+    assert_eq!(refusal(none.unwrap_err()), (404, "NoSuchKey".to_owned()));
+    let held = bench.client.list_parts().bucket("bkt").key("m").upload_id(id).send().await.unwrap();
+    assert!(held.parts().is_empty(), "what was refused left nothing");
+
+    let done = part(1).copy_source_if_match(&tag).copy_source_range("bytes=0-9").send().await.unwrap();
+    let result = done.copy_part_result().unwrap();
+    assert_eq!(result.e_tag(), Some(&*tag), "the MD5 of the same bytes");
+    let whole = bench.client.put_object().bucket("bkt").key("w").body(ByteStream::from_static(b"0123456789"));
+    let whole = whole.checksum_algorithm(ChecksumAlgorithm::Sha256).send().await.unwrap();
+    assert_eq!(result.checksum_sha256(), whole.checksum_sha256());
+    assert!(result.checksum_sha256().is_some());
+    let gone = part(1).upload_id("none").send().await;
+    assert_eq!(refusal(gone.unwrap_err()), (404, "NoSuchUpload".to_owned()));
 }

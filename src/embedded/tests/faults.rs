@@ -159,6 +159,21 @@ async fn c40_c50_a_store_may_do_less_than_s3() {
     faults.add(Rule::new(Kind::NoChecksumVerification));
     put(&bench, "k").checksum_crc32("AAAAAA==").send().await.unwrap();
     faults.clear();
+    for (header, ignored) in [("content-md5", true), ("x-amz-checksum-crc32", false)] {
+        let rule = faults.add(Rule::new(Kind::Ignore(header)));
+        let (md5, crc32) = (put(&bench, "k").content_md5("AAAAAAAAAAAAAAAAAAAAAA=="), put(&bench, "k"));
+        let crc32 = crc32.checksum_crc32("AAAAAA==");
+        assert_eq!((md5.send().await.is_ok(), crc32.send().await.is_ok()), (ignored, !ignored), "{header}");
+        faults.remove(rule);
+    }
+    faults.add(Rule::new(Kind::FlipBit));
+    let flipped = put(&bench, "k").checksum_crc32("rfPzYw==").send().await;
+    assert_eq!(refusal(flipped.unwrap_err()), (400, "BadDigest".to_owned()));
+    let tag = bench.put("k", b"data").await;
+    faults.clear();
+    assert_eq!(bench.get("k").await.as_deref(), Some(&b"eata"[..]));
+    assert_eq!(bench.put("k", b"eata").await, tag, "digests are of what is stored");
+    put(&bench, "k").checksum_crc32("rfPzYw==").send().await.unwrap();
     faults.add(Rule::new(Kind::RejectChecksums));
     let refused = put(&bench, "k").checksum_crc32("AAAAAA==").send().await;
     assert_eq!(refusal(refused.unwrap_err()), (501, "NotImplemented".to_owned()));

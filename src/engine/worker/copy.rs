@@ -4,7 +4,7 @@ use super::{Held, Work, hash::Hashes};
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Change, Class, Did, Digest, Fault, Key, Local, Only, Outcome, Record, Spec},
+    model::{Change, Class, Did, Digest, ETag, Fault, Key, Local, Only, Outcome, Record, Spec},
     store::Store,
 };
 
@@ -25,13 +25,13 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             return Ok(self.done(did, vec![]));
         }
         self.ctx.claim().await?;
-        let (key, spec) = (&self.job.key, self.copied(held, digest));
-        match self.ctx.store.copy((from, &record.etag), key, &spec, Only::New).await {
-            Ok(remote) => {
-                let moved = Change::Moved(from.clone(), record.etag);
-                Ok(self.done(did, vec![self.proof(held, remote, digest), moved]))
+        match self.duplicate(held, (from, &record.etag), digest, Only::New).await {
+            Ok(Some(mut changes)) => {
+                changes.push(Change::Moved(from.clone(), record.etag));
+                Ok(self.done(did, changes))
             }
-            // gone, changed, archived, too large: what is on the disk can always be sent
+            Ok(None) => Ok(Outcome::Busy),
+            // gone, changed, archived: what is on the disk can always be sent
             Err(fault) if matches!(fault.class, Class::Permanent | Class::Missing | Class::Changed) => {
                 self.put(held, Only::New).await
             }
@@ -50,9 +50,9 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             return Ok(self.done(Did::Metadata, vec![]));
         }
         self.ctx.claim().await?;
-        let (key, spec) = (&self.job.key, self.copied(held, digest));
-        match self.ctx.store.copy((key, &etag), key, &spec, Only::Match(etag.clone())).await {
-            Ok(remote) => Ok(self.done(Did::Metadata, vec![self.proof(held, remote, digest)])),
+        match self.duplicate(held, (&self.job.key, &etag), digest, Only::Match(etag.clone())).await {
+            Ok(Some(changes)) => Ok(self.done(Did::Metadata, changes)),
+            Ok(None) => Ok(Outcome::Busy),
             Err(fault) if fault.class == Class::Permanent => self.put(held, Only::Match(etag)).await,
             Err(fault) => Err(fault),
         }
@@ -68,6 +68,24 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             _ => return Ok(None),
         }
         self.ctx.ledger.get(from).await
+    }
+
+    /// Has the server make the object of `from`: in one request or, if that would be too much for one, in parts.
+    /// What there is to be recorded of it; `None` if the file changed meanwhile.
+    async fn duplicate(
+        &self,
+        held: &Held<T::File>,
+        from: (&Key, &ETag),
+        digest: Digest,
+        only: Only,
+    ) -> Result<Option<Vec<Change>>, Fault> {
+        let (store, spec) = (&self.ctx.store, self.copied(held, digest));
+        let Some(part_size) = store.copy_part_size(&spec) else {
+            let remote = store.copy(from, &self.job.key, &spec, only).await?;
+            return Ok(Some(vec![self.proof(held, remote, digest)]));
+        };
+        let staged = self.stage_copy(held, from, &spec, part_size).await?;
+        self.land(held, (staged, digest), only, true).await
     }
 
     fn copied(&self, held: &Held<T::File>, digest: Digest) -> Spec {

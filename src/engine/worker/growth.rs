@@ -32,12 +32,15 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let again = Held { file, meta: then, grows: true };
         let (staged, second) = self.stage(&again).await?;
         let now = again.file.stat().await?;
+        let parts = self.in_parts(&again);
         if first != second || !goes_on(&then, &now) {
-            return self.drop_staged(&again).await;
+            self.drop_staged(parts).await?;
+            return Ok(Outcome::Busy);
         }
         // it has come to rest if it is as the survey saw it: the clock has gone past that
         let print = (now == held.meta).then_some(now.print);
-        self.commit(&again, (staged, second), only, print).await
+        let recorded = self.commit(&again, (staged, second), only, print, parts).await?;
+        Ok(self.sent(&again, Some(recorded)))
     }
 
     /// The digest that staging it will give, of what it held at one moment, and how it was then.

@@ -10,7 +10,8 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{
-        Begun, Change, Class, Digest, Fault, Intent, Key, KeyRange, Local, LocalMeta, Outcome, Spec, Upload,
+        Begun, Change, Class, Digest, ETag, Fault, Intent, Key, KeyRange, Local, LocalMeta, Outcome, Spec,
+        Upload,
     },
     store::Store,
 };
@@ -47,9 +48,27 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let old = if ctx.is_unsettled(key) { left_open(ctx, &now).await? } else { None };
         let begun = match old {
             Some(begun) => begun,
-            None => begin(ctx, now, &spec).await?,
+            None => Begun { upload: begin(ctx, now, ctx.store.create(key, &spec)).await?, parts: vec![] },
         };
         ctx.store.fill(begun, &held.file, &spec).await
+    }
+
+    /// Stages a copy of `from` in parts of `part_size`. What is left behind is ended, never gone on with: to begin anew
+    /// sends no bytes.
+    pub(super) async fn stage_copy(
+        &self,
+        held: &Held<T::File>,
+        from: (&Key, &ETag),
+        spec: &Spec,
+        part_size: u64,
+    ) -> Result<S::Staged, Fault> {
+        let (ctx, key) = (self.ctx, &self.job.key);
+        if ctx.is_unsettled(key) {
+            settle(ctx, key).await?;
+        }
+        let intent = Intent { terms: None, ..intent(ctx, key, &held.meta, part_size) };
+        let upload = begin(ctx, intent, ctx.store.create_copy(from, key, spec)).await?;
+        ctx.store.fill_copy(upload, from, spec).await
     }
 }
 
@@ -57,14 +76,14 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
 async fn begin<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
     mut intent: Intent,
-    spec: &Spec,
-) -> Result<Begun, Fault> {
+    creating: impl Future<Output = Result<Upload, Fault>>,
+) -> Result<Upload, Fault> {
     ctx.unsettled(&intent.key);
     ctx.ledger.commit(vec![Change::Intend(intent.clone())]).await?;
-    let upload = ctx.store.create(&intent.key, spec).await?;
+    let upload = creating.await?;
     intent.upload = Some(upload.id.clone());
     ctx.ledger.commit(vec![Change::Intend(intent)]).await?;
-    Ok(Begun { upload, parts: vec![] })
+    Ok(upload)
 }
 
 /// An upload of this file as it would be begun now.

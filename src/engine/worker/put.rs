@@ -24,10 +24,20 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             return self.put_restless(held, only).await;
         }
         let staged = self.stage(held).await?;
-        match self.rests(held).await? {
-            true => self.commit(held, staged, only, Some(held.meta.print)).await,
-            false => self.drop_staged(held).await,
+        Ok(self.sent(held, self.land(held, staged, only, self.in_parts(held)).await?))
+    }
+
+    /// What became of a file that was sent.
+    pub(super) fn sent(&self, held: &Held<T::File>, recorded: Option<Vec<Change>>) -> Outcome {
+        match recorded {
+            Some(changes) => self.done(Did::Put { bytes: held.file.given() }, changes),
+            None => Outcome::Busy,
         }
+    }
+
+    /// True if its upload goes in parts.
+    pub(super) fn in_parts(&self, held: &Held<T::File>) -> bool {
+        self.ctx.store.part_size(held.meta.print.size).is_some()
     }
 
     /// Reads the file, up to the size that it had when it was seen, and does everything but make it visible.
@@ -42,32 +52,45 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         ctx.store.stage(key, &held.file, &ctx.spec(key, &held.meta)).await
     }
 
-    /// The file changed while it was read: nothing of it becomes visible.
-    pub(super) async fn drop_staged(&self, held: &Held<T::File>) -> Result<Outcome, Fault> {
-        if self.ctx.store.part_size(held.meta.print.size).is_some() {
-            settle(self.ctx, &self.job.key).await?;
+    /// Makes visible what is staged, if the file is still what it was: what there is to be recorded of it.
+    pub(super) async fn land(
+        &self,
+        held: &Held<T::File>,
+        staged: (S::Staged, Digest),
+        only: Only,
+        parts: bool,
+    ) -> Result<Option<Vec<Change>>, Fault> {
+        if !self.rests(held).await? {
+            self.drop_staged(parts).await?;
+            return Ok(None);
         }
-        Ok(Outcome::Busy)
+        self.commit(held, staged, only, Some(held.meta.print), parts).await.map(Some)
     }
 
-    /// Makes it visible, and records what is proven then; of a file that goes on, without a fingerprint.
+    /// The file changed while it was read: nothing of it becomes visible.
+    pub(super) async fn drop_staged(&self, parts: bool) -> Result<(), Fault> {
+        if parts { settle(self.ctx, &self.job.key).await } else { Ok(()) }
+    }
+
+    /// Makes it visible: what is proven then; of a file that goes on, without a fingerprint.
     pub(super) async fn commit(
         &self,
         held: &Held<T::File>,
         (staged, digest): (S::Staged, Digest),
         only: Only,
         print: Option<Fingerprint>,
-    ) -> Result<Outcome, Fault> {
+        parts: bool,
+    ) -> Result<Vec<Change>, Fault> {
         let (ctx, key) = (self.ctx, &self.job.key);
         let remote = ctx.store.commit(staged, only).await.inspect_err(|_| ctx.stumble(key))?;
         let mut changes = match self.proof(held, remote, digest) {
             Change::Proof(key, record) => vec![Change::Proof(key, Record { print, ..record })],
             other => vec![other],
         };
-        if ctx.store.part_size(held.meta.print.size).is_some() {
+        if parts {
             ctx.settled(key);
             changes.push(Change::Settled(key.clone()));
         }
-        Ok(self.done(Did::Put { bytes: held.file.given() }, changes))
+        Ok(changes)
     }
 }
