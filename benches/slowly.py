@@ -188,7 +188,8 @@ def link(words: argparse.Namespace, store: Embedded) -> str:
     # attempts beyond the first would be beyond what is needed
     needed = {"PutObject": words.small + 1, "UploadPart": -(-words.megabytes // 8)}
     more = asked["PutObject"] > needed["PutObject"] + 20 or asked.get("UploadPart", 0) > needed["UploadPart"]
-    steady = [size for when, size in sizes if when > took / 4]
+    # but for its beginning, and its end, when it gives all back
+    steady = [size for when, size in sizes if took / 4 < when < took - 1]
     if more or told["failed"] or mirror.complaints() or max(steady) > 1.2 * min(steady) + 8:
         raise Failed(text)
     return text
