@@ -21,6 +21,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sidebyside import machine
@@ -62,16 +64,22 @@ prefix = "slowly/"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(random.randbytes(size))
 
-    def begin(self, *verb: str) -> subprocess.Popen[str]:
-        """Runs it; what it says goes to a file."""
+    @contextmanager
+    def begin(self, *verb: str) -> Iterator[subprocess.Popen[str]]:
+        """Runs it, no longer than what is done with it; what it says goes to a file."""
         command = [str(self.binary), "--config", str(self.config), *verb]
         with open(self.work / "log", "a", encoding="utf-8") as log:
-            return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env={})
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env={})
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
-    def once(self, *words: str) -> dict:
+    def once(self) -> dict:
         """A pass to its end; its summary."""
-        process = self.begin("once", "--json", *words)
-        return summary(process.communicate()[0], process.returncode)
+        with self.begin("once", "--json") as process:
+            return summary(process.communicate()[0], process.returncode)
 
     def complaints(self) -> list[str]:
         """What it said that is no mere information."""
@@ -117,15 +125,22 @@ def slowdown(words: argparse.Namespace, store: Embedded) -> str:
     mirror = Mirror(words, store, road.endpoint)
     for number in range(words.files):
         mirror.write(f"{number // 1000}/{number}", 4096)
-    process, begun = mirror.begin("run"), time.monotonic()
+    begun = time.monotonic()
     sent, refused, last = [], [], until + words.after
-    while (now := time.monotonic() - begun) < last:
-        sent.append((now, counts[False]))
-        refused.append((now, counts[True]))
-        time.sleep(0.25)
-    done = store.requests().get("PutObject", 0)
-    if done >= words.files:
-        raise Failed(f"all was sent before the time was over: say --files {2 * words.files}")
+    with mirror.begin("run") as process:
+        while (now := time.monotonic() - begun) < last:
+            sent.append((now, counts[False]))
+            refused.append((now, counts[True]))
+            time.sleep(0.25)
+        if store.requests().get("PutObject", 0) >= words.files:
+            raise Failed(f"all was sent before the time was over: say --files {2 * words.files}")
+        while store.requests().get("PutObject", 0) < words.files:
+            time.sleep(1)
+            if process.poll() is not None:
+                raise Failed("the daemon ended")
+        time.sleep(5)
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
     usual = rate(sent, from_ - 2 * STEP, from_)
     lines = ["| seconds | requests/s | of before | refused/s |\n|---|---:|---:|---:|"]
     for at in range(0, int(last), STEP):
@@ -135,13 +150,6 @@ def slowdown(words: argparse.Namespace, store: Embedded) -> str:
     windows = [until + n for n in range(int(words.after) - STEP)]
     well = [at for at in windows if rate(sent, at, at + STEP) >= 0.9 * usual]
     back = f"{well[0] - until + STEP:.0f} s after the last refusal" if well else "never"
-    while store.requests().get("PutObject", 0) < words.files:
-        time.sleep(1)
-        if process.poll() is not None:
-            raise Failed("the daemon ended")
-    time.sleep(5)
-    process.send_signal(signal.SIGTERM)
-    process.communicate()
     last_pass = mirror.once()
     lost = words.files - last_pass["unchanged"]
     lines += ["", f"90 % of before is reached {back}; {lost} of {words.files} files were lost;"]
@@ -159,12 +167,13 @@ def link(words: argparse.Namespace, store: Embedded) -> str:
     mirror.write("large", int(words.megabytes * MIB))
     for number in range(words.small):
         mirror.write(f"small/{number}", 4096)
-    process, begun, sizes = mirror.begin("once", "--json"), time.monotonic(), []
-    while process.poll() is None:
-        sizes.append((time.monotonic() - begun, memory(process.pid)))
-        time.sleep(0.1)
-    took = time.monotonic() - begun
-    told = summary(process.stdout.read(), process.returncode)
+    begun, sizes = time.monotonic(), []
+    with mirror.begin("once", "--json") as process:
+        while process.poll() is None:
+            sizes.append((time.monotonic() - begun, memory(process.pid)))
+            time.sleep(0.1)
+        took = time.monotonic() - begun
+        told = summary(process.stdout.read(), process.returncode)
     asked = since(before, store.requests())
     sizes = [size for size in sizes if size[1]]
     lines = ["| seconds | memory, MiB |\n|---|---:|"]
@@ -179,7 +188,8 @@ def link(words: argparse.Namespace, store: Embedded) -> str:
     # attempts beyond the first would be beyond what is needed
     needed = {"PutObject": words.small + 1, "UploadPart": -(-words.megabytes // 8)}
     more = asked["PutObject"] > needed["PutObject"] + 20 or asked.get("UploadPart", 0) > needed["UploadPart"]
-    steady = [size for when, size in sizes if when > took / 4]
+    # but for its beginning, and its end, when it gives all back
+    steady = [size for when, size in sizes if took / 4 < when < took - 1]
     if more or told["failed"] or mirror.complaints() or max(steady) > 1.2 * min(steady) + 8:
         raise Failed(text)
     return text

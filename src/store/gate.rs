@@ -402,8 +402,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn c51_a_store_that_refuses_everything_is_asked_less_and_less() {
+    async fn c51_a_store_that_refuses_everything_is_asked_one_at_a_time() {
         let counts = tens_of_seconds(&Gate::new(), &[1.0; 6]).await;
-        assert!(counts.iter().all(|(done, sent)| *done == 0 && (1..=300).contains(sent)), "{counts:?}");
+        // each takes 50 ms
+        assert!(counts[1..].iter().all(|(done, sent)| *done == 0 && (1..=201).contains(sent)), "{counts:?}");
     }
 }

@@ -8,7 +8,8 @@
 
 use std::time::Duration;
 
-/// Requests at a time to begin with. Up to here a limit grows with every clean round, whatever it brings.
+/// Requests at a time to begin with. Up to here, or to where more once brought more, a limit grows with every clean
+/// round.
 const USUAL: u32 = 16;
 /// Beyond that it is raised by one in as many,
 const STEP: u32 = 4;
@@ -26,9 +27,11 @@ const REQUEST: u64 = 64 << 10;
 pub(super) struct Limit {
     most: u32,
     now: u32,
+    /// Up to here more brought more.
+    proven: u32,
     cuts: u64,
     round: Option<Round>,
-    /// Bytes a second before it was raised beyond [`USUAL`], and what it was then.
+    /// Bytes a second before it was raised beyond that, and what it was then.
     before: Option<(f64, u32)>,
     /// Rounds before it is raised again.
     rest: u32,
@@ -50,7 +53,8 @@ impl Limit {
     /// At most `most` (at least 1) at a time.
     pub(super) fn new(most: u32) -> Self {
         let most = most.max(1);
-        Self { most, now: most.min(USUAL), cuts: 0, round: None, before: None, rest: 0 }
+        let now = most.min(USUAL);
+        Self { most, now, proven: now, cuts: 0, round: None, before: None, rest: 0 }
     }
 
     /// How many may be on their way: from 1 to what it was made with.
@@ -88,29 +92,30 @@ impl Limit {
         self.round = Some(round);
         let took = now.saturating_sub(round.begun);
         let whole = round.answers >= self.now;
-        if whole && self.now < USUAL {
+        if whole && self.now < self.proven {
             self.raise(self.now + 1);
         } else if whole && took >= ROUND {
             self.judge(round.bytes as f64 / took.as_secs_f64());
         }
     }
 
-    /// A round beyond the usual ended: more, as before, or the same again.
+    /// A round beyond what is proven ended: more, as before, or the same again.
     fn judge(&mut self, rate: f64) {
         self.round = None;
-        match self.before.take() {
-            Some((before, was))
-                if rate < before * (1.0 + GAIN * (f64::from(self.now) / f64::from(was) - 1.0)) =>
-            {
+        if let Some((before, was)) = self.before.take() {
+            let added = f64::from(self.now) / f64::from(was) - 1.0;
+            if rate < before * (1.0 + GAIN * added) {
                 self.now = was;
                 self.rest = REST;
+                return;
             }
-            _ if self.rest > 0 => self.rest -= 1,
-            _ if self.now == self.most => {}
-            _ => {
-                self.before = Some((rate, self.now));
-                self.raise(self.now + self.now / STEP);
-            }
+            self.proven = self.now;
+        }
+        if self.rest > 0 {
+            self.rest -= 1;
+        } else if self.now < self.most {
+            self.before = Some((rate, self.now));
+            self.raise(self.now + self.now / STEP);
         }
     }
 
@@ -186,6 +191,16 @@ mod tests {
         let (mut limit, mut now) = (Limit::new(64), Duration::ZERO);
         answer(&mut limit, &mut now, 60_000, |limit| 50 * MS / limit.min(32));
         assert!((28..=40).contains(&limit.now()), "one that does 32 at a time: {}", limit.now());
+    }
+
+    #[test]
+    fn what_once_brought_more_is_grown_back_to_whatever_it_brings_now() {
+        let (mut limit, mut now) = (Limit::new(64), Duration::ZERO);
+        answer(&mut limit, &mut now, 5000, far);
+        (0..6).for_each(|_| limit.refused(limit.begin()));
+        assert_eq!(limit.now(), 1);
+        answer(&mut limit, &mut now, 64 * 63 / 2, |_| 3 * MS);
+        assert_eq!(limit.now(), 64);
     }
 
     proptest! {
