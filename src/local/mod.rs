@@ -27,6 +27,7 @@ mod opener;
 mod outbox;
 mod prune;
 mod read;
+mod reader;
 mod root;
 mod spill;
 mod stack;
