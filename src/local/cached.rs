@@ -34,11 +34,12 @@ pub(super) fn open(root: &Root, path: &RelPath) -> Option<File> {
         other => other,
     };
     let fd = fd.ok()?;
-    let whole = match size(&fd)? {
-        size @ ..=SMALL => Some(read(&fd, usize::try_from(size).ok()?)?.into()),
+    let size = size(&fd)?;
+    let whole = match size {
+        ..=SMALL => Some(read(&fd, usize::try_from(size).ok()?)?.into()),
         _ => None,
     };
-    Some(File::new(fd, path.clone(), whole))
+    Some(File::new(fd, size, path.clone(), whole))
 }
 
 /// All of the file, if it is in memory.

@@ -10,7 +10,7 @@
 //! | `walk`, `stack`, `batch` | entries of a tree in key order |
 //! | `look` | entries by name, with proof of absence |
 //! | `prune`, `warnings` | what is left out: by the operator; because it has to be |
-//! | `read`, `cached`, `opener` | an open file; opening what is in memory; opening many |
+//! | `read`, `reader`, `cached`, `opener` | an open file, and what reading leaves; opening what is in memory; opening many |
 //! | `watch`, `arm`, `event`, `outbox` | changes as they happen |
 
 mod arm;
@@ -28,6 +28,7 @@ mod opener;
 mod outbox;
 mod prune;
 mod read;
+mod reader;
 mod root;
 mod spill;
 mod stack;

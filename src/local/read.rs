@@ -2,6 +2,7 @@
 
 use super::{
     descend::{Descent, Stop, descend},
+    reader::Reader,
     root::{Opened, READ_ALL},
     stat::{Stat, beneath},
     walk::c_name,
@@ -9,10 +10,9 @@ use super::{
 use crate::model::{Class, Fault, LocalMeta, RelPath, Skip, Source};
 use bytes::Bytes;
 use rustix::{
-    buffer::spare_capacity,
     fd::{AsFd, OwnedFd},
     fs::{FileType, OFlags},
-    io::{self, Errno},
+    io::Errno,
 };
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) const SMALL: u64 = 64 << 10;
 /// An open regular file.
 #[derive(Debug)]
 pub struct File {
-    fd: Arc<OwnedFd>,
+    reader: Arc<Reader>,
     path: RelPath,
     /// A small one, as it was when it was opened.
     whole: Option<Bytes>,
@@ -31,9 +31,9 @@ pub struct File {
 }
 
 impl File {
-    /// On this machine; with all its bytes if it is a small one.
-    pub(super) fn new(fd: OwnedFd, path: RelPath, whole: Option<Bytes>) -> Self {
-        Self { fd: Arc::new(fd), path, whole, remote: false }
+    /// On this machine, of so many bytes; with all of them if it is a small one.
+    pub(super) fn new(fd: OwnedFd, size: u64, path: RelPath, whole: Option<Bytes>) -> Self {
+        Self { reader: Arc::new(Reader::new(fd, size)), path, whole, remote: false }
     }
 }
 
@@ -80,9 +80,10 @@ pub(super) fn open(root: &Opened, parent: &mut Parent, path: &RelPath) -> Result
     let fd = fd.map_err(fault)?;
     let size = regular(Stat::of(fd.as_fd()).map_err(fault)?)?;
     // if it cannot be read, that is told when it is asked for
-    let whole = (size <= SMALL).then(|| read_at(&fd, 0, size as usize).ok()).flatten();
+    let reader = Reader::new(fd, size);
+    let whole = (size <= SMALL).then(|| reader.read_at(0, size as usize).ok()).flatten();
     let remote = root.filesystem.remote.is_some();
-    Ok(File { fd: Arc::new(fd), path: path.clone(), whole: whole.map(Bytes::from), remote })
+    Ok(File { reader: Arc::new(reader), path: path.clone(), whole: whole.map(Bytes::from), remote })
 }
 
 fn fault(what: String, errno: Errno) -> Fault {
@@ -108,12 +109,12 @@ impl Source for File {
     async fn stat(&self) -> Result<LocalMeta, Fault> {
         let what = || format!("stat {}", self.path);
         let stat = if self.remote {
-            let fd = Arc::clone(&self.fd);
-            let stat = tokio::task::spawn_blocking(move || Stat::of(fd.as_fd())).await;
+            let reader = Arc::clone(&self.reader);
+            let stat = tokio::task::spawn_blocking(move || Stat::of(reader.as_fd())).await;
             stat.map_err(|ended| Fault::new(Class::Transient, what(), ended))?
         } else {
             // of an open file the kernel knows it: not worth a thread
-            Stat::of(self.fd.as_fd())
+            Stat::of(self.reader.as_fd())
         };
         stat.map(|stat| stat.meta()).map_err(|errno| fault(what(), errno))
     }
@@ -128,8 +129,8 @@ impl Source for File {
         if let Some(bytes) = self.whole.as_ref().and_then(within) {
             return Ok(bytes);
         }
-        let fd = Arc::clone(&self.fd);
-        let read = tokio::task::spawn_blocking(move || read_at(&fd, at, len)).await;
+        let reader = Arc::clone(&self.reader);
+        let read = tokio::task::spawn_blocking(move || reader.read_at(at, len)).await;
         let what = || format!("read {} at {at}", self.path);
         match read {
             Ok(read) => read.map(Bytes::from).map_err(|errno| fault(what(), errno)),
@@ -138,24 +139,11 @@ impl Source for File {
     }
 }
 
-fn read_at(fd: &OwnedFd, at: u64, len: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(len);
-    while bytes.len() < len {
-        let from = at.saturating_add(bytes.len() as u64);
-        if io::retry_on_intr(|| io::pread(fd, spare_capacity(&mut bytes), from))? == 0 {
-            break;
-        }
-    }
-    // The allocator may have given more than asked for.
-    bytes.truncate(len);
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::local::root::Root;
-    use rustix::fs::inotify;
+    use rustix::{fs::inotify, io};
     use std::os::unix::fs::symlink;
 
     fn p(s: &str) -> RelPath {

@@ -34,6 +34,8 @@ mod objects;
 #[cfg(feature = "demo")]
 mod once;
 #[cfg(feature = "demo")]
+mod requests;
+#[cfg(feature = "demo")]
 mod run;
 #[cfg(feature = "demo")]
 mod scenarios;

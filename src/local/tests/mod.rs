@@ -65,7 +65,7 @@ fn plant(tree: &Path, paths: &[Vec<Vec<u8>>]) {
 }
 
 /// Something this environment does not allow.
-fn skipped(why: impl std::fmt::Display) {
+pub(super) fn skipped(why: impl std::fmt::Display) {
     assert!(std::env::var_os("S3MIRRORD_REQUIRE_ALL").is_none_or(|v| v != "1"), "may not be skipped: {why}");
     eprintln!("skipped: {why}");
 }
@@ -75,7 +75,10 @@ struct Mounted(PathBuf);
 
 impl Mounted {
     fn tmpfs(at: &Path) -> Option<Self> {
-        let flags = rustix::mount::MountFlags::empty();
+        Self::tmpfs_with(at, rustix::mount::MountFlags::empty())
+    }
+
+    fn tmpfs_with(at: &Path, flags: rustix::mount::MountFlags) -> Option<Self> {
         let done = rustix::mount::mount("tmpfs", at, "tmpfs", flags, None);
         done.map(|()| Self(at.to_owned())).map_err(skipped).ok()
     }

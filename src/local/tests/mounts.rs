@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     local::Notice,
-    model::{Class, Skip},
+    model::{Class, Skip, Source},
 };
 
 #[tokio::test]
@@ -58,6 +58,29 @@ async fn c09_c60_a_root_that_is_not_mounted_or_mounted_over_is_fatal_until_it_is
     let _again = Mounted::bind(&elsewhere, &path).expect("mounted before");
     assert_eq!(walk(&dir, Scope::everything()).await, ["f present 1"], "another mount of the same");
     drop(kept);
+}
+
+#[tokio::test]
+async fn reading_leaves_no_access_time() {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, statat, utimensat};
+    let temp = tempfile::tempdir().expect("a directory");
+    let Some(_strict) = Mounted::tmpfs_with(temp.path(), rustix::mount::MountFlags::STRICTATIME) else {
+        return;
+    };
+    let file = temp.path().join("f");
+    let old = Timespec { tv_sec: 1_000_000_000, tv_nsec: 0 };
+    for size in [10, 100_000] {
+        std::fs::write(&file, vec![7; size]).expect("write");
+        let times = Timestamps { last_access: old, last_modification: old };
+        utimensat(CWD, &file, &times, AtFlags::empty()).expect("set");
+        let accessed = || statat(CWD, &file, AtFlags::empty()).expect("stat").st_atime;
+        let read = directory(temp.path()).open(&p("f")).await.expect("open");
+        assert_eq!(read.read_at(0, size).await.expect("read").len(), size);
+        drop(read);
+        assert_eq!(accessed(), old.tv_sec, "{size}");
+        std::fs::read(&file).expect("read");
+        assert!(accessed() > old.tv_sec, "others do leave one: the file system keeps them");
+    }
 }
 
 #[tokio::test]
