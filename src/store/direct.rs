@@ -8,10 +8,17 @@
 //! less is not asked again at once: that is the answer, and says nothing against the short way.
 
 use super::{
-    S3, error::what, gate::code, memory::SMALL, metadata, payload::Payload, put::Tagged, requests::Requests,
+    S3,
+    error::{classify, what},
+    gate::code,
+    memory::SMALL,
+    metadata,
+    payload::Payload,
+    put::Tagged,
+    requests::Requests,
     s3::Condition,
 };
-use crate::model::{Class, ETag, Fault, Key, ObjectOptions, Spec};
+use crate::model::{ETag, Fault, Key, ObjectOptions, Spec};
 use aws_credential_types::Credentials;
 use aws_runtime::auth::sigv4::SCHEME_ID;
 use aws_sdk_s3::{
@@ -42,6 +49,8 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, timeout};
+
+const PUT: &str = "PutObject";
 
 /// What a key looks like in a URL (S3 API reference, *Signature Calculations*: UriEncode).
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
@@ -107,8 +116,8 @@ enum Answer {
     Done(Tagged),
     /// Its condition does not hold, maybe because this very request was sent before.
     Refused,
-    /// The store asks for less.
-    TooMuch(Fault),
+    /// The store says no: it asks for less, or it does not allow this. To ask again at once would change nothing.
+    No(Fault),
     /// Anything else.
     Failed,
 }
@@ -142,7 +151,7 @@ impl Direct {
         }
         let request = way.request(full, (payload, bytes), headers(full, payload, spec, condition)).await?;
         store.options().throttle.wait(bytes.len() as u64).await;
-        self.0.requests.count("PutObject");
+        self.0.requests.count(PUT);
         let answer = async {
             match way.connector.call(request).await {
                 Ok(answer) => read(full, answer).await,
@@ -156,7 +165,7 @@ impl Direct {
                 *rest = Rest::default();
                 Some(Ok(tagged))
             }
-            Answer::TooMuch(fault) => Some(Err(fault)),
+            Answer::No(fault) => Some(Err(fault)),
             Answer::Refused => None,
             Answer::Failed => {
                 rest.begin(Instant::now());
@@ -197,20 +206,26 @@ async fn read(full: &str, answer: HttpResponse) -> Answer {
             _ => Answer::Failed,
         },
         412 => Answer::Refused,
-        status @ (429 | 503) => Answer::TooMuch(too_much(full, status, answer).await),
+        status @ (403 | 429 | 503) => refused(full, status, answer).await,
         _ => Answer::Failed,
     }
 }
 
-/// The fault of an answer that asks for less. Its body is read so that the connection stays.
-async fn too_much(full: &str, status: u16, answer: HttpResponse) -> Fault {
+/// An answer that says no. Its body is read so that the connection stays.
+async fn refused(full: &str, status: u16, answer: HttpResponse) -> Answer {
     let header = |name| answer.headers().get(name);
     let short = header("content-length").and_then(|n| n.parse().ok()).is_some_and(|n: u64| n <= SMALL);
     let id = header("x-amz-request-id").map(|id| format!(", request {id}")).unwrap_or_default();
     let body = if short { ByteStream::new(answer.into_body()).collect().await.ok() } else { None };
     let body = body.map(AggregatedBytes::into_bytes).unwrap_or_default();
-    let cause = format!("{} (HTTP {status}{id})", code(&body).unwrap_or("it asks for less"));
-    Fault::new(Class::Throttled, what("PutObject", full), Key::raw(cause))
+    let code = code(&body);
+    // other codes of 403 speak of the clock, or of credentials: the SDK may mend that
+    if status == 403 && code != Some("AccessDenied") {
+        return Answer::Failed;
+    }
+    let (class, remedy) = classify(PUT, status, code, &String::from_utf8_lossy(&body));
+    let cause = format!("{} (HTTP {status}{id})", code.unwrap_or("it asks for less"));
+    Answer::No(Fault { remedy, ..Fault::new(class, what(PUT, full), Key::raw(cause)) })
 }
 
 impl Way {
