@@ -126,13 +126,15 @@ impl Once<'_> {
         let manner = Manner { once: true, dry_run, adopt, take_over };
         let report = report(lines.clone());
         let known = ledger.tally().await?.records;
+        // whatever may fail has, before anything is frozen
+        let options = assembly::options(self.mirror, manner)?;
         let hook = (!dry_run).then(|| Hook::of(self.mirror));
         if let Some(hook) = &hook {
             self.make_ready(hook).await?;
         }
         let engine = engine::run(
             sides,
-            assembly::options(self.mirror, manner)?,
+            options,
             assembly::prune(self.mirror),
             stream::pending(),
             self.stop.clone(),

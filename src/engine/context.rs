@@ -9,7 +9,7 @@ use super::{
 use crate::{
     ledger::Ledger,
     local::{Prune, Tree},
-    model::{Binding, Fault, Key, LocalMeta, Sameness, Spec, Stamp},
+    model::{Binding, Class, Fault, Key, LocalMeta, Sameness, Spec, Stamp},
     plan::View,
     store::Store,
 };
@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -63,6 +63,8 @@ pub(super) struct Context<T, S, L> {
     /// Nothing in the bucket was ours when the mirror was opened.
     pub fresh: bool,
     claimed: OnceCell<owner::Claim>,
+    /// Why there is no claim to be had in this session.
+    refused: OnceLock<Fault>,
     /// Keys whose multipart upload may be left open, and how often it could not be gone on with.
     unsettled: Mutex<BTreeMap<Key, u32>>,
     unsorted: AtomicBool,
@@ -89,6 +91,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
             found: opened.found,
             fresh: opened.fresh,
             claimed: OnceCell::new(),
+            refused: OnceLock::new(),
             unsettled: Mutex::default(),
             unsorted: AtomicBool::new(false),
             tree,
@@ -102,7 +105,19 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
 
     /// Claims the prefix, once a session, before its first mutation.
     pub(super) async fn claim(&self) -> Result<&owner::Claim, Fault> {
-        self.claimed.get_or_try_init(|| owner::claim(self)).await
+        let claim = || async {
+            // of all that wait for it only one asks
+            if let Some(fault) = self.refused.get() {
+                return Err(fault.clone());
+            }
+            let claim = owner::claim(self).await;
+            claim.inspect_err(|fault| {
+                if matches!(fault.class, Class::Fatal | Class::Owned) {
+                    let _ = self.refused.set(fault.clone());
+                }
+            })
+        };
+        self.claimed.get_or_try_init(claim).await
     }
 
     /// Waits until files may be read.

@@ -126,7 +126,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
         tracing::warn!(%fault, attempt = failures, "looking again later");
         let jitter = self.life.jitter.f64();
-        self.pace.failure(now, jitter);
+        self.ctx.turns.failed(jitter);
         self.pending.retry(note.scope, note.against, now, delay(failures, jitter), failures);
     }
 
@@ -152,7 +152,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             return;
         }
         let verdict = decide(&triple, self.ctx.view());
-        if self.has_to_rest(&triple, &verdict, from.failures) {
+        if self.has_to_rest(&triple, &verdict, from.failures, against) {
             return;
         }
         let Triple { key, local, remote, asked, .. } = triple;
@@ -190,15 +190,15 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     /// True if the file is to be read, and changed each time that it was. It is looked at again then.
-    fn has_to_rest(&mut self, triple: &Triple, verdict: &Verdict, failures: u32) -> bool {
+    fn has_to_rest(&mut self, triple: &Triple, verdict: &Verdict, failures: u32, against: Against) -> bool {
         let reads = matches!(verdict, Verdict::Put(..) | Verdict::Copy(_) | Verdict::Prove(_));
         let Local::Present(meta) = &triple.local else { return false };
         let now = self.now();
         let wait = (reads && !self.ctx.options.once)
-            .then(|| self.restless.wait(&triple.key, &meta.print, now))
+            .then(|| self.restless.wait(&triple.key, &meta.print, now, against))
             .flatten();
-        if let (Some(wait), Some(path)) = (wait, triple.key.path()) {
-            self.pending.retry(Scope::File(path), self.against(), now, wait, failures);
+        if let (Some((wait, against)), Some(path)) = (wait, triple.key.path()) {
+            self.pending.retry(Scope::File(path), against.max(self.against()), now, wait, failures);
         }
         wait.is_some()
     }

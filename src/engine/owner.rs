@@ -48,8 +48,8 @@ pub(super) struct Hold(Mutex<Written>);
 struct Written {
     /// The tag of the record in the bucket; `None`: there is none.
     tag: Option<ETag>,
-    /// The last record that was sent: it may be there although no answer said so.
-    sent: Option<Vec<u8>>,
+    /// When the records were renewed that were sent since: any of them may be there although no answer said so.
+    sent: Vec<i64>,
 }
 
 /// A claim that was made.
@@ -62,7 +62,7 @@ pub(super) struct Claim {
 impl Hold {
     pub(super) fn new(found: &Found) -> Self {
         let tag = found.as_ref().map(|(_, etag)| etag.clone());
-        Self(Mutex::new(Written { tag, sent: None }))
+        Self(Mutex::new(Written { tag, sent: vec![] }))
     }
 
     fn get(&self) -> Written {
@@ -217,22 +217,24 @@ async fn write<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(
     };
     let body = serde_json::to_vec_pretty(&record)
         .map_err(|e| Fault::new(Class::Permanent, "write the owner record", e))?;
-    let Written { tag, sent } = ctx.hold.get();
-    ctx.hold.set(Written { tag: tag.clone(), sent: Some(body.clone()) });
-    let only = tag.map_or(Only::New, Only::Match);
-    let etag = match ctx.store.write(&key(), Bytes::from(body.clone()), only).await {
+    let mut written = ctx.hold.get();
+    written.sent.push(record.renewed);
+    ctx.hold.set(written.clone());
+    let only = written.tag.map_or(Only::New, Only::Match);
+    let etag = match ctx.store.write(&key(), Bytes::from(body), only).await {
         Ok(meta) => meta.etag,
         Err(fault) if fault.class == Class::Changed => match ctx.store.read(&key()).await? {
-            // a retry after a lost reply finds our own words
-            Some((found, meta)) if found == body || sent.is_some_and(|sent| found == sent) => meta.etag,
-            Some((found, _)) => {
-                let other = parse(&found)?;
-                return Err(Fault::new(
-                    Class::Owned,
-                    "claim the prefix",
-                    format!("{} just claimed it", other.holder()),
-                )
-                .remedy("stop the other instance, or use a prefix of its own"));
+            Some((found, meta)) => {
+                let found = parse(&found)?;
+                // a retry after a lost reply finds our own words
+                if !written.sent.contains(&found.renewed)
+                    || found != (Record { renewed: found.renewed, ..record })
+                {
+                    let cause = format!("{} just claimed it", found.holder());
+                    return Err(Fault::new(Class::Owned, "claim the prefix", cause)
+                        .remedy("stop the other instance, or use a prefix of its own"));
+                }
+                meta.etag
             }
             None => {
                 ctx.hold.set(Written::default());
@@ -242,7 +244,7 @@ async fn write<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(
         },
         Err(fault) => return Err(fault),
     };
-    ctx.hold.set(Written { tag: Some(etag), sent: None });
+    ctx.hold.set(Written { tag: Some(etag), sent: vec![] });
     Ok(())
 }
 

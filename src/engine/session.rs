@@ -16,7 +16,7 @@ use crate::{
     ledger::Ledger,
     local::{Notice, Prune, Tree},
     model::{Against, Change, Class, Fault, Sameness, Scope},
-    queue::{self, Jobs, Mono, Note, Pace, Pending, Restless},
+    queue::{self, Jobs, Mono, Note, Pending, Restless},
     store::Store,
 };
 use futures::{
@@ -124,7 +124,6 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) jobs: Jobs,
     pub(super) restless: Restless,
     pub(super) docket: Docket,
-    pub(super) pace: Pace,
     pub(super) batch: Vec<Change>,
     pub(super) after: Vec<After>,
     pub(super) tasks: JoinSet<Task>,
@@ -166,7 +165,6 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             jobs: Jobs::new(options.room),
             restless: Restless::default(),
             docket: Docket::new(ctx.ledger.now() + 1),
-            pace: Pace::default(),
             batch: vec![],
             after: vec![],
             tasks: JoinSet::new(),
@@ -319,21 +317,21 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
     fn due(&mut self, now: Mono) -> Option<Note> {
         [true, false]
             .into_iter()
-            .find_map(|swift| self.may_survey(swift, now).then(|| self.pending.pop(now, swift)).flatten())
+            .find_map(|swift| self.may_survey(swift).then(|| self.pending.pop(now, swift)).flatten())
     }
 
-    fn may_survey(&self, swift: bool, now: Mono) -> bool {
+    fn may_survey(&self, swift: bool) -> bool {
         let armed = self.ctx.options.once || *self.life.armed;
         // a stream that has told its end is still among its like, until they are asked again
         let under_way = self.surveying.values().filter(|surveyed| surveyed.note.is_swift() == swift).count();
-        armed && under_way < SURVEYS && !self.pace.paused(now)
+        armed && under_way < SURVEYS && self.ctx.turns.paused().is_none()
     }
 
     /// When there is something to begin that time alone brings.
     fn wake(&self) -> Option<Mono> {
         let now = self.now();
-        let paused = self.pace.paused(now).then(|| self.pace.until());
-        let due = [true, false].into_iter().filter(|swift| self.may_survey(*swift, now));
+        let paused = self.ctx.turns.paused().map(|until| until - self.life.start);
+        let due = [true, false].into_iter().filter(|swift| self.may_survey(*swift));
         let due = due.filter_map(|swift| self.pending.next(swift)).min();
         let commit = (!self.batch.is_empty() && self.commit.is_empty()).then_some(self.commit_at);
         let sweep = self.docket.next().filter(|at| *at > now);

@@ -51,11 +51,10 @@ pub(super) enum Task {
 
 impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     pub(super) fn worked(&mut self, Worked { keys, job, failures, outcome, took }: Worked) {
-        let now = self.now();
         keys.iter().for_each(|key| self.jobs.tried(key));
         match outcome {
             Outcome::Done { did, changes } => {
-                self.pace.success();
+                self.ctx.turns.answered();
                 let proof = changes.iter().find_map(|change| match change {
                     Change::Proof(_, record) => Some(record),
                     _ => None,
@@ -76,13 +75,14 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     }
                 }
             }
-            Outcome::Busy => self.unrest(&keys, &job, failures, took),
-            Outcome::Stale => self.again(&keys, &job, failures, None, now),
+            Outcome::Busy => self.unrest(&keys, &job, failures, took, self.against()),
+            Outcome::Overtaken => self.unrest(&keys, &job, failures, took, Against::Bucket),
+            Outcome::Stale => self.again(&keys, &job, failures, None, Against::Bucket),
             Outcome::Retry(fault) => {
-                let jitter = self.life.jitter.f64();
-                self.pace.failure(now, jitter);
-                self.again(&keys, &job, failures, Some(fault), now);
+                self.ctx.turns.failed(self.life.jitter.f64());
+                self.again(&keys, &job, failures, Some(fault), Against::Bucket);
             }
+            Outcome::Later(fault) => self.again(&keys, &job, failures, Some(fault), self.against()),
             Outcome::Rejected(fault) => {
                 self.free(&keys);
                 self.tell(&failed(&job, fault));
@@ -106,7 +106,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     /// The file changed while it was read. It is told of once, until it was dealt with.
-    fn unrest(&mut self, keys: &[Key], job: &Job, failures: u32, took: Mono) {
+    fn unrest(&mut self, keys: &[Key], job: &Job, failures: u32, took: Mono, against: Against) {
         let (now, once, quiet) = (self.now(), self.ctx.options.once, self.ctx.options.quiet);
         let (failures, jitter) = (failures + 1, self.life.jitter.f64());
         let tries = self.restless.changed(&job.key, now, took, quiet, jitter);
@@ -116,12 +116,12 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
         let Some(path) = job.key.path().filter(|_| !once || failures < ROUNDS) else { return };
         let wait = if once && failures > 1 { delay(failures, jitter) } else { Mono::ZERO };
-        self.pending.retry(Scope::File(path), self.against(), now, wait.max(quiet), failures);
+        self.pending.retry(Scope::File(path), against, now, wait.max(quiet), failures);
     }
 
     /// The job has to be done again, later: its scope goes back to the queue.
-    fn again(&mut self, keys: &[Key], job: &Job, failures: u32, fault: Option<Fault>, now: Mono) {
-        let failures = failures + 1;
+    fn again(&mut self, keys: &[Key], job: &Job, failures: u32, fault: Option<Fault>, against: Against) {
+        let (now, failures) = (self.now(), failures + 1);
         self.free(keys);
         if failures == ROUNDS {
             match &fault {
@@ -140,7 +140,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 delay(failures, self.life.jitter.f64())
             };
             let wait = quiet.max(self.ctx.options.quiet);
-            self.pending.retry(Scope::File(path), Against::Bucket, now, wait, failures);
+            self.pending.retry(Scope::File(path), against, now, wait, failures);
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) enum Pass {
 impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     /// Begins a pass over rows whose grace is over, or goes on with one that the store interrupted.
     pub(super) fn begin_sweep(&mut self, now: Mono) {
-        if !self.relisted || self.pace.paused(now) {
+        if !self.relisted || self.ctx.turns.paused().is_some() {
             return;
         }
         // a dry run deletes none, so a second pass would tell of the same rows again
@@ -102,12 +102,12 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     fn executed(&mut self, mut sweep: Sweep, executed: Executed) {
-        let (now, mut stopped) = (self.now(), None);
+        let mut stopped = None;
         for (row, fate, changes) in executed {
             let key = row.key.clone();
             let after = match fate {
                 Fate::Deleted => {
-                    self.pace.success();
+                    self.ctx.turns.answered();
                     After::Row { key, deleted: true, again: None }
                 }
                 Fate::Acquitted(scope, against) => {
@@ -122,7 +122,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 Fate::Left(fault) => {
                     sweep.left = true;
                     if let Some(fault) = fault {
-                        self.not_deleted(key.clone(), fault, now);
+                        self.not_deleted(key.clone(), fault);
                     }
                     After::Row { key, deleted: false, again: None }
                 }
@@ -146,10 +146,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         self.turn(sweep);
     }
 
-    fn not_deleted(&mut self, key: Key, fault: Fault, now: Mono) {
+    fn not_deleted(&mut self, key: Key, fault: Fault) {
         if matches!(fault.class, Class::Transient | Class::Throttled) {
             let jitter = self.life.jitter.f64();
-            self.pace.failure(now, jitter);
+            self.ctx.turns.failed(jitter);
         }
         let last =
             self.left_over + 1 >= ROUNDS || !matches!(fault.class, Class::Transient | Class::Throttled);
@@ -165,7 +165,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
         let (now, once) = (self.now(), self.ctx.options.once);
         if sweep.more {
-            match self.pace.paused(now) {
+            match self.ctx.turns.paused().is_some() {
                 true => self.docket.interrupted = Some(sweep),
                 false => self.page(sweep),
             }

@@ -15,6 +15,7 @@ use rustix::{
     io::Errno,
 };
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 /// What is read when it is opened: it costs less than asking for it again.
 pub(super) const SMALL: u64 = 64 << 10;
@@ -34,6 +35,18 @@ impl File {
     /// On this machine, of so many bytes; with all of them if it is a small one.
     pub(super) fn new(fd: OwnedFd, size: u64, path: RelPath, whole: Option<Bytes>) -> Self {
         Self { reader: Arc::new(Reader::new(fd, size)), path, whole, remote: false }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // it waits for pages that somebody has locked
+        if self.reader.is_large()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let reader = Arc::clone(&self.reader);
+            drop(runtime.spawn_blocking(move || reader.leave()));
+        }
     }
 }
 

@@ -80,6 +80,18 @@ impl Reader {
         }
     }
 
+    /// True if it leaves nothing, which has to be seen to.
+    pub(super) fn is_large(&self) -> bool {
+        self.limits.is_some()
+    }
+
+    /// It is not going to be read any more.
+    pub(super) fn leave(&self) {
+        if self.read.swap(false, Relaxed) {
+            self.give_back(0, None);
+        }
+    }
+
     /// `None`: to the end. A hint: where it is not taken, the pages stay.
     fn give_back(&self, from: u64, len: Option<NonZeroU64>) {
         let _hint = fadvise(&self.fd, from, len, Advice::DontNeed);
@@ -88,9 +100,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        if *self.read.get_mut() {
-            self.give_back(0, None);
-        }
+        self.leave();
     }
 }
 

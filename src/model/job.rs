@@ -76,8 +76,12 @@ pub enum Outcome {
     Stale,
     /// The file changes while it is read: later.
     Busy,
-    /// It may go better later.
+    /// So it does, and the object is not what it was taken for: later, when the bucket was asked.
+    Overtaken,
+    /// The store may do it later.
     Retry(Fault),
+    /// What has to be done on this host before files are read failed: later. The store has no part in it.
+    Later(Fault),
     /// This file cannot be stored as it is; looked at again at the next relist or event.
     Rejected(Fault),
     /// Nothing of this mirror can go on until something outside changes.

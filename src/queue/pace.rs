@@ -6,6 +6,8 @@ use super::{Mono, delay};
 const TRIP: u32 = 8;
 /// No pause is longer than this.
 const LONGEST: Mono = Mono::from_secs(30);
+/// After a pause, until the store has answered, jobs begin this far apart: one is enough to find out.
+const TRIAL: Mono = Mono::from_secs(1);
 
 /// Counts failures in a row and tells until when to wait. Keeps the retry *rate* bounded (promise I8)
 /// however many files are waiting.
@@ -14,6 +16,8 @@ pub struct Pace {
     failures: u32,
     pauses: u32,
     until: Mono,
+    /// No job of the trial begins before.
+    next: Mono,
 }
 
 impl Pace {
@@ -35,10 +39,19 @@ impl Pace {
         }
     }
 
-    /// Nothing of this mirror can go on: wait the longest pause.
-    pub fn stop(&mut self, now: Mono) {
-        self.pauses = self.pauses.max(1);
-        self.until = self.until.max(now + LONGEST);
+    /// A job is about to ask the store.
+    ///
+    /// # Errors
+    /// It is not to, and when to ask again.
+    pub fn admit(&mut self, now: Mono) -> Result<(), Mono> {
+        let at = self.until.max(self.next);
+        if now < at {
+            return Err(at);
+        }
+        if self.pauses > 0 {
+            self.next = now + TRIAL;
+        }
+        Ok(())
     }
 
     /// When to go on; in the past unless paused.
@@ -88,5 +101,23 @@ mod tests {
         assert_eq!(p.until() - now, LONGEST);
         p.success();
         assert!(!p.paused(now));
+    }
+
+    #[test]
+    fn c54_after_a_pause_one_job_finds_out_for_all() {
+        let mut p = Pace::default();
+        assert!((0..100).all(|_| p.admit(S).is_ok()));
+        for _ in 0..TRIP {
+            p.failure(S, 1.0);
+        }
+        assert_eq!(p.admit(S), Err(S * 2));
+        assert_eq!((p.admit(S * 2), p.admit(S * 2)), (Ok(()), Err(S * 3)));
+        // one that takes long does not keep the others waiting
+        assert_eq!((p.admit(S * 3), p.admit(S * 3)), (Ok(()), Err(S * 4)));
+        p.failure(S * 3, 1.0);
+        assert_eq!(p.admit(S * 4), Err(S * 5), "the trial failed");
+        assert_eq!(p.admit(S * 5), Ok(()));
+        p.success();
+        assert!((0..100).all(|_| p.admit(S * 5).is_ok()));
     }
 }

@@ -2,14 +2,17 @@
 //!
 //! A try reads the file, so one that changes each time would be read for ever. It is tried again when it has been
 //! still for as long as the last try took, for then the next one may well succeed; and without any rest after ten
-//! times as long, or later, twice as long after each failure. In between a look costs one stat.
+//! times as long, or later, twice as long after each failure. In between a look costs one stat: if the bucket has to be
+//! asked, that is done when the file is tried.
 
 use super::{Mono, delay};
-use crate::model::{Fingerprint, Key};
+use crate::model::{Against, Fingerprint, Key};
 use std::collections::BTreeMap;
 
 /// Files that are known apart. Of more, those whose time comes first are forgotten: they are tried sooner.
 const MOST: usize = 4096;
+/// A file that is still for less may just be about to be written to.
+const STILL: Mono = Mono::from_millis(250);
 /// Without rest, a file is read for a tenth of the time at most.
 const STRETCH: u32 = 10;
 
@@ -31,6 +34,8 @@ struct Unrest {
     still: Mono,
     /// As it was seen last, since when.
     seen: Option<(Fingerprint, Mono)>,
+    /// The most that a look was to compare it with since.
+    against: Against,
 }
 
 impl Restless {
@@ -39,14 +44,14 @@ impl Restless {
     pub fn changed(&mut self, key: &Key, now: Mono, took: Mono, quiet: Mono, jitter: f64) -> u32 {
         let tries = self.files.get(key).map_or(1, |file| file.tries.saturating_add(1));
         let until = now + (took * STRETCH).max(delay(tries, jitter));
-        self.insert(key, Unrest { tries, rests: false, until, still: took.max(quiet), seen: None });
+        self.insert(key, Unrest::new(tries, until, took.max(quiet)));
         tries
     }
 
     /// Its beginning was sent, which took `took`; the next time comes after `longest`.
     pub fn grew(&mut self, key: &Key, now: Mono, took: Mono, quiet: Mono, longest: Mono) {
         let until = now + (took * STRETCH).max(longest);
-        self.insert(key, Unrest { tries: 0, rests: false, until, still: took.max(quiet), seen: None });
+        self.insert(key, Unrest::new(0, until, took.max(quiet)));
     }
 
     /// It was dealt with, and did not change.
@@ -59,8 +64,15 @@ impl Restless {
         self.files.get(key).is_some_and(|file| !file.rests)
     }
 
-    /// How long to wait until the file is looked at again, now that it was seen as `print`. `None`: it is tried.
-    pub fn wait(&mut self, key: &Key, print: &Fingerprint, now: Mono) -> Option<Mono> {
+    /// How long to wait until the file is looked at again, now that it was seen as `print` and compared `against` that,
+    /// and what to compare it with then. `None`: it is tried.
+    pub fn wait(
+        &mut self,
+        key: &Key,
+        print: &Fingerprint,
+        now: Mono,
+        against: Against,
+    ) -> Option<(Mono, Against)> {
         let file = self.files.get_mut(key)?;
         let since = match file.seen {
             Some((seen, since)) if seen == *print => since,
@@ -71,8 +83,12 @@ impl Restless {
         };
         let still = since + file.still;
         file.rests = still <= now;
-        let at = file.until.min(still);
-        (at > now).then(|| at - now)
+        file.against = file.against.max(against);
+        match file.until.min(still) {
+            at if at > now => Some((at - now, Against::Ledger)),
+            _ if file.against > against => Some((Mono::ZERO, file.against)),
+            _ => None,
+        }
     }
 
     fn insert(&mut self, key: &Key, unrest: Unrest) {
@@ -86,12 +102,25 @@ impl Restless {
     }
 }
 
+impl Unrest {
+    fn new(tries: u32, until: Mono, still: Mono) -> Self {
+        Self { tries, rests: false, until, still: still.max(STILL), seen: None, against: Against::Ledger }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Stamp;
 
     const S: Mono = Mono::from_secs(1);
+
+    /// A look that the ledger is asked in.
+    fn wait(restless: &mut Restless, key: &Key, print: &Fingerprint, now: Mono) -> Option<Mono> {
+        let (wait, against) = restless.wait(key, print, now, Against::Ledger)?;
+        assert_eq!(against, Against::Ledger);
+        Some(wait)
+    }
 
     fn print(size: u64) -> Fingerprint {
         Fingerprint { size, mtime: Stamp::default(), ctime: Stamp::default(), inode: 1 }
@@ -108,7 +137,7 @@ mod tests {
             // it changes all the while
             for size in 0.. {
                 assert!(size < 1000);
-                let Some(wait) = restless.wait(&key, &print(size), now + waited) else { break };
+                let Some(wait) = wait(&mut restless, &key, &print(size), now + waited) else { break };
                 assert!(wait >= S, "{wait:?}: not looked at all the time");
                 waited += wait;
             }
@@ -118,27 +147,47 @@ mod tests {
         for _ in 0..20 {
             restless.changed(&key, S, Mono::ZERO, S, 1.0);
         }
-        restless.wait(&key, &print(1), S);
+        wait(&mut restless, &key, &print(1), S);
         assert_eq!(restless.files[&key].until, S * 301, "pauses have a bound");
     }
 
     #[test]
     fn what_comes_to_rest_is_tried_when_it_was_still_for_as_long_as_a_try_takes() {
         let (mut restless, key) = (Restless::default(), Key::raw("k"));
-        assert_eq!(restless.wait(&key, &print(1), S), None, "nothing is known of it");
+        assert_eq!(wait(&mut restless, &key, &print(1), S), None, "nothing is known of it");
         restless.changed(&key, S * 100, S * 20, S * 2, 1.0);
-        assert_eq!(restless.wait(&key, &print(1), S * 102), Some(S * 20));
-        assert_eq!(restless.wait(&key, &print(2), S * 110), Some(S * 20), "it changed");
-        assert_eq!(restless.wait(&key, &print(2), S * 120), Some(S * 10));
+        assert_eq!(wait(&mut restless, &key, &print(1), S * 102), Some(S * 20));
+        assert_eq!(wait(&mut restless, &key, &print(2), S * 110), Some(S * 20), "it changed");
+        assert_eq!(wait(&mut restless, &key, &print(2), S * 120), Some(S * 10));
         assert!(restless.is_known(&key));
-        assert_eq!(restless.wait(&key, &print(2), S * 130), None);
+        assert_eq!(wait(&mut restless, &key, &print(2), S * 130), None);
         assert!(!restless.is_known(&key), "it rests");
         restless.changed(&key, S * 200, Mono::ZERO, S * 2, 1.0);
         restless.changed(&key, S * 200, Mono::ZERO, S * 2, 1.0);
         restless.changed(&key, S * 200, Mono::ZERO, S * 2, 1.0);
-        assert_eq!(restless.wait(&key, &print(2), S * 200), Some(S * 2), "quiet at least");
+        assert_eq!(wait(&mut restless, &key, &print(2), S * 200), Some(S * 2), "quiet at least");
         restless.rested(&key);
-        assert_eq!(restless.wait(&key, &print(3), S * 201), None);
+        assert_eq!(wait(&mut restless, &key, &print(3), S * 201), None);
+    }
+
+    #[test]
+    fn without_a_quiet_time_a_first_look_is_no_rest() {
+        let (mut restless, key) = (Restless::default(), Key::raw("k"));
+        restless.grew(&key, S, Mono::ZERO, Mono::ZERO, S * 60);
+        assert_eq!(wait(&mut restless, &key, &print(1), S), Some(STILL));
+        assert_eq!(wait(&mut restless, &key, &print(2), S + STILL), Some(STILL));
+        assert_eq!(wait(&mut restless, &key, &print(2), S + STILL * 2), None);
+    }
+
+    #[test]
+    fn what_the_bucket_was_to_be_asked_for_is_asked_for_when_it_is_tried() {
+        let (mut restless, key) = (Restless::default(), Key::raw("k"));
+        restless.changed(&key, S * 100, Mono::ZERO, S * 2, 1.0);
+        let mut look = |size, now, against| restless.wait(&key, &print(size), now, against);
+        // looks that only wait ask nobody
+        assert_eq!(look(1, S * 100, Against::Bucket), Some((S, Against::Ledger)));
+        assert_eq!(look(2, S * 101, Against::Ledger), Some((Mono::ZERO, Against::Bucket)));
+        assert_eq!(look(2, S * 101, Against::Bucket), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ fn units(dir: &Path, options: bool) -> Vec<String> {
         let text = fs::read_to_string(source.join(name)).expect("a unit");
         if name.ends_with(".service") {
             assert_eq!(text.matches("\nExecStart=/usr/bin/s3mirrord ").count(), 1, "{name}");
+            assert!(text.contains("\nKillMode=mixed\n"), "{name}: a stop would end after_read, too");
         }
         let here = text.replace("=/usr/bin/s3mirrord ", concat!("=", env!("CARGO_BIN_EXE_s3mirrord"), " "));
         let option = |line: &str| line.len() > 1 && line.as_bytes()[0] == b'#' && line.as_bytes()[1] != b' ';

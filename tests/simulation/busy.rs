@@ -3,9 +3,15 @@
 use crate::{
     cases::{look, ms, unbroken},
     story::Story,
-    support::disk::{BLOCK, path},
+    support::{
+        bucket::Oddity,
+        disk::{BLOCK, path},
+    },
 };
-use s3mirrord::{local::Notice, model::Key};
+use s3mirrord::{
+    local::Notice,
+    model::{ETag, Key},
+};
 use std::ops::AsyncFn;
 use tokio::{sync::mpsc, time::sleep};
 
@@ -92,6 +98,25 @@ async fn c25_a_log_that_never_rests_is_sent_as_it_was_at_one_moment() {
     }
 }
 
+/// What the ledger says of its object is not so, and no look has told: a lost answer, or a store that seals objects anew.
+#[tokio::test(start_paused = true)]
+async fn c25_c35_a_growing_file_whose_object_has_another_tag_is_sent_again() {
+    let story = daemon(async |story, notices| {
+        write(story, &notices, 150, 10_000, |n| n as usize).await;
+        let Some(first) = blocks(story) else { panic!("it is sent though it never rests") };
+        story.world.with(|w| {
+            let object = w.shelf.objects.get_mut(&Key::raw(LOG)).expect("sent");
+            object.etag = ETag::new("sealed-anew");
+            w.shelf.tags.insert((Key::raw(LOG), object.etag.clone()));
+        });
+        write(story, &notices, 150, 30_000, |n| 66 + n as usize).await;
+        assert!(blocks(story) > Some(first), "{}", story.world.with(|w| w.trace.join("\n")));
+        comes_to_rest(story).await;
+    })
+    .await;
+    unbroken(&story);
+}
+
 /// At every length, so that it passes from one request to parts and from part to part.
 #[tokio::test(start_paused = true)]
 async fn c25_a_pass_sends_a_growing_file_and_ends() {
@@ -117,6 +142,32 @@ async fn c25_a_pass_sends_a_growing_file_and_ends() {
         assert_eq!(report.status().sums.unchanged, 1);
         unbroken(&story);
     }
+}
+
+/// Nothing is known of its object but how it is listed: sealed with a key of the customer's, and the ledger is lost.
+#[tokio::test(start_paused = true)]
+async fn c25_c57_a_growing_file_whose_object_only_is_listed_is_sent() {
+    let story = Story::calm();
+    story.world.with(|w| (0..4).for_each(|n| w.write(&path(LOG), n, n as u64)));
+    story.once(story.options(true)).await;
+    story.world.with(|w| {
+        w.book.records.clear();
+        w.shelf.oddities.insert(Key::raw(LOG), Oddity::Sealed);
+    });
+    let writer = async {
+        for n in 4.. {
+            story.world.with(|w| w.write(&path(LOG), n, n as u64));
+            sleep(ms(25)).await;
+        }
+    };
+    let report = tokio::select! {
+        report = story.once(story.options(true)) => report,
+        () = writer => unreachable!(),
+    };
+    let sums = report.status().sums;
+    assert_eq!((sums.uploaded, sums.busy, sums.failed), (1, 0, 0));
+    assert!(blocks(&story) > Some(4));
+    unbroken(&story);
 }
 
 /// It has its last good object, is not read all the time, and is told of once.

@@ -55,6 +55,38 @@ async fn c45_a_claim_whose_answer_is_lost_is_ours() {
     unbroken(&story);
 }
 
+/// So it is, and the next try, of another second, fails as a whole.
+#[tokio::test(start_paused = true)]
+async fn c45_a_claim_that_is_older_than_the_last_one_sent_is_ours() {
+    let story = Story::calm();
+    story.world.with(|w| {
+        w.write(&path("a"), 0, 1);
+        w.shelf.oddities.insert(owner(), Oddity::Untold);
+    });
+    story
+        .daemon(async |_| {
+            let is_written = || story.world.with(|w| w.shelf.objects.contains_key(&owner()));
+            until(&story, ms(4_000), "the record", is_written).await;
+            // its answer is lost
+            sleep(ms(100)).await;
+            let asked = story.world.with(|w| {
+                w.wall += 10;
+                w.shelf.oddities.insert(owner(), Oddity::Poison);
+                w.shelf.requests["PutObject"]
+            });
+            let again = || story.world.with(|w| w.shelf.requests["PutObject"] > asked);
+            until(&story, ms(20_000), "another try", again).await;
+            story.world.with(|w| {
+                w.wall += 10;
+                w.shelf.oddities.clear();
+            });
+            sleep(ms(90_000)).await;
+        })
+        .await;
+    assert!(is_sent(&story));
+    unbroken(&story);
+}
+
 /// Somebody removed the record: the next renewal but one writes it again.
 #[tokio::test(start_paused = true)]
 async fn c63_a_record_that_vanished_is_written_again() {

@@ -1,7 +1,8 @@
 //! What is run before files are read, and after.
 
 use crate::{
-    cases::{look, ms, unbroken},
+    cases::{look, ms, owner, unbroken},
+    deletes::until,
     story::Story,
     support::{disk::path, world::Fake},
 };
@@ -9,7 +10,7 @@ use futures::{FutureExt, future::BoxFuture};
 use s3mirrord::{
     engine::{Hooks, Options},
     local::Notice,
-    model::{Class, Fault, Scope},
+    model::{Class, Fault, Key, Scope},
 };
 use std::sync::Arc;
 use tokio::{sync::mpsc, time::sleep};
@@ -110,6 +111,69 @@ async fn what_is_sent_without_end_is_not_one_bracket() {
         }
     }
     assert_eq!(told.iter().filter(|word| word.starts_with('f')).count(), 60);
+    unbroken(&story);
+}
+
+/// The store has no part in it: what needs no reading goes on.
+#[tokio::test(start_paused = true)]
+async fn deletes_go_on_while_what_comes_before_fails() {
+    let story = Story::calm();
+    story.world.with(|w| w.write(&path("gone"), 0, 1));
+    story.once(story.options(true)).await;
+    story.world.with(|w| {
+        w.remove(&path("gone"));
+        (0..9).for_each(|n| w.write(&path(&format!("f{n}")), 0, n));
+    });
+    let lists = || story.world.with(|w| w.shelf.requests["ListObjectsV2"]);
+    let mut listed = 0;
+    daemon(&story, u64::MAX, async |_| {
+        let is_gone = || story.world.with(|w| !w.shelf.objects.contains_key(&Key::raw("gone")));
+        until(&story, ms(20_000), "the delete", is_gone).await;
+        listed = lists();
+        sleep(ms(30_000)).await;
+        assert_eq!(lists(), listed, "the bucket is not asked about files that cannot be read");
+    })
+    .await;
+    unbroken(&story);
+}
+
+/// One file is sent for longer than a bracket may be open, so that no other is read; to look whose an object is needs
+/// no reading.
+#[tokio::test(start_paused = true)]
+async fn objects_are_looked_at_while_many_files_wait_for_a_bracket() {
+    let story = Story::calm();
+    let hooks: Arc<dyn Hooks> = Arc::new(Told(story.world.clone(), 0));
+    let options = Options { hooks: Some(hooks), room: 64, ..story.options(false) };
+    let others: Vec<_> = (0..20).map(|n| format!("f{n:02}")).collect();
+    story
+        .daemon_with(options, async |notices| {
+            story.world.with(|w| {
+                w.write(&path("slow"), 0, 1);
+                w.shelf.write_takes = 300_000;
+            });
+            notices.send(look("slow")).await.unwrap();
+            let is_sent = || story.world.with(|w| w.shelf.in_flight.contains(&Key::raw("slow")));
+            until(&story, ms(5_000), "an upload", is_sent).await;
+            sleep(ms(5_000)).await;
+            story.world.with(|w| {
+                others.iter().for_each(|name| w.write(&path(name), 0, 2));
+                w.shelf.write_takes = 0;
+                let object = w.shelf.objects[&owner()].clone();
+                w.shelf.objects.insert(Key::raw("another's"), object);
+            });
+            for name in &others {
+                notices.send(look(name)).await.unwrap();
+            }
+            let is_known = || story.world.with(|w| w.book.foreign.contains_key(&Key::raw("another's")));
+            until(&story, ms(100_000), "whose it is", is_known).await;
+            story.world.with(|w| {
+                assert!(w.shelf.in_flight.contains(&Key::raw("slow")));
+                assert!(!w.shelf.objects.contains_key(&Key::raw("f00")));
+            });
+            sleep(ms(300_000)).await;
+        })
+        .await;
+    assert_eq!(told(&story).iter().filter(|word| word.starts_with('f')).count(), 20);
     unbroken(&story);
 }
 

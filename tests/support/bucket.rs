@@ -103,7 +103,9 @@ pub enum Oddity {
     Forgotten,
     /// It is deleted or written, and nothing told.
     Untold,
-    /// The whole request fails for it, and a delete of it alone as well.
+    /// It is sealed with a key of the customer's: it is listed, and HEAD tells nothing.
+    Sealed,
+    /// The whole request fails for it, and a delete or a write of it alone as well.
     Poison,
 }
 
@@ -446,6 +448,9 @@ impl Store for Fake {
 
     async fn head(&self, key: &Key) -> Result<Option<Head>, Fault> {
         self.request("HeadObject", 20).await?;
+        if self.with(|w| w.shelf.oddities.get(key) == Some(&Oddity::Sealed)) {
+            return Err(Fault::new(Class::Permanent, "HeadObject", "400"));
+        }
         Ok(self.with(|w| {
             w.shelf.objects.get(key).map(|o| Head {
                 meta: o.listed(),
@@ -636,7 +641,7 @@ impl Store for Fake {
                 Some(Oddity::Fails(class)) => {
                     drop(answers.insert(key.clone(), Err(Fault::new(class, "delete", "in a batch"))));
                 }
-                Some(Oddity::Forgotten | Oddity::Poison) => {}
+                Some(Oddity::Forgotten | Oddity::Poison | Oddity::Sealed) => {}
                 Some(Oddity::Untold) => drop(w.remove_object(key, etag)),
                 None => drop(answers.insert(key.clone(), w.remove_object(key, etag))),
             });
@@ -666,6 +671,9 @@ impl Store for Fake {
 
     async fn write(&self, key: &Key, body: Bytes, only: Only) -> Result<RemoteMeta, Fault> {
         self.request("PutObject", 20).await?;
+        if self.with(|w| w.shelf.oddities.get(key) == Some(&Oddity::Poison)) {
+            return Err(Fault::new(Class::Transient, "PutObject", "InternalError"));
+        }
         let remote = self.with(|w| {
             let able = w.shelf.can.conditional_put;
             w.holds(key, &only, able)?;

@@ -4,7 +4,7 @@ use super::super::context::Context;
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Class, Fault, Key, RemoteMeta},
+    model::{Class, Fault, Key, RelPath, RemoteMeta},
     plan::{Side, Split, Unsorted},
     store::{Depth, Page, Start, Store},
 };
@@ -158,6 +158,31 @@ pub(super) async fn ask<T: Tree, S: Store, L: Ledger>(
 ) -> Result<Page, Fault> {
     let _turn = ctx.listers.acquire().await.map_err(|e| Fault::new(Class::Transient, "list", e))?;
     ctx.store.list(prefix, depth, start).await
+}
+
+/// How the object of a file at `path` is listed.
+pub(super) async fn find<T: Tree, S: Store, L: Ledger>(
+    ctx: &Context<T, S, L>,
+    path: &RelPath,
+) -> Result<Option<RemoteMeta>, Fault> {
+    let (key, prefix) = (Key::of(path), Key::directory(&path.parent().unwrap_or_else(RelPath::root)));
+    // one character shorter: few keys lie between
+    let before = key.as_str().char_indices().next_back().map_or("", |(end, _)| &key.as_str()[..end]);
+    let mut start = match before.len() > prefix.as_str().len() {
+        true => Start::After(Key::raw(before)),
+        false => Start::First,
+    };
+    loop {
+        let page = ask(ctx, &prefix, Depth::Children, start).await?;
+        let passed = !ctx.unsorted() && page.objects.last().is_some_and(|(last, _)| *last > key);
+        if let Some((_, meta)) = page.objects.into_iter().find(|(listed, _)| *listed == key) {
+            return Ok(Some(meta));
+        }
+        match page.next.filter(|_| !passed) {
+            Some(token) => start = Start::Token(token),
+            None => return Ok(None),
+        }
+    }
 }
 
 fn items(page: Page) -> Vec<Item> {

@@ -202,7 +202,7 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
             Against::Ledger => record.as_ref().and_then(|record| listed(record, &local)),
             // a directory that never was a file has no object of its own name to ask for
             Against::Bucket if is_directory && record.is_none() => None,
-            Against::Bucket => head(&self.ctx.store, &key).await?,
+            Against::Bucket => shown(&self.ctx, path).await?,
         };
         if remote.is_some() || record.is_some() || !matches!(local, Local::Absent(_)) {
             self.triple(key, local, remote, record);
@@ -393,10 +393,20 @@ fn listed(record: &Record, local: &Local) -> Option<RemoteMeta> {
 
 /// What the bucket shows of one object. A task of its own asks, as for listings: a survey rests while there is no room
 /// for what it finds, and must not keep its place among requests from the jobs that would make room.
-async fn head<S: Store>(store: &S, key: &Key) -> Result<Option<RemoteMeta>, Fault> {
-    let (store, key) = (store.clone(), key.clone());
-    let asking = tokio::spawn(async move { store.head(&key).await }.in_current_span());
-    let head = AbortOnDropHandle::new(asking).await;
-    let head = head.unwrap_or_else(|e| Err(Fault::new(Class::Transient, "look at an object", e)));
-    Ok(head?.map(|head| head.meta))
+async fn shown<T: Tree, S: Store, L: Ledger>(
+    ctx: &Arc<Context<T, S, L>>,
+    path: &RelPath,
+) -> Result<Option<RemoteMeta>, Fault> {
+    let (ctx, path) = (ctx.clone(), path.clone());
+    let asking = async move {
+        match ctx.store.head(&Key::of(&path)).await {
+            // what is sealed with a key of the customer's tells nothing of itself, and is listed all the same
+            Err(fault) if fault.class == Class::Permanent => {
+                listing::find(&ctx, &path).await?.map(Some).ok_or(fault)
+            }
+            head => Ok(head?.map(|head| head.meta)),
+        }
+    };
+    let shown = AbortOnDropHandle::new(tokio::spawn(asking.in_current_span())).await;
+    shown.unwrap_or_else(|e| Err(Fault::new(Class::Transient, "look at an object", e)))
 }

@@ -9,7 +9,7 @@ use super::{Held, Work};
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Digest, Fault, LocalMeta, Only, Outcome, Source},
+    model::{Digest, Fault, LocalMeta, Only, Op, Outcome, Source},
     plan::{Motion, motion},
     store::Store,
 };
@@ -61,10 +61,11 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
 
     /// The file has grown since it was to be compared: what the bucket holds is another content by now.
     pub(super) async fn replace(&self, held: &Held<T::File>) -> Result<Outcome, Fault> {
-        let only = match self.ctx.store.head(&self.job.key).await? {
-            Some(head) => Only::Match(head.meta.etag),
-            None => Only::New,
+        let listed = match &self.job.op {
+            Op::Prove(Some(listed)) => Some(listed.etag.clone()),
+            _ => self.ctx.store.head(&self.job.key).await?.map(|head| head.meta.etag),
         };
+        let only = listed.map_or(Only::New, Only::Match);
         self.put(held, only).await
     }
 }

@@ -52,14 +52,16 @@ pub(super) async fn work<T: Tree, S: Store, L: Ledger>(
     job: Job,
     manner: Manner,
 ) -> (Outcome, Duration) {
-    let Some(_turn) = ctx.turns.open(&job, manner.swift).await else {
-        return (Outcome::Stale, Duration::ZERO);
-    };
-    let _inside = match job.expect {
-        Some(_) => match ctx.may_read().await {
-            Ok(inside) => inside,
-            Err(fault) => return (Outcome::Retry(fault), Duration::ZERO),
-        },
+    let _reading = match job.expect {
+        Some(_) => {
+            let Some(turn) = ctx.turns.open(&job, manner.swift).await else {
+                return (Outcome::Stale, Duration::ZERO);
+            };
+            match ctx.may_read().await {
+                Ok(inside) => Some((turn, inside)),
+                Err(fault) => return (Outcome::Later(fault), Duration::ZERO),
+            }
+        }
         None => None,
     };
     if ctx.turns.are_over() {
@@ -143,9 +145,9 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             Op::Prove(remote) => self.prove(&held, record, remote.clone()).await,
         };
         match outcome {
-            // it ended before its end
+            // it ended before its end, or another object is there
             Err(fault) if fault.class == Class::Changed && !self.rests(&held).await? => {
-                self.outcome(Ok(Outcome::Busy)).await
+                self.outcome(Ok(Outcome::Overtaken)).await
             }
             other => self.outcome(other).await,
         }
@@ -153,7 +155,9 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
 
     /// A file that was replaced changes, too: it lost its name. The one that has the name now may well rest.
     async fn outcome(&self, outcome: Result<Outcome, Fault>) -> Result<Outcome, Fault> {
-        let (Ok(Outcome::Busy), Some(then)) = (&outcome, self.job.expect) else { return outcome };
+        let (Ok(Outcome::Busy | Outcome::Overtaken), Some(then)) = (&outcome, self.job.expect) else {
+            return outcome;
+        };
         match self.ctx.tree.look(vec![self.path()?]).await?.pop() {
             Some(Local::Present(now)) if now.print.inode == then.print.inode => outcome,
             _ => Ok(Outcome::Stale),

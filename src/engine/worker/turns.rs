@@ -3,9 +3,17 @@
 //! How many of them the store is asked at a time it decides itself. What takes long leaves room for what does not: jobs of
 //! large files have a quarter of the turns at most. And a file that
 //! somebody has just changed does not wait behind all those of a look at everything: there are turns for such alone.
+//!
+//! While the store as a whole does not answer nobody asks it, and then one job after the other, until one had an answer.
 
-use crate::model::Job;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use crate::{
+    model::Job,
+    queue::{Mono, Pace},
+};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, watch},
+    time::{Instant, sleep_until},
+};
 
 /// Files of more bytes take long to compare and to send.
 const LARGE: u64 = 8 << 20;
@@ -24,6 +32,9 @@ pub(in crate::engine) struct Turns {
     store: Lane,
     /// Of all, the jobs of large files.
     large: Semaphore,
+    pace: watch::Sender<Pace>,
+    /// When its time began.
+    begun: Instant,
 }
 
 struct Lane {
@@ -43,6 +54,8 @@ impl Turns {
             open: Lane::new(workers * OPEN),
             store: Lane::new(workers),
             large: Semaphore::new((workers / SLOW).max(1)),
+            pace: watch::Sender::default(),
+            begun: Instant::now(),
         }
     }
 
@@ -55,7 +68,63 @@ impl Turns {
 
     /// To ask the store. `None`: there are no more turns.
     pub(super) async fn store(&self, job: &Job, swift: bool) -> Option<Turn<'_>> {
-        Some(Turn { _permits: [Some(self.store.turn(swift && !is_large(job)).await?), None] })
+        let turn = self.store.turn(swift && !is_large(job)).await?;
+        self.admitted().await?;
+        Some(Turn { _permits: [Some(turn), None] })
+    }
+
+    /// Waits until the store may be asked. `None`: there are no more turns.
+    async fn admitted(&self) -> Option<()> {
+        let Err(mut at) = self.admit() else { return Some(()) };
+        let mut pace = self.pace.subscribe();
+        loop {
+            tokio::select! {
+                () = sleep_until(self.begun + at) => {}
+                _ = pace.changed() => {}
+            }
+            if self.are_over() {
+                return None;
+            }
+            match self.admit() {
+                Ok(()) => return Some(()),
+                Err(later) => at = later,
+            }
+        }
+    }
+
+    fn admit(&self) -> Result<(), Mono> {
+        let (now, mut admitted) = (self.begun.elapsed(), Ok(()));
+        self.pace.send_if_modified(|pace| {
+            admitted = pace.admit(now);
+            // nobody's wait becomes shorter by it
+            false
+        });
+        admitted
+    }
+
+    /// The store answered.
+    pub(in crate::engine) fn answered(&self) {
+        let now = self.begun.elapsed();
+        self.pace.send_if_modified(|pace| {
+            let waited = pace.admit(now).is_err();
+            pace.success();
+            waited
+        });
+    }
+
+    /// It did not, or asked for less; `jitter` is 0.0 ..= 1.0.
+    pub(in crate::engine) fn failed(&self, jitter: f64) {
+        let now = self.begun.elapsed();
+        self.pace.send_if_modified(|pace| {
+            pace.failure(now, jitter);
+            false
+        });
+    }
+
+    /// Until when nothing new is to be begun, while that is so.
+    pub(in crate::engine) fn paused(&self) -> Option<Instant> {
+        let (now, pace) = (self.begun.elapsed(), self.pace.borrow());
+        pace.paused(now).then(|| self.begun + pace.until())
     }
 
     /// Those who wait for a turn do not get one.
@@ -65,6 +134,7 @@ impl Turns {
             lane.all.close();
             lane.swift.close();
         }
+        self.pace.send_modify(|_| {});
     }
 
     /// True if there are no more turns.
@@ -127,5 +197,40 @@ mod tests {
         assert!(turns.are_over());
         drop((slow, swift, asking));
         assert!(matches!(now(true, &small), Some(None)) && matches!(opened(false, &large), Some(None)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c54_while_the_store_does_not_answer_one_job_asks_for_all() {
+        let (turns, small) = (std::sync::Arc::new(Turns::new(8)), job(1));
+        let begin = || {
+            let (turns, small) = (turns.clone(), small.clone());
+            tokio::spawn(async move { turns.store(&small, false).await.is_some() })
+        };
+        let rest = || tokio::time::sleep(Mono::from_millis(1));
+        (0..20).for_each(|_| turns.failed(1.0));
+        let until = turns.paused().expect("a pause");
+        let mut waiting: Vec<_> = (0..8).map(|_| begin()).collect();
+        let came = |waiting: &[tokio::task::JoinHandle<bool>]| {
+            waiting.iter().filter(|job| job.is_finished()).count()
+        };
+        rest().await;
+        assert_eq!(came(&waiting), 0);
+        sleep_until(until).await;
+        rest().await;
+        assert_eq!((came(&waiting), turns.paused()), (1, None));
+        turns.failed(1.0);
+        sleep_until(turns.paused().expect("another")).await;
+        rest().await;
+        assert_eq!(came(&waiting), 2);
+        turns.answered();
+        rest().await;
+        assert_eq!(came(&waiting), 8, "all at once, and not at the end of a pause");
+        (0..20).for_each(|_| turns.failed(1.0));
+        waiting.extend((0..3).map(|_| begin()));
+        rest().await;
+        turns.close();
+        rest().await;
+        assert_eq!(came(&waiting), 11);
+        assert!(!waiting.pop().expect("one").await.expect("it ended"), "no turn after the end");
     }
 }
