@@ -1,6 +1,6 @@
 //! From options to a client.
 
-use super::{Options, answer::NoHtml, credentials, gate::NotAgain, payer::Payer, requests::Requests};
+use super::{Options, answer::NoHtml, credentials, payer::Payer, refusal::NotAgain, requests::Requests};
 use crate::model::{Class, Fault};
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableRegionProvider,

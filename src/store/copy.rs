@@ -4,6 +4,7 @@
 use super::{
     S3,
     error::{fault, what},
+    gate::Load,
     metadata, object,
     origin::{Origin, keep},
     page,
@@ -49,7 +50,7 @@ pub(super) async fn copy(
         let config = attempt_timeout(store.options(), patience);
         request.clone().customize().config_override(config).send()
     };
-    let answer = store.send(0, send).await.map_err(|e| fault(COPY, &to, &e))?;
+    let answer = store.send(Load::Copy(spec.size), send).await.map_err(|e| fault(COPY, &to, &e))?;
     let result = answer.copy_object_result();
     Ok(RemoteMeta {
         size: origin.size,

@@ -10,8 +10,8 @@ use super::{
     Answers, S3,
     answer::Whole,
     error::{classify, fault, what},
-    gate::Failure,
     payload::attempt_timeout,
+    refusal::Failure,
     s3::tag,
 };
 use crate::model::{Class, ETag, Fault, Key};

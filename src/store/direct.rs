@@ -10,11 +10,11 @@
 use super::{
     S3,
     error::{classify, what},
-    gate::code,
     memory::SMALL,
     metadata,
     payload::Payload,
     put::Tagged,
+    refusal::code,
     requests::Requests,
     s3::Condition,
 };

@@ -7,21 +7,11 @@
 
 use super::{
     S3,
-    delete::Refused,
-    error::classify,
     lanes::{Lane, Lanes, Permit},
     limit::{Begun, Limit},
     memory::SMALL,
+    refusal::Failure,
 };
-use crate::model::{Class, Fault};
-use aws_sdk_s3::{
-    config::{
-        http::HttpResponse,
-        retry::{ClassifyRetry, RetryAction},
-    },
-    error::{ProvideErrorMetadata, SdkError},
-};
-use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -37,6 +27,35 @@ const KEPT: u32 = 4;
 const FIRST: Duration = Duration::from_millis(500);
 /// this.
 const LONGEST: Duration = Duration::from_secs(20);
+
+/// What makes a request take its time.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Load {
+    /// A body of so many bytes; 0 if it has none.
+    Body(u64),
+    /// The store copies so many: that takes as long, and they do not come from here.
+    Copy(u64),
+}
+
+impl From<u64> for Load {
+    fn from(bytes: u64) -> Self {
+        Self::Body(bytes)
+    }
+}
+
+impl Load {
+    fn is_large(self) -> bool {
+        let (Self::Body(bytes) | Self::Copy(bytes)) = self;
+        bytes > SMALL
+    }
+
+    fn bytes(self) -> u64 {
+        match self {
+            Self::Body(bytes) => bytes,
+            Self::Copy(_) => 0,
+        }
+    }
+}
 
 /// Places for requests. Clones share them.
 #[derive(Clone, Debug)]
@@ -80,28 +99,27 @@ impl Gate {
         Self(Arc::new(Inner { limit: Mutex::new(limit), all, large, lanes, begun }))
     }
 
-    /// Waits for a place for a request with so many bytes of a body.
-    async fn place(&self, bytes: u64) -> Place<'_> {
+    async fn place(&self, load: Load) -> Place<'_> {
         let gate = &*self.0;
-        let is_large = bytes > SMALL;
+        let is_large = load.is_large();
         let slow = if is_large { Some(gate.large.take(gate.lanes[1], 1).await) } else { None };
         let permit = gate.all.take(gate.lanes[usize::from(is_large)], 1).await;
-        gate.placed(bytes, (slow, permit))
+        gate.placed(load.bytes(), (slow, permit))
     }
 
     /// See [`S3::send`].
     async fn send<T, E: Failure, F>(
         &self,
         attempts: u32,
-        bytes: u64,
+        load: impl Into<Load>,
         mut request: impl FnMut() -> F,
     ) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
     {
-        let mut refusals = 0;
+        let (load, mut refusals) = (load.into(), 0);
         loop {
-            let place = self.place(bytes).await;
+            let place = self.place(load).await;
             // boxed: what sends is deep enough without what is sent
             match place.told(Box::pin(request()).await) {
                 Err(error) if error.asks_for_less() && refusals + 1 < attempts => {
@@ -157,7 +175,9 @@ impl Place<'_> {
 
     /// The store took the request.
     fn answered(self) {
-        let (full, now) = (self.gate.all.is_full(), self.gate.begun.elapsed());
+        // large bodies alone never take all places
+        let full = self.gate.all.is_full() || self.gate.large.is_full();
+        let now = self.gate.begun.elapsed();
         self.gate.learn(|limit| limit.answered(self.begun, self.bytes, full, now));
     }
 
@@ -169,12 +189,16 @@ impl Place<'_> {
 
 impl S3 {
     /// Sends what `request` makes when there is a place for it, and once more after a pause while the store asks for
-    /// less: `max_attempts` times in all. `bytes` are those of its body.
-    pub(super) async fn send<T, E: Failure, F>(&self, bytes: u64, request: impl FnMut() -> F) -> Result<T, E>
+    /// less: `max_attempts` times in all. Within each the SDK tries again what else may pass, as often.
+    pub(super) async fn send<T, E: Failure, F>(
+        &self,
+        load: impl Into<Load>,
+        request: impl FnMut() -> F,
+    ) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.gate().send(self.options().max_attempts, bytes, request).await
+        self.gate().send(self.options().max_attempts, load, request).await
     }
 
     /// Sends the request once and without waiting: it rests on a look of just now.
@@ -192,59 +216,10 @@ impl S3 {
     }
 }
 
-/// Why a request failed.
-pub(super) trait Failure {
-    /// It was one too many.
-    fn asks_for_less(&self) -> bool;
-}
-
-impl Failure for Fault {
-    fn asks_for_less(&self) -> bool {
-        self.class == Class::Throttled
-    }
-}
-
-impl Failure for Refused {
-    fn asks_for_less(&self) -> bool {
-        self.fault.asks_for_less()
-    }
-}
-
-impl<E: ProvideErrorMetadata> Failure for SdkError<E, HttpResponse> {
-    fn asks_for_less(&self) -> bool {
-        let status = self.raw_response().map_or(0, |raw| raw.status().as_u16());
-        classify("", status, self.code(), "").0 == Class::Throttled
-    }
-}
-
-/// Leaves to [`S3::send`] what the SDK would try again by itself.
-#[derive(Debug)]
-pub(super) struct NotAgain;
-
-impl ClassifyRetry for NotAgain {
-    fn name(&self) -> &'static str {
-        "NotAgain"
-    }
-
-    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let failed = context.output_or_error().is_some_and(|said| said.is_err());
-        let less = context.response().filter(|_| failed).is_some_and(|answer| {
-            let code = answer.body().bytes().and_then(code);
-            classify("", answer.status().as_u16(), code, "").0 == Class::Throttled
-        });
-        if less { RetryAction::RetryForbidden } else { RetryAction::NoActionIndicated }
-    }
-}
-
-/// The code of an error as S3 spells it.
-pub(super) fn code(body: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(body).ok()?;
-    Some(text.split_once("<Code>")?.1.split_once("</Code>")?.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Class, Fault};
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
     #[test]
@@ -312,21 +287,24 @@ mod tests {
         assert!(other.expect("answered") < 100 * MS && paused.expect("answered") >= 250 * MS);
         let given_up = gate.send(5, 0, || async { Err::<(), _>(slow_down()) });
         assert!(tokio::time::timeout(100 * MS, given_up).await.is_err());
-        let holds = gate.place(0).await;
-        assert!(tokio::time::timeout(MS, gate.place(LARGE)).await.is_err());
+        let holds = gate.place(Load::Body(0)).await;
+        assert!(tokio::time::timeout(MS, gate.place(Load::Copy(LARGE))).await.is_err());
         drop(holds);
-        tokio::time::timeout(MS, gate.place(LARGE)).await.expect("a place");
+        tokio::time::timeout(MS, gate.place(Load::Copy(LARGE))).await.expect("a place");
     }
 
     #[tokio::test(start_paused = true)]
     async fn large_bodies_never_take_all_places_and_never_all_turns() {
-        for (cuts, most) in [(0, Duration::ZERO), (1, Duration::ZERO), (8, Duration::from_secs(60))] {
+        let cuts = [(0, Duration::ZERO), (1, Duration::ZERO), (8, Duration::from_secs(60))];
+        for ((cuts, most), load) in
+            cuts.into_iter().flat_map(|cuts| [(cuts, Load::Body(LARGE)), (cuts, Load::Copy(LARGE))])
+        {
             let gate = Gate::new();
             for _ in 0..cuts {
                 gate.place_now().refused();
             }
             let slow = async {
-                let all = (0..200).map(|_| gate.send(1, LARGE, || takes(Duration::from_secs(60))));
+                let all = (0..200).map(|_| gate.send(1, load, || takes(Duration::from_secs(60))));
                 futures::future::join_all(all).await
             };
             let small = async {
@@ -347,15 +325,15 @@ mod tests {
     async fn who_does_not_wait_is_waited_for() {
         let gate = Gate::new();
         let ahead: Vec<_> = (0..20).map(|_| gate.place_now()).collect();
-        assert!(tokio::time::timeout(MS, gate.place(0)).await.is_err());
+        assert!(tokio::time::timeout(MS, gate.place(Load::Body(0))).await.is_err());
         drop(ahead);
         let usual: Vec<_> = (0..16).map(|_| gate.place_now()).collect();
         assert!(gate.0.all.is_full());
         drop(usual);
     }
 
-    /// Requests of 32 workers within ten seconds each, while `share` of all requests is refused.
-    async fn tens_of_seconds(gate: &Gate, shares: &[f64]) -> Vec<(u64, u64)> {
+    /// Requests of 32 workers within ten seconds each, while `share` of all requests is refused. They have `bytes` each.
+    async fn tens_of_seconds(gate: &Gate, bytes: u64, shares: &[f64]) -> Vec<(u64, u64)> {
         let (done, sent) = (AtomicU64::new(0), AtomicU64::new(0));
         let now = Mutex::new(0.0);
         let rng = Mutex::new(fastrand::Rng::with_seed(7));
@@ -368,7 +346,7 @@ mod tests {
         let worker = || async {
             loop {
                 // a job that fails is done again, later
-                match gate.send(5, 0, request).await {
+                match gate.send(5, bytes, request).await {
                     Ok(()) => drop(done.fetch_add(1, Relaxed)),
                     Err(_) => sleep(1000 * MS).await,
                 }
@@ -391,19 +369,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn c51_after_two_minutes_of_refusals_it_is_as_fast_as_before_within_one() {
-        let gate = Gate::new();
         let mut shares = vec![0.0; 6];
         shares.extend([0.3; 12]);
         shares.extend([0.0; 7]);
-        let counts = tens_of_seconds(&gate, &shares).await;
-        let (before, during, after) = (counts[5].0, &counts[6..18], counts[24].0);
-        assert!(after * 10 >= before * 9, "{counts:?}");
-        assert!(during.iter().all(|(done, sent)| *done > 0 && *sent < before), "{counts:?}");
+        for bytes in [0, LARGE, 1 << 20] {
+            let counts = tens_of_seconds(&Gate::new(), bytes, &shares).await;
+            let (before, during, after) = (counts[5].0, &counts[6..18], counts[24].0);
+            assert!(after * 10 >= before * 9, "{counts:?}");
+            assert!(during.iter().all(|(done, sent)| *done > 0 && *sent < before), "{counts:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn c51_a_store_that_refuses_everything_is_asked_one_at_a_time() {
-        let counts = tens_of_seconds(&Gate::new(), &[1.0; 6]).await;
+        let counts = tens_of_seconds(&Gate::new(), 0, &[1.0; 6]).await;
         // each takes 50 ms
         assert!(counts[1..].iter().all(|(done, sent)| *done == 0 && (1..=201).contains(sent)), "{counts:?}");
     }

@@ -68,11 +68,6 @@ impl Memory {
         Held { _permit: permit }
     }
 
-    /// All there is, in bytes.
-    pub(super) fn all(&self) -> u64 {
-        u64::from(self.much) * u64::from(WHOLE) * 1024
-    }
-
     /// True if so many bytes are not to be held at a time.
     pub(super) fn is_much(&self, bytes: u64) -> bool {
         kib(bytes) > self.much

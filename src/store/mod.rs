@@ -28,6 +28,7 @@ mod payer;
 mod payload;
 mod probe;
 mod put;
+mod refusal;
 mod requests;
 mod resume;
 mod s3;

@@ -223,7 +223,7 @@ async fn send_one(
 ) -> Result<CompletedPart, Fault> {
     let send = || {
         let request = store.client().upload_part().bucket(store.bucket()).key(&full).upload_id(&id);
-        request
+        let request = request
             .part_number(wire(number))
             .set_checksum_sha256(payload.proof.sha256())
             .set_checksum_crc64_nvme(payload.proof.crc64())
@@ -231,8 +231,8 @@ async fn send_one(
             .body(payload.body(&store.options().throttle))
             .customize()
             .interceptor(payload.signed())
-            .config_override(payload.unhurried(store.options()))
-            .send()
+            .config_override(payload.unhurried(store.options()));
+        payload.watched(store.options(), request.send())
     };
     let answer = store.send(payload.len(), send).await.map_err(|e| fault(PART, &full, &e))?;
     let etag = tag(PART, &full, answer.e_tag())?;

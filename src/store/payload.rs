@@ -11,18 +11,20 @@ use super::{
     Options, Throttle,
     check::{Check, Proof, Sums},
     extent::Extent,
+    throttle::Progress,
 };
 use crate::model::Fault;
 use aws_runtime::auth::SigV4OperationSigningConfig;
 use aws_sdk_s3::{
     config::{
-        Builder, ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextMut,
+        Builder, ConfigBag, Intercept, RuntimeComponents, http::HttpResponse,
+        interceptors::BeforeTransmitInterceptorContextMut,
     },
-    error::BoxError,
+    error::{BoxError, SdkError},
     primitives::{ByteStream, SdkBody},
 };
 use aws_sigv4::http_request::SignableBody;
-use aws_smithy_types::timeout::TimeoutConfig;
+use aws_smithy_types::timeout::{TimeoutConfig, TimeoutConfigBuilder};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use md5::{Digest, Md5};
@@ -48,6 +50,7 @@ pub(super) struct Payload {
     pub(super) sha256: [u8; 32],
     /// What the request says of them.
     pub(super) proof: Proof,
+    progress: Progress,
 }
 
 #[derive(Clone)]
@@ -62,7 +65,7 @@ impl Payload {
         let mut sums = Sums::new(check);
         sums.update(&bytes);
         let (sha256, proof) = sums.finish();
-        Self { content: Content::Memory(bytes), sha256, proof }
+        Self { content: Content::Memory(bytes), sha256, proof, progress: Progress::default() }
     }
 
     /// Reads and hashes what is to be read again when it is sent.
@@ -71,7 +74,7 @@ impl Payload {
     /// Those of reading it.
     pub(super) async fn streamed(extent: Extent, check: Check) -> Result<Self, Fault> {
         let (sha256, proof) = extent.fold(Sums::new(check), Sums::update).await?.finish();
-        Ok(Self { content: Content::File(extent), sha256, proof })
+        Ok(Self { content: Content::File(extent), sha256, proof, progress: Progress::default() })
     }
 
     /// The same bytes, with Content-MD5.
@@ -130,10 +133,10 @@ impl Payload {
 
     /// The body, for as many attempts as it takes.
     pub(super) fn body(&self, throttle: &Throttle) -> ByteStream {
-        let (content, throttle) = (self.content.clone(), throttle.clone());
+        let (content, throttle, progress) = (self.content.clone(), throttle.clone(), self.progress.clone());
         ByteStream::new(SdkBody::retryable(move || match &content {
-            Content::Memory(bytes) => throttle.pace(Pieces(bytes.clone())),
-            Content::File(extent) => throttle.pace(extent.body(PIECE)),
+            Content::Memory(bytes) => throttle.pace(Pieces(bytes.clone()), &progress),
+            Content::File(extent) => throttle.pace(extent.body(PIECE), &progress),
         }))
     }
 
@@ -150,27 +153,43 @@ impl Payload {
         Signed(hex::encode(self.sha256))
     }
 
-    /// Time enough for a slow uplink.
+    /// Time enough for a slow uplink. What is held back is [watched](Self::watched) instead.
     pub(super) fn unhurried(&self, options: &Options) -> Builder {
-        attempt_timeout(options, self.patience(options))
+        match options.throttle.is_none() {
+            true => attempt_timeout(options, self.patience(options)),
+            false => timeouts(options, TimeoutConfig::builder().disable_operation_attempt_timeout()),
+        }
     }
 
-    /// How long an attempt may take.
+    /// How long an attempt may take that is not held back.
     pub(super) fn patience(&self, options: &Options) -> Duration {
-        // all that is on its way shares what may go
-        let held_back = options.throttle.longest(self.len() + options.memory.all());
-        options.patience + Duration::from_secs(self.len() / SLOWEST) + held_back
+        options.patience + Duration::from_secs(self.len() / SLOWEST)
+    }
+
+    /// What comes of the request that sends it; if it is held back, an end of its own when nothing moves any more.
+    pub(super) async fn watched<T, E>(
+        &self,
+        options: &Options,
+        request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, SdkError<E, HttpResponse>> {
+        if options.throttle.is_none() {
+            return request.await;
+        }
+        let patience = self.patience(options);
+        match self.progress.watch(patience, request).await {
+            Some(answer) => answer,
+            None => Err(SdkError::timeout_error(format!("nothing moved for {patience:?}"))),
+        }
     }
 }
 
 /// A setting for one request.
 pub(super) fn attempt_timeout(options: &Options, timeout: Duration) -> Builder {
-    Builder::new().timeout_config(
-        TimeoutConfig::builder()
-            .connect_timeout(options.connect_timeout)
-            .operation_attempt_timeout(timeout)
-            .build(),
-    )
+    timeouts(options, TimeoutConfig::builder().operation_attempt_timeout(timeout))
+}
+
+fn timeouts(options: &Options, timeouts: TimeoutConfigBuilder) -> Builder {
+    Builder::new().timeout_config(timeouts.connect_timeout(options.connect_timeout).build())
 }
 
 /// Signs with a digest that is known already.

@@ -105,14 +105,13 @@ impl S3 {
         condition: Condition,
     ) -> Result<Answer, SdkError<PutObjectError, HttpResponse>> {
         let learn = self.direct().learn(full, self.options().connect_timeout);
-        let answer = self
+        let request = self
             .put_request(full, payload, spec, condition)
             .customize()
             .interceptor(learn)
             .interceptor(payload.signed())
-            .config_override(payload.unhurried(self.options()))
-            .send()
-            .await?;
+            .config_override(payload.unhurried(self.options()));
+        let answer = payload.watched(self.options(), request.send()).await?;
         Ok(Answer {
             etag: answer.e_tag,
             sse: answer.server_side_encryption,

@@ -6,6 +6,7 @@
 use super::{
     Options, S3,
     error::{fault, what},
+    gate::Load,
     metadata, object,
     options::MIB,
     origin::{Origin, header, keep},
@@ -150,7 +151,8 @@ impl Copy {
             let patience = attempt_timeout(options, 10 * options.patience);
             request.clone().customize().config_override(patience).send()
         };
-        let answer = self.store.send(0, send).await.map_err(|e| fault(PART, &self.full, &e))?;
+        let load = Load::Copy(last - first + 1);
+        let answer = self.store.send(load, send).await.map_err(|e| fault(PART, &self.full, &e))?;
         let result = answer.copy_part_result();
         Ok(CompletedPart::builder()
             .part_number(wire(number))

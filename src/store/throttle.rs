@@ -64,22 +64,22 @@ impl Throttle {
         Self { lane, ..self.clone() }
     }
 
-    /// The body at its pace.
-    pub(super) fn pace<B>(&self, body: B) -> SdkBody
+    /// True if nothing is ever held back.
+    pub(super) fn is_none(&self) -> bool {
+        self.limits.is_empty()
+    }
+
+    /// The body at its pace; `progress` learns of it.
+    pub(super) fn pace<B>(&self, body: B, progress: &Progress) -> SdkBody
     where
         B: Body<Data = Bytes> + Unpin + Send + Sync + 'static,
         B::Error: Into<BoxError> + 'static,
     {
-        match self.limits.is_empty() {
-            true => SdkBody::from_body_1_x(body),
-            false => SdkBody::from_body_1_x(Paced { body, throttle: self.clone(), next: Mutex::default() }),
+        if self.is_none() {
+            return SdkBody::from_body_1_x(body);
         }
-    }
-
-    /// How long so many bytes take at the most.
-    pub(super) fn longest(&self, bytes: u64) -> Duration {
-        let least = self.limits.iter().map(|limit| limit.least).min();
-        least.map_or(Duration::ZERO, |least| Duration::from_secs(bytes / least))
+        let (throttle, progress) = (self.clone(), progress.clone());
+        SdkBody::from_body_1_x(Paced { body, throttle, progress, next: Mutex::default() })
     }
 
     /// Waits until so many bytes may go.
@@ -103,10 +103,54 @@ impl Limit {
     }
 }
 
+/// How far a body has come that is held back. Clones share it: of a request's attempts one is under way.
+///
+/// How long it takes nobody knows before: it depends on what else is sent meanwhile. So time counts from when the last
+/// piece was let go.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress(Arc<Mutex<Moved>>);
+
+#[derive(Debug, Default)]
+enum Moved {
+    /// A piece waits for its time.
+    #[default]
+    Held,
+    /// All before the next was let go then.
+    At(Instant),
+}
+
+impl Progress {
+    fn is(&self, moved: Moved) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = moved;
+    }
+
+    /// What comes of the request; `None` if nothing moves for so long.
+    pub(super) async fn watch<T>(&self, patience: Duration, request: impl Future<Output = T>) -> Option<T> {
+        self.is(Moved::At(Instant::now()));
+        let over = async {
+            loop {
+                let end = match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+                    Moved::Held => Instant::now() + patience,
+                    Moved::At(at) => at + patience,
+                };
+                if end <= Instant::now() {
+                    return;
+                }
+                sleep_until(end).await;
+            }
+        };
+        tokio::select! { biased;
+            answer = request => Some(answer),
+            () = over => None,
+        }
+    }
+}
+
 /// A body whose pieces wait for their time.
 struct Paced<B> {
     body: B,
     throttle: Throttle,
+    progress: Progress,
     /// The next piece. Never locked: see [`super::extent`].
     next: Mutex<Option<(Frame<Bytes>, BoxFuture<'static, ()>)>>,
 }
@@ -119,7 +163,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Paced<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let Self { body, throttle, next } = self.get_mut();
+        let Self { body, throttle, progress, next } = self.get_mut();
         let next = next.get_mut().unwrap_or_else(PoisonError::into_inner);
         if next.is_none() {
             let frame = match ready!(Pin::new(body).poll_frame(cx)) {
@@ -130,9 +174,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Paced<B> {
             let throttle = throttle.clone();
             *next = Some((frame, async move { throttle.wait(bytes).await }.boxed()));
         }
-        if let Some((_, wait)) = next {
-            ready!(wait.poll_unpin(cx));
+        if let Some((_, wait)) = next
+            && wait.poll_unpin(cx).is_pending()
+        {
+            progress.is(Moved::Held);
+            return Poll::Pending;
         }
+        progress.is(Moved::At(Instant::now()));
         Poll::Ready(next.take().map(|(frame, _)| Ok(frame)))
     }
 
@@ -199,5 +247,61 @@ mod tests {
         let (many, one) = tokio::join!(many, send(&one, 10));
         assert!((1800..2200).contains(&one), "ten of twenty pieces: {one}");
         assert_eq!(many.into_iter().max(), Some(20_900), "nothing is lost");
+    }
+
+    /// Pieces that are there.
+    struct Ready(u64);
+
+    impl Body for Ready {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            self.0 = match self.0.checked_sub(1) {
+                Some(left) => left,
+                None => return Poll::Ready(None),
+            };
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[7; 100])))))
+        }
+    }
+
+    /// However long it is held back by what others send; and only as long as something moves.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_held_back_is_waited_for_and_one_that_hangs_is_not() {
+        const S: Duration = Duration::from_secs(1);
+        let all = Throttle::new(1, || Some(1000));
+        let flood = || async {
+            let mirror = all.in_lane(Lane::new());
+            loop {
+                mirror.wait(100).await;
+            }
+        };
+        let flood = join_all((0..200).map(|_| flood()));
+        // hangs after so many pieces, or after all
+        let send = async |pieces: u64| {
+            let (progress, begun) = (Progress::default(), Instant::now());
+            let mut body = all.in_lane(Lane::new()).pace(Ready(20), &progress);
+            let request = async {
+                for _ in 0..pieces {
+                    let piece = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+                    if piece.is_none() {
+                        return;
+                    }
+                }
+                std::future::pending().await
+            };
+            (progress.watch(S, request).await.is_some(), begun.elapsed())
+        };
+        let all = async { tokio::join!(send(u64::MAX), send(3), send(0)) };
+        let (whole, part, none) = tokio::select! {
+            all = all => all,
+            _ = flood => unreachable!("it never ends"),
+        };
+        assert!(whole.0 && whole.1 > 100 * S, "{whole:?}");
+        assert!(!part.0 && part.1 > 20 * S && part.1 < whole.1 / 4, "{part:?}");
+        assert_eq!(none, (false, S));
     }
 }
