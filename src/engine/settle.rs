@@ -59,8 +59,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     Change::Proof(_, record) => Some(record),
                     _ => None,
                 });
-                let goes_on =
-                    matches!(did, Did::Put { .. }) && proof.is_some_and(|proof| proof.print.is_none());
+                let goes_on = job.expect.is_some() && proof.is_some_and(|proof| proof.print.is_none());
                 self.rested(&job, goes_on, took);
                 // learnt to be ours but without a file, or metadata is due
                 let again =
@@ -94,7 +93,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
     }
 
-    /// The file was dealt with: as it is, or, if it `goes_on` growing, as it was.
+    /// The file was dealt with: as it is, or, if it `goes_on`, as it was.
     fn rested(&mut self, job: &Job, goes_on: bool, took: Mono) {
         let (now, once) = (self.now(), self.ctx.options.once);
         let Some(path) = job.key.path().filter(|_| goes_on && !once) else {

@@ -1,8 +1,10 @@
 //! The mirrored directory on a real file system: a [`Tree`] over the other rooms. System calls that may
 //! wait for a disk run on the runtime's blocking threads.
 
-use super::{Entry, Notice, Prune, Tree, look, opener::Opener, read::File, root::Root, walk, watch};
-use crate::model::{Class, Fault, Local, RelPath, RootId, Scope, Stamp};
+use super::{
+    Entry, Notice, Prune, Tree, clone::Cloner, look, opener::Opener, read::File, root::Root, walk, watch,
+};
+use crate::model::{Class, Fault, Local, LocalMeta, RelPath, RootId, Scope, Stamp};
 use futures::{Stream, stream};
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{
@@ -19,6 +21,7 @@ pub struct Directory {
     root: Arc<Root>,
     opener: Opener,
     aside: Arc<Path>,
+    cloner: Arc<Cloner>,
 }
 
 impl Directory {
@@ -30,14 +33,17 @@ impl Directory {
         let path = std::path::absolute(path)
             .map_err(|e| Fault::new(Class::Fatal, "resolve the root", e).remedy("give an absolute path"))?;
         let root = Arc::new(Root::new(&path));
-        Ok(Self { opener: Opener::new(Arc::clone(&root)), root, aside: std::env::temp_dir().into() })
+        let aside: Arc<Path> = std::env::temp_dir().into();
+        let cloner = Arc::new(Cloner::new(Arc::clone(&aside)));
+        Ok(Self { opener: Opener::new(Arc::clone(&root)), root, aside, cloner })
     }
 
-    /// The directory where a walk keeps names that memory is not to hold, in a file without a name. By default
-    /// the system's for temporary files, which may lie in memory itself.
+    /// The directory where files without a name are made: for names of a walk that memory is not to hold, and for clones. By
+    /// default the system's for temporary files, which may lie in memory itself.
     #[must_use]
     pub fn aside(self, directory: &Path) -> Self {
-        Self { aside: directory.into(), ..self }
+        let aside: Arc<Path> = directory.into();
+        Self { cloner: Arc::new(Cloner::new(Arc::clone(&aside))), aside, ..self }
     }
 }
 
@@ -93,6 +99,11 @@ impl Tree for Directory {
 
     async fn open(&self, path: &RelPath) -> Result<File, Fault> {
         self.opener.open(path).await
+    }
+
+    async fn snapshot(&self, file: &File) -> Option<(File, LocalMeta)> {
+        let (cloner, file) = (Arc::clone(&self.cloner), file.handle());
+        aside(move || cloner.freeze(&file)).await.ok().flatten()
     }
 
     fn watch(&self, prune: Prune) -> impl Stream<Item = Notice> + Send + use<> {

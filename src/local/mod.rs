@@ -11,11 +11,13 @@
 //! | `look` | entries by name, with proof of absence |
 //! | `prune`, `warnings` | what is left out: by the operator; because it has to be |
 //! | `read`, `reader`, `cached`, `opener` | an open file, and what reading leaves; opening what is in memory; opening many |
+//! | `clone` | a file that does not rest, as it is at one moment |
 //! | `watch`, `arm`, `event`, `outbox` | changes as they happen |
 
 mod arm;
 mod batch;
 mod cached;
+mod clone;
 mod descend;
 mod directory;
 mod entries;
@@ -42,7 +44,7 @@ pub use directory::Directory;
 pub use prune::Prune;
 pub use read::File;
 
-use crate::model::{Fault, Key, Local, RelPath, RootId, Scope, Source, Stamp};
+use crate::model::{Fault, Key, Local, LocalMeta, RelPath, RootId, Scope, Source, Stamp};
 use futures::Stream;
 use std::{future::Future, time::Duration};
 
@@ -110,6 +112,10 @@ pub trait Tree: Clone + Send + Sync + 'static {
     /// # Errors
     /// `Missing`, `Changed` (not a regular file any more), or an I/O error.
     fn open(&self, path: &RelPath) -> impl Future<Output = Result<Self::File, Fault>> + Send;
+
+    /// What the open file holds at one moment, to be read in peace, and how the file was just before. `None` where that
+    /// cannot be had.
+    fn snapshot(&self, file: &Self::File) -> impl Future<Output = Option<(Self::File, LocalMeta)>> + Send;
 
     /// Starts watching; [`Notice::Armed`] comes first. The stream ends only
     /// if the watcher dies. Bounded: what does not fit becomes `Lost`.

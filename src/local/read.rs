@@ -1,6 +1,7 @@
 //! Opening a file beneath the root, and reading it by the descriptor alone.
 
 use super::{
+    clone::Share,
     descend::{Descent, Stop, descend},
     reader::Reader,
     root::{Opened, READ_ALL},
@@ -10,7 +11,7 @@ use super::{
 use crate::model::{Class, Fault, LocalMeta, RelPath, Skip, Source};
 use bytes::Bytes;
 use rustix::{
-    fd::{AsFd, OwnedFd},
+    fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{FileType, OFlags},
     io::Errno,
 };
@@ -29,12 +30,49 @@ pub struct File {
     whole: Option<Bytes>,
     /// Whoever asks for it may wait for another machine.
     remote: bool,
+    frozen: Option<Frozen>,
+}
+
+/// What a clone has besides.
+#[derive(Debug)]
+pub(super) struct Frozen {
+    /// How the file was.
+    pub(super) meta: LocalMeta,
+    pub(super) _share: Share,
 }
 
 impl File {
     /// On this machine, of so many bytes; with all of them if it is a small one.
     pub(super) fn new(fd: OwnedFd, size: u64, path: RelPath, whole: Option<Bytes>) -> Self {
-        Self { reader: Arc::new(Reader::new(fd, size)), path, whole, remote: false }
+        Self { reader: Arc::new(Reader::new(fd, size)), path, whole, remote: false, frozen: None }
+    }
+
+    /// A clone of it.
+    pub(super) fn frozen(&self, fd: OwnedFd, frozen: Frozen) -> Self {
+        let reader = Arc::new(Reader::new(fd, frozen.meta.print.size));
+        Self { reader, path: self.path.clone(), whole: None, remote: false, frozen: Some(frozen) }
+    }
+
+    /// True if another machine may write it.
+    pub(super) fn is_remote(&self) -> bool {
+        self.remote
+    }
+
+    /// The same open file, for another thread.
+    pub(super) fn handle(&self) -> Self {
+        Self {
+            reader: Arc::clone(&self.reader),
+            path: self.path.clone(),
+            whole: None,
+            remote: self.remote,
+            frozen: None,
+        }
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
     }
 }
 
@@ -96,7 +134,13 @@ pub(super) fn open(root: &Opened, parent: &mut Parent, path: &RelPath) -> Result
     let reader = Reader::new(fd, size);
     let whole = (size <= SMALL).then(|| reader.read_at(0, size as usize).ok()).flatten();
     let remote = root.filesystem.remote.is_some();
-    Ok(File { reader: Arc::new(reader), path: path.clone(), whole: whole.map(Bytes::from), remote })
+    Ok(File {
+        reader: Arc::new(reader),
+        path: path.clone(),
+        whole: whole.map(Bytes::from),
+        remote,
+        frozen: None,
+    })
 }
 
 fn fault(what: String, errno: Errno) -> Fault {
@@ -120,6 +164,9 @@ fn fault(what: String, errno: Errno) -> Fault {
 
 impl Source for File {
     async fn stat(&self) -> Result<LocalMeta, Fault> {
+        if let Some(frozen) = &self.frozen {
+            return Ok(frozen.meta);
+        }
         let what = || format!("stat {}", self.path);
         let stat = if self.remote {
             let reader = Arc::clone(&self.reader);

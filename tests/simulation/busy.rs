@@ -15,10 +15,10 @@ use s3mirrord::{
 use std::ops::AsyncFn;
 use tokio::{sync::mpsc, time::sleep};
 
-const LOG: &str = "log";
+pub(crate) const LOG: &str = "log";
 
 /// Writes one block every `every` ms, for `time` ms, and tells of each.
-async fn write(
+pub(crate) async fn write(
     story: &Story,
     notices: &mpsc::Sender<Notice>,
     every: u64,
@@ -32,20 +32,20 @@ async fn write(
     }
 }
 
-fn count(story: &Story, text: &str) -> usize {
+pub(crate) fn count(story: &Story, text: &str) -> usize {
     story.world.with(|w| w.trace.iter().filter(|line| line.contains(text)).count())
 }
 
-fn uploads(story: &Story) -> usize {
+pub(crate) fn uploads(story: &Story) -> usize {
     count(story, "bucket: log is")
 }
 
-fn blocks(story: &Story) -> Option<usize> {
+pub(crate) fn blocks(story: &Story) -> Option<usize> {
     story.world.with(|w| Some(w.shelf.objects.get(&Key::raw(LOG))?.body.len() / BLOCK))
 }
 
 /// It rests, and what it holds is in the bucket soon after.
-async fn comes_to_rest(story: &Story) {
+pub(crate) async fn comes_to_rest(story: &Story) {
     let begun = tokio::time::Instant::now();
     let same = |story: &Story| {
         story.world.with(|w| {
@@ -60,7 +60,7 @@ async fn comes_to_rest(story: &Story) {
     }
 }
 
-async fn daemon(script: impl AsyncFn(&Story, mpsc::Sender<Notice>)) -> Story {
+pub(crate) async fn daemon(script: impl AsyncFn(&Story, mpsc::Sender<Notice>)) -> Story {
     let story = Story::calm();
     story.world.with(|w| w.write(&path("another"), 0, 1));
     story

@@ -13,6 +13,7 @@ mod support;
 mod busy;
 mod cases;
 mod claims;
+mod clones;
 mod copies;
 mod deletes;
 mod hooks;

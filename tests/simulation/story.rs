@@ -58,6 +58,7 @@ pub const FAULTS: &[&str] = &[
     "no conditions",
     "EIO",
     "EMFILE",
+    "no room for a clone",
     "stat EIO",
     "readdir EIO",
     "directory closed",
@@ -197,6 +198,7 @@ impl Story {
             w.shelf.budget = limits.map(|limits| (limits.count, limits.window.as_secs() as i64));
             w.shelf.weather.parts_refused = w.rng.u8(0..10) == 0;
             w.disk.shows_clock = w.rng.bool();
+            w.disk.clones = w.rng.bool();
             let n1 = path("n1");
             w.write(&n1, 0, 1);
             let (key, meta) = (Key::of(&n1), w.disk.files[&n1].meta());

@@ -60,6 +60,10 @@ pub struct Disk {
     pub hasty: Option<RelPath>,
     /// How often a file was opened.
     pub opened: u64,
+    /// Files can be cloned.
+    pub clones: bool,
+    /// How often one was.
+    pub cloned: u64,
     /// Sabotage: `fstat` of an open file keeps saying what it said first.
     pub frozen_stat: bool,
     /// Sabotage: what was once seen absent, or had an event, is said to be absent.
@@ -87,6 +91,8 @@ impl Default for Disk {
             shows_clock: true,
             hasty: None,
             opened: 0,
+            clones: false,
+            cloned: 0,
             frozen_stat: false,
             absent_for_good: false,
             believed_absent: BTreeSet::new(),
@@ -295,6 +301,8 @@ pub struct Open {
     world: Fake,
     inode: u64,
     first: LocalMeta,
+    /// What a clone holds.
+    frozen: Option<Vec<u8>>,
 }
 
 impl Open {
@@ -308,7 +316,7 @@ impl Open {
 impl Source for Open {
     async fn stat(&self) -> Result<LocalMeta, Fault> {
         self.world.lag(1).await;
-        if self.world.with(|w| w.disk.frozen_stat) {
+        if self.frozen.is_some() || self.world.with(|w| w.disk.frozen_stat) {
             return Ok(self.first);
         }
         Ok(self.file()?.meta())
@@ -320,7 +328,10 @@ impl Source for Open {
         while out.len() < len {
             self.world.lag(10).await;
             self.world.fault("EIO", 60, Class::Transient)?;
-            let body = self.file()?.body;
+            let body = match &self.frozen {
+                Some(body) => body.clone(),
+                None => self.file()?.body,
+            };
             let from = (at as usize + out.len()).min(body.len());
             let to = (from + BLOCK.min(len - out.len())).min(body.len());
             if from == to {
@@ -423,10 +434,25 @@ impl Tree for Fake {
         self.fault("EMFILE", 80, Class::Transient)?;
         self.with(|w| w.disk.opened += 1);
         self.with(|w| match w.disk.local(p) {
-            Local::Present(first) => Ok(Open { world: self.clone(), inode: first.print.inode, first }),
+            Local::Present(first) => {
+                Ok(Open { world: self.clone(), inode: first.print.inode, first, frozen: None })
+            }
             Local::Unknown => Err(Fault::new(Class::Permanent, "open", "EACCES")),
             _ => Err(Fault::new(Class::Missing, "open", "ENOENT")),
         })
+    }
+
+    /// The content may be younger than the look at the file, and the name lead elsewhere by then.
+    async fn snapshot(&self, open: &Open) -> Option<(Open, LocalMeta)> {
+        let first = open.file().ok()?.meta();
+        self.lag(40).await;
+        let body = open.file().ok()?.body;
+        let may = self.with(|w| w.disk.clones && !w.strikes("no room for a clone", 30));
+        if !may || body.len() as u64 != first.print.size {
+            return None;
+        }
+        self.with(|w| w.disk.cloned += 1);
+        Some((Open { world: self.clone(), inode: first.print.inode, first, frozen: Some(body) }, first))
     }
 
     fn watch(&self, _: Prune) -> impl Stream<Item = Notice> + Send + use<> {

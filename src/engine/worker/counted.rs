@@ -29,6 +29,11 @@ impl<F> Counted<F> {
         Self { file, size, whole: OnceLock::new(), report, given: AtomicU64::new(0) }
     }
 
+    /// The open file.
+    pub(super) fn inner(&self) -> &F {
+        &self.file
+    }
+
     /// How many of its bytes were given to the store.
     pub(super) fn given(&self) -> u64 {
         self.given.load(Relaxed)

@@ -5,7 +5,7 @@
 //! is the file as it was then (promise I3). What is written to its beginning makes the two differ, and nothing becomes
 //! visible. Neither read is held in memory.
 
-use super::{Held, Work};
+use super::{Held, How, Work};
 use crate::{
     ledger::Ledger,
     local::Tree,
@@ -29,7 +29,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         if !goes_on(&then, &now) {
             return Ok(Outcome::Busy);
         }
-        let again = Held { file, meta: then, grows: true };
+        let again = Held { file, meta: then, how: How::Grows };
         let (staged, second) = self.stage(&again).await?;
         let now = again.file.stat().await?;
         let parts = self.in_parts(&again);

@@ -14,8 +14,8 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{
-        Change, Class, Did, Digest, Fault, Job, Local, LocalMeta, Only, Op, Outcome, Record, RelPath,
-        RemoteMeta, Source,
+        Change, Class, Did, Digest, Fault, Fingerprint, Job, Local, LocalMeta, Only, Op, Outcome, Record,
+        RelPath, RemoteMeta, Source,
     },
     plan::{Motion, motion},
     store::Store,
@@ -106,10 +106,27 @@ struct Work<'a, T, S, L> {
 /// An open file.
 struct Held<F> {
     file: Arc<Counted<F>>,
-    /// As the survey saw it.
+    /// As the survey saw it; of a clone, as the file was just before that was made.
     meta: LocalMeta,
-    /// It has grown since. If not, it is what the survey saw.
-    grows: bool,
+    how: How,
+}
+
+impl<F> Held<F> {
+    /// What shows from now on that the file is as it was read. Of a clone nothing: nobody looked at what it became since.
+    fn print(&self) -> Option<Fingerprint> {
+        (self.how != How::Frozen).then_some(self.meta.print)
+    }
+}
+
+/// How a file is that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// It is what the survey saw.
+    Rests,
+    /// It has grown since.
+    Grows,
+    /// It does not rest, and this is a clone of it.
+    Frozen,
 }
 
 impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
@@ -137,11 +154,11 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let Some(held) = held else { return self.whose(record).await };
         let outcome = match &self.job.op {
             Op::Put(only) => self.put(&held, only.clone()).await,
-            Op::Copy(_) if held.grows => self.put(&held, Only::New).await,
+            Op::Copy(_) if held.how == How::Grows => self.put(&held, Only::New).await,
             Op::Copy(from) => self.copy(&held, from).await,
-            Op::Metadata if held.grows => Ok(Outcome::Busy),
+            Op::Metadata if held.how == How::Grows => Ok(Outcome::Busy),
             Op::Metadata => self.metadata(&held, record).await,
-            Op::Prove(_) if held.grows => self.replace(&held).await,
+            Op::Prove(_) if held.how == How::Grows => self.replace(&held).await,
             Op::Prove(remote) => self.prove(&held, record, remote.clone()).await,
         };
         match outcome {
@@ -158,22 +175,49 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let (Ok(Outcome::Busy | Outcome::Overtaken), Some(then)) = (&outcome, self.job.expect) else {
             return outcome;
         };
-        match self.ctx.tree.look(vec![self.path()?]).await?.pop() {
-            Some(Local::Present(now)) if now.print.inode == then.print.inode => outcome,
-            _ => Ok(Outcome::Stale),
-        }
+        if self.is_named(&then).await? { outcome } else { Ok(Outcome::Stale) }
     }
 
-    /// Opens the file beneath the root, if it is what the survey saw, or has only grown when it had time to rest.
+    /// True if the file has its name still.
+    async fn is_named(&self, meta: &LocalMeta) -> Result<bool, Fault> {
+        let now = self.ctx.tree.look(vec![self.path()?]).await?.pop();
+        Ok(matches!(now, Some(Local::Present(now)) if now.print.inode == meta.print.inode))
+    }
+
+    /// Opens the file beneath the root, if it is what the survey saw. If it had time to rest and did not: a clone of it,
+    /// or, where there are none, itself if it has only grown.
     async fn hold(&self, meta: LocalMeta) -> Result<Result<Held<T::File>, Outcome>, Fault> {
         self.ctx.clock_step(self.manner.seen, meta.print.ctime).await;
         let (file, now) = self.open(&meta).await?;
-        Ok(match motion(&meta, &now, self.manner.patient) {
-            Motion::Rests => Ok(Held { file, meta, grows: false }),
-            Motion::Grows => Ok(Held { file, meta, grows: true }),
+        let motion = motion(&meta, &now, self.manner.patient);
+        let unrest = match motion {
+            Motion::Rests => self.manner.restless,
+            Motion::Grows | Motion::Busy => self.manner.patient,
+            Motion::Replaced => false,
+        };
+        if unrest && let Some(frozen) = self.freeze(&file).await? {
+            return Ok(frozen);
+        }
+        Ok(match motion {
+            Motion::Rests => Ok(Held { file, meta, how: How::Rests }),
+            Motion::Grows => Ok(Held { file, meta, how: How::Grows }),
             Motion::Busy => Err(Outcome::Busy),
             Motion::Replaced => Err(Outcome::Stale),
         })
+    }
+
+    /// A clone of the file. What was written to it under another name is none of this one.
+    async fn freeze(&self, file: &Counted<T::File>) -> Result<Option<Result<Held<T::File>, Outcome>>, Fault> {
+        // a dry run makes nothing, and of metadata no content is read
+        if self.ctx.options.dry_run || matches!(self.job.op, Op::Metadata) {
+            return Ok(None);
+        }
+        let Some((clone, meta)) = self.ctx.tree.snapshot(file.inner()).await else { return Ok(None) };
+        if !self.is_named(&meta).await? {
+            return Ok(Some(Err(Outcome::Stale)));
+        }
+        let file = Arc::new(Counted::new(clone, meta.print.size, self.ctx.report.clone()));
+        Ok(Some(Ok(Held { file, meta, how: How::Frozen })))
     }
 
     /// The file, and how it is.
@@ -203,7 +247,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
 
     fn proof(&self, held: &Held<T::File>, remote: RemoteMeta, digest: Digest) -> Change {
         let record = Record {
-            print: Some(held.meta.print),
+            print: held.print(),
             attributes: Some(held.meta.attributes),
             metadata_due: false,
             doubted: false,

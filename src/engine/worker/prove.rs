@@ -99,7 +99,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let metadata_due =
             written_by_us && (had, mtime) != (Some(held.meta.attributes), Some(held.meta.print.mtime));
         let record = Record {
-            print: Some(held.meta.print),
+            print: held.print(),
             attributes: had.filter(|_| !metadata_due),
             metadata_due,
             doubted: false,

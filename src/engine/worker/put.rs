@@ -1,6 +1,6 @@
 //! Uploading: stage, look at the file once more, only then make it visible (promise I3).
 
-use super::{Held, Work, leftover::settle};
+use super::{Held, How, Work, leftover::settle};
 use crate::{
     ledger::Ledger,
     local::Tree,
@@ -20,7 +20,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             return Ok(Outcome::Stale);
         }
         ctx.claim().await?;
-        if held.grows || self.manner.restless {
+        if held.how == How::Grows || held.how == How::Rests && self.manner.restless {
             return self.put_restless(held, only).await;
         }
         let staged = self.stage(held).await?;
@@ -64,7 +64,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             self.drop_staged(parts).await?;
             return Ok(None);
         }
-        self.commit(held, staged, only, Some(held.meta.print), parts).await.map(Some)
+        self.commit(held, staged, only, held.print(), parts).await.map(Some)
     }
 
     /// The file changed while it was read: nothing of it becomes visible.

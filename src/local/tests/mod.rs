@@ -14,6 +14,7 @@ use std::{
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
 fn p(path: &str) -> RelPath {
@@ -68,6 +69,31 @@ fn plant(tree: &Path, paths: &[Vec<Vec<u8>>]) {
 pub(super) fn skipped(why: impl std::fmt::Display) {
     assert!(std::env::var_os("S3MIRRORD_REQUIRE_ALL").is_none_or(|v| v != "1"), "may not be skipped: {why}");
     eprintln!("skipped: {why}");
+}
+
+/// What `work` logs, down to this level.
+pub(super) fn told(level: tracing::Level, work: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no panic").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    tracing::subscriber::with_default(subscriber, work);
+    let bytes = lines.0.lock().expect("no panic").clone();
+    String::from_utf8(bytes).expect("UTF-8")
 }
 
 /// A mount that ends with the test.

@@ -255,31 +255,6 @@ fn c12_a_directory_moved_away_in_mid_walk_leaves_the_rest_above_it_unknown() {
     assert_eq!(found, want, "never absent");
 }
 
-/// What `work` logs at `warn`.
-fn warned(work: impl FnOnce()) -> String {
-    #[derive(Clone, Default)]
-    struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("no panic").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::WARN)
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .finish();
-    tracing::subscriber::with_default(subscriber, work);
-    let bytes = lines.0.lock().expect("no panic").clone();
-    String::from_utf8(bytes).expect("UTF-8")
-}
-
 #[test]
 fn c06_each_place_that_is_left_out_is_warned_of_once_with_its_cause() {
     let temp = tree(&["locked/f", "open/f", "m/f"]);
@@ -295,7 +270,7 @@ fn c06_each_place_that_is_left_out_is_warned_of_once_with_its_cause() {
                 .expect("a walk");
             crate::local::look::look(&opened, &[p("locked/f"), p("m/f")]);
         };
-        let told = warned(|| {
+        let told = told(tracing::Level::WARN, || {
             pass();
             pass();
         });

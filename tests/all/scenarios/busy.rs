@@ -22,13 +22,13 @@ use std::{
 const PAGE: usize = 4096;
 
 /// A thread that writes until it is told to stop, and then tells the MD5 of every state that its file had.
-struct Writer {
+pub(super) struct Writer {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<BTreeSet<String>>,
 }
 
 impl Writer {
-    fn start(work: impl FnOnce(&AtomicBool) -> BTreeSet<String> + Send + 'static) -> Self {
+    pub(super) fn start(work: impl FnOnce(&AtomicBool) -> BTreeSet<String> + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         Self { stop, thread: std::thread::spawn(move || work(&told)) }
@@ -64,7 +64,7 @@ impl Writer {
     }
 
     /// Stamps block after block with the number of the round, in place; the pause after each round is this, times 0 to 3.
-    fn rewriter(path: PathBuf, pause: Duration) -> Self {
+    pub(super) fn rewriter(path: PathBuf, pause: Duration) -> Self {
         const BLOCK: usize = 16 << 10;
         Self::start(move |stop| {
             let file = File::create(path).unwrap();
@@ -101,16 +101,24 @@ impl Writer {
         })
     }
 
-    fn stop(self) -> BTreeSet<String> {
+    pub(super) fn stop(self) -> BTreeSet<String> {
         self.stop.store(true, Relaxed);
         self.thread.join().unwrap()
     }
+}
+
+/// The state directory in memory, so that no file is cloned, wherever the tests run.
+fn without_clones(bench: &Bench) -> tempfile::TempDir {
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    std::os::unix::fs::symlink(memory.path(), bench.state()).unwrap();
+    memory
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c25_c26_every_version_of_a_restless_file_is_a_state_that_it_had() {
     let lines = "debounce = { quiet = \"50ms\", longest = \"500ms\" }";
     let Some(mut scene) = Scene::with(lines).await else { return };
+    let _memory = without_clones(&scene.bench);
     scene.outsider.keep_versions().await;
     scene.start();
     scene.write("before", "it has claimed the prefix");
@@ -148,6 +156,7 @@ async fn c25_c26_every_version_of_a_restless_file_is_a_state_that_it_had() {
 #[tokio::test(flavor = "multi_thread")]
 async fn c25_c26_a_pass_sends_what_grows_and_tells_what_is_busy() {
     let bench = Bench::new().await;
+    let _memory = without_clones(&bench);
     let growing = [("log", 0), ("large.log", 9 << 20)];
     let writers = growing.map(|(name, first)| Writer::log(bench.root.join(name), first));
     bench.write("still", "a file");

@@ -2,6 +2,7 @@
 //! directory, against the embedded server, and ends with boto3 saying that bucket and directory are equal.
 
 mod busy;
+mod clones;
 mod crash;
 mod edits;
 mod faults;
