@@ -16,6 +16,7 @@
 
 mod arm;
 mod batch;
+mod buffers;
 mod cached;
 mod clone;
 mod descend;

@@ -134,13 +134,7 @@ pub(super) fn open(root: &Opened, parent: &mut Parent, path: &RelPath) -> Result
     let reader = Reader::new(fd, size);
     let whole = (size <= SMALL).then(|| reader.read_at(0, size as usize).ok()).flatten();
     let remote = root.filesystem.remote.is_some();
-    Ok(File {
-        reader: Arc::new(reader),
-        path: path.clone(),
-        whole: whole.map(Bytes::from),
-        remote,
-        frozen: None,
-    })
+    Ok(File { reader: Arc::new(reader), path: path.clone(), whole, remote, frozen: None })
 }
 
 fn fault(what: String, errno: Errno) -> Fault {
@@ -193,7 +187,7 @@ impl Source for File {
         let read = tokio::task::spawn_blocking(move || reader.read_at(at, len)).await;
         let what = || format!("read {} at {at}", self.path);
         match read {
-            Ok(read) => read.map(Bytes::from).map_err(|errno| fault(what(), errno)),
+            Ok(read) => read.map_err(|errno| fault(what(), errno)),
             Err(ended) => Err(Fault::new(Class::Transient, what(), ended)),
         }
     }

@@ -5,8 +5,9 @@
 //! The kernel does not tell whose pages they were: of a large file that somebody else reads as well, those that are not
 //! dirty are given back, too, and have to be read again. Small files stay: they are not worth a call, and likelier in use.
 
+use super::buffers;
+use bytes::Bytes;
 use rustix::{
-    buffer::spare_capacity,
     fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{Advice, fadvise},
     io,
@@ -52,16 +53,18 @@ impl Reader {
     }
 
     /// `len` bytes from `at`; fewer only at the end.
-    pub(super) fn read_at(&self, at: u64, len: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(len);
-        while bytes.len() < len {
-            let from = at.saturating_add(bytes.len() as u64);
-            if io::retry_on_intr(|| io::pread(&self.fd, spare_capacity(&mut bytes), from))? == 0 {
-                break;
+    pub(super) fn read_at(&self, at: u64, len: usize) -> io::Result<Bytes> {
+        let bytes = buffers::filled(len, |to| {
+            let mut got = 0;
+            while got < to.len() {
+                let from = at.saturating_add(got as u64);
+                match io::retry_on_intr(|| io::pread(&self.fd, &mut to[got..], from))? {
+                    0 => break,
+                    more => got += more,
+                }
             }
-        }
-        // The allocator may have given more than asked for.
-        bytes.truncate(len);
+            Ok(got)
+        })?;
         if let Some(limits) = self.limits {
             self.passed(limits, at, at.saturating_add(bytes.len() as u64));
         }
