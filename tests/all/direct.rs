@@ -1,9 +1,12 @@
 //! The short way of a small PUT: the same request as the SDK's, and the SDK's where it does not go well.
 
-use crate::support::{
-    memory::{Memory, pattern},
-    prepare::Prepare,
-    server::{Answer, Request, Server},
+use crate::{
+    support::{
+        memory::{Memory, pattern},
+        prepare::Prepare,
+        server::{Answer, Request, Server},
+    },
+    wire::parts_until,
 };
 use s3mirrord::{
     model::{Capabilities, Class, ETag, Fault, Key, ObjectOptions, Only, RelPath, RemoteMeta},
@@ -160,6 +163,37 @@ async fn what_is_not_plainly_confirmed_goes_the_sdks_way_and_so_does_what_follow
             assert!(begun.elapsed() < Duration::from_secs(20), "{answer:?}: never again");
             put(&store, "d", pattern(100, 1), Only::New).await.unwrap();
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// From one request to the next, whichever way it goes.
+#[tokio::test]
+async fn c45_a_page_that_stands_in_for_the_store_confirms_no_put() {
+    let page = |body: &str| Answer::new(200, body).with("etag", "\"x\"");
+    for page in [
+        page("<html>Log in</html>"),
+        page("<!DOCTYPE html>\n<html lang=\"en\">Log in</html>"),
+        page("Log in").with("content-type", "text/html; charset=utf-8"),
+        page("{\"error\":\"log in\"}").with("content-type", "application/json"),
+    ] {
+        let odd = page.clone();
+        let server = Server::start(move |n, request| match n {
+            0 => Answer::tagged("e"),
+            _ if request.method == "PUT" => odd.clone(),
+            _ => parts_until(request, || Answer::new(500, "")),
+        })
+        .await;
+        let store = store_with(&server, 2, |options| {
+            options.threshold = 100_000;
+            options.part_size = 100_000;
+        })
+        .await;
+        put(&store, "a", pattern(100, 1), Only::New).await.unwrap();
+        for size in [100, 70_000, 100_001] {
+            let fault = put(&store, "b", pattern(size, 2), Only::New).await.unwrap_err();
+            assert_eq!(fault.class, Class::Transient, "{page:?}, {size}: {fault}");
+            assert!(fault.cause.contains("not an S3 answer"), "{page:?}, {size}: {fault}");
         }
     }
 }

@@ -1,0 +1,141 @@
+//! Answers that are not what S3 says: cut, made by something in between, or of a store that ignores what it was asked.
+
+use crate::{
+    support::{
+        memory::Memory,
+        prepare::Prepare,
+        server::{Answer, Request, Server},
+    },
+    wire::{is, key, options, parts_until},
+};
+use s3mirrord::{
+    model::{Class, ETag, Fault, KeyRange, Only, Part, Upload},
+    store::{Depth, Options, S3, Start, Store},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+/// A store that sends and copies by parts of four bytes.
+async fn store(server: &Server) -> S3 {
+    let small = Options { threshold: 4, copy_threshold: 4, part_size: 4, ..options(server.endpoint()) };
+    S3::connect(small).await.unwrap()
+}
+
+/// Asks for `whole`, cut after each of its bytes in turn, which is never believed, and then as it is. Other requests
+/// are answered as `other` says. What was found then, and with how many requests more.
+async fn cut_anywhere<T: std::fmt::Debug>(
+    whole: &'static str,
+    other: fn(&Request) -> Option<Answer>,
+    ask: impl AsyncFn(&S3) -> Result<T, Fault>,
+) -> (T, usize) {
+    let end = Arc::new(AtomicUsize::new(0));
+    let at = end.clone();
+    let answer = move |request: &Request| other(request).unwrap_or_else(|| cut(whole, at.load(SeqCst)));
+    let server = Server::start(move |_, request| answer(request)).await;
+    let store = store(&server).await;
+    for n in 0..whole.len() {
+        end.store(n, SeqCst);
+        match ask(&store).await {
+            Err(fault) => assert_eq!(fault.class, Class::Transient, "{}: {fault}", &whole[..n]),
+            Ok(believed) => panic!("{}: {believed:?}", &whole[..n]),
+        }
+    }
+    end.store(whole.len(), SeqCst);
+    let before = server.seen().len();
+    (ask(&store).await.unwrap(), server.seen().len() - before)
+}
+
+fn cut(whole: &str, at: usize) -> Answer {
+    Answer::new(200, &whole[..at])
+}
+
+/// HEAD of a source of eight bytes, and the end of an upload.
+fn source(request: &Request) -> Option<Answer> {
+    match request.method.as_str() {
+        "HEAD" => Some(Answer::tagged("e").with("content-length", "8")),
+        "DELETE" => Some(Answer::new(204, "").with("content-length", "0")),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn c42_a_listing_that_is_cut_within_its_answer_is_none() {
+    let page = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+        <ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><IsTruncated>false</IsTruncated>\
+        <Contents><Key>web/a</Key><ETag>&quot;e&quot;</ETag><Size>1234</Size></Contents>\
+        <Contents><Key>web/bc</Key><ETag>&quot;f-2&quot;</ETag><Size>56</Size></Contents>\
+        <CommonPrefixes><Prefix>web/d/</Prefix></CommonPrefixes></ListBucketResult>";
+    let list = async |store: &S3| store.list(&key(""), Depth::Children, Start::First).await;
+    let (found, requests) = cut_anywhere(page, |_| None, list).await;
+    let objects: Vec<_> = found.objects.iter().map(|(key, meta)| (key.as_str(), meta.size)).collect();
+    assert_eq!(objects, [("a", 1234), ("bc", 56)]);
+    assert_eq!((found.directories, requests), (vec![key("d/")], 1), "it is read the quick way as before");
+}
+
+#[tokio::test]
+async fn c42_lists_of_uploads_and_parts_that_are_cut_are_none() {
+    let uploads = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated><Upload><Key>web/a</Key>\
+        <UploadId>12</UploadId></Upload></ListMultipartUploadsResult>";
+    let all = async |store: &S3| store.uploads(&KeyRange::Under(key(""))).await;
+    let upload = Upload { key: key("a"), id: "12".into(), initiated: None };
+    assert_eq!(cut_anywhere(uploads, |_| None, all).await, (vec![upload.clone()], 1));
+
+    let parts = "<ListPartsResult><IsTruncated>false</IsTruncated><Part><PartNumber>1</PartNumber><Size>12</Size>\
+        <ETag>\"e1\"</ETag></Part></ListPartsResult>";
+    let part = Part { number: 1, size: 12, etag: ETag::new("e1"), sha256: None };
+    let told = async |store: &S3| store.parts(&upload).await;
+    assert_eq!(cut_anywhere(parts, |_| None, told).await, (Some(vec![part]), 1));
+}
+
+#[tokio::test]
+async fn c46_an_upload_of_which_half_a_tag_or_id_is_told_is_not_done() {
+    let file = || Memory::new("12345678");
+    let created = "<InitiateMultipartUploadResult><UploadId>U12</UploadId></InitiateMultipartUploadResult>";
+    let create = async |store: &S3| store.create(&key("a"), &file().spec("o")).await;
+    assert_eq!(cut_anywhere(created, |_| None, create).await.0.id, "U12");
+
+    let completed = "<?xml version=\"1.0\"?>\n  \n<CompleteMultipartUploadResult><Location/>\
+        <ETag>\"0123456789abcdef0123456789abcdef-2\"</ETag></CompleteMultipartUploadResult>";
+    let other = |request: &Request| {
+        let completes = is(request, "POST", "uploadId=U");
+        (!completes).then(|| parts_until(request, || unreachable!("it is answered already")))
+    };
+    let send = async |store: &S3| {
+        let (file, spec) = (Arc::new(file()), file().spec("o"));
+        let (staged, _) = store.prepare(&key("a"), &file, &spec).await?;
+        store.commit(staged, Only::Always).await
+    };
+    let (sent, _) = cut_anywhere(completed, other, send).await;
+    assert_eq!(sent.etag, ETag::new("0123456789abcdef0123456789abcdef-2"));
+}
+
+#[tokio::test]
+async fn c46_a_copy_of_which_half_a_tag_is_told_is_not_done() {
+    let (from, etag, to) = (key("a"), ETag::new("e"), key("b"));
+    let from = (&from, &etag);
+    let copied = "<CopyObjectResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><ETag>\"0123456789\"</ETag>\
+        <LastModified>2026-01-02T03:04:05.000Z</LastModified></CopyObjectResult>";
+    let one = |request: &Request| match request.method.as_str() {
+        "HEAD" => Some(Answer::tagged("e").with("content-length", "4")),
+        _ => None,
+    };
+    let spec = Memory::new("1234").spec("o");
+    let copy = async |store: &S3| store.copy(from, &to, &spec, Only::Always).await;
+    assert_eq!(cut_anywhere(copied, one, copy).await.0.etag, ETag::new("0123456789"));
+
+    let part = "<CopyPartResult><ETag>\"0123456789\"</ETag></CopyPartResult>";
+    let spec = Memory::new("12345678").spec("o");
+    let upload = Upload { key: to.clone(), id: "U".into(), initiated: None };
+    let fill = async |store: &S3| store.fill_copy(upload.clone(), from, &spec).await;
+    cut_anywhere(part, source, fill).await;
+
+    let tags = "<Tagging><TagSet><Tag><Key>k</Key><Value>value</Value></Tag></TagSet></Tagging>";
+    let other = |request: &Request| match request.method.as_str() {
+        "POST" => Some(parts_until(request, || unreachable!("it is no upload"))),
+        _ => source(request),
+    };
+    let create = async |store: &S3| store.create_copy(from, &to, &spec).await;
+    assert_eq!(cut_anywhere(tags, other, create).await.0.id, "U");
+}
