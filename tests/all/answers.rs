@@ -65,13 +65,14 @@ async fn c42_a_listing_that_is_cut_within_its_answer_is_none() {
     let page = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
         <ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><IsTruncated>false</IsTruncated>\
         <Contents><Key>web/a</Key><ETag>&quot;e&quot;</ETag><Size>1234</Size></Contents>\
-        <Contents><Key>web/bc</Key><ETag>&quot;f-2&quot;</ETag><Size>56</Size></Contents>\
+        <Contents><Key>web/b&amp;c</Key><ETag>&quot;f-2&quot;</ETag><Size>56</Size></Contents>\
         <CommonPrefixes><Prefix>web/d/</Prefix></CommonPrefixes></ListBucketResult>";
     let list = async |store: &S3| store.list(&key(""), Depth::Children, Start::First).await;
     let (found, requests) = cut_anywhere(page, |_| None, list).await;
     let objects: Vec<_> = found.objects.iter().map(|(key, meta)| (key.as_str(), meta.size)).collect();
-    assert_eq!(objects, [("a", 1234), ("bc", 56)]);
-    assert_eq!((found.directories, requests), (vec![key("d/")], 1), "it is read the quick way as before");
+    assert_eq!(objects, [("a", 1234), ("b&c", 56)]);
+    assert_eq!(found.directories, [key("d/")]);
+    assert_eq!(requests, 2, "what was cut says nothing of the form: it is still read the quick way first");
 }
 
 #[tokio::test]
@@ -138,4 +139,44 @@ async fn c46_a_copy_of_which_half_a_tag_is_told_is_not_done() {
     };
     let create = async |store: &S3| store.create_copy(from, &to, &spec).await;
     assert_eq!(cut_anywhere(tags, other, create).await.0.id, "U");
+}
+
+/// An answer that says nothing of tags is not one that there are none.
+#[tokio::test]
+async fn c56_a_copy_by_parts_that_is_not_told_the_tags_is_not_begun() {
+    let spec = Memory::new("12345678").spec("o");
+    let tagged = "<Tagging><TagSet><Tag><Key>k</Key><Value>v</Value></Tag></TagSet></Tagging>";
+    for (answer, want) in [
+        (Answer::new(200, tagged), Ok(Some("k=v"))),
+        (Answer::new(200, "<Tagging><TagSet/></Tagging>"), Ok(None)),
+        (Answer::error(404, "NoSuchTagSet"), Ok(None)),
+        (Answer::error(400, "NotImplemented"), Ok(None)),
+        (Answer::error(400, "InvalidRequest"), Ok(None)),
+        (Answer::error(405, "MethodNotAllowed"), Ok(None)),
+        (Answer::new(501, ""), Ok(None)),
+        (Answer::error(400, "RequestTimeout"), Err(Class::Transient)),
+        (Answer::error(400, "ExpiredToken"), Err(Class::Fatal)),
+        (Answer::error(400, "InvalidArgument"), Err(Class::Permanent)),
+        (Answer::new(400, ""), Err(Class::Permanent)),
+        (Answer::error(403, "AccessDenied"), Err(Class::Permanent)),
+        (Answer::error(404, "NoSuchKey"), Err(Class::Changed)),
+        (Answer::error(404, "NoSuchBucket"), Err(Class::Fatal)),
+        (Answer::new(404, "not found"), Err(Class::Permanent)),
+        (Answer::error(503, "SlowDown"), Err(Class::Throttled)),
+    ] {
+        let told = format!("{answer:?}");
+        let server = Server::start(move |_, request| match request.method.as_str() {
+            "POST" => parts_until(request, || unreachable!("it is no upload")),
+            _ => source(request).unwrap_or_else(|| answer.clone()),
+        })
+        .await;
+        let store = store(&server).await;
+        let created = store.create_copy((&key("a"), &ETag::new("e")), &key("b"), &spec).await;
+        assert_eq!(created.map(|_| ()).map_err(|fault| fault.class), want.map(|_| ()), "{told}");
+        let seen = server.seen();
+        let create = seen.iter().find(|request| request.method == "POST");
+        assert_eq!(create.is_some(), want.is_ok(), "{told}");
+        let tags = create.and_then(|create| create.headers.get("x-amz-tagging"));
+        assert_eq!(tags.map(String::as_str), want.unwrap_or_default(), "{told}");
+    }
 }
