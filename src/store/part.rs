@@ -4,6 +4,7 @@ use super::{
     S3,
     error::{fault, no_s3},
     extent::{Extent, WINDOW},
+    gate::Failure,
     memory::Held,
     metadata, object,
     options::MIB,
@@ -15,9 +16,11 @@ use super::{
 };
 use crate::model::{Begun, Class, Digest, ETag, Fault, Key, Only, RemoteMeta, Source, Spec, Upload};
 use aws_sdk_s3::{
-    config::{Builder, retry::RetryConfig},
-    error::ProvideErrorMetadata,
-    operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
+    config::{Builder, http::HttpResponse, retry::RetryConfig},
+    error::{ProvideErrorMetadata, SdkError},
+    operation::create_multipart_upload::{
+        CreateMultipartUploadError, builders::CreateMultipartUploadFluentBuilder,
+    },
     types::{CompletedMultipartUpload, CompletedPart, ServerSideEncryption},
 };
 use sha2::Digest as _;
@@ -101,14 +104,35 @@ pub(super) async fn begin(
     key: &Key,
     full: &str,
 ) -> Result<Upload, Fault> {
-    let send = || {
+    let send = || async {
         // if its reply is lost, another attempt begins another upload, and nobody knows of the first
         let once = Builder::new().retry_config(RetryConfig::disabled());
-        request.clone().customize().config_override(once).send()
+        request.clone().customize().config_override(once).send().await.map_err(Uncreated)
     };
-    let created = store.send(0, send).await.map_err(|e| fault(CREATE, full, &e))?;
+    let created = store.send(0, send).await.map_err(|Uncreated(error)| {
+        if error.asks_for_less() && !Uncreated::is_said(&error) {
+            store.asked_for_less();
+        }
+        fault(CREATE, full, &error)
+    })?;
     let id = created.upload_id().ok_or_else(|| no_s3(CREATE, full, "UploadId"))?.to_owned();
     Ok(Upload { key: key.clone(), id, initiated: None })
+}
+
+/// Why no upload is known to be begun.
+struct Uncreated(SdkError<CreateMultipartUploadError, HttpResponse>);
+
+impl Uncreated {
+    /// The store itself says why. A 503 without a code may be that of a balancer, behind which the upload was begun.
+    fn is_said(error: &SdkError<CreateMultipartUploadError, HttpResponse>) -> bool {
+        error.code().is_some()
+    }
+}
+
+impl Failure for Uncreated {
+    fn asks_for_less(&self) -> bool {
+        self.0.asks_for_less() && Self::is_said(&self.0)
+    }
 }
 
 /// An upload that lacks parts.
