@@ -2,7 +2,7 @@
 
 use super::{
     S3,
-    error::{fault, no_s3},
+    error::{fault, is_full, no_s3},
     extent::{Extent, WINDOW},
     gate::Failure,
     memory::Held,
@@ -142,8 +142,8 @@ struct Open {
     kept: Kept,
 }
 
-/// Reads `spec.size` bytes of `file` and sends those that the upload lacks. After a fault that may pass it stays open:
-/// its parts need not be sent again. After others it is taken back, as well as that goes.
+/// Reads `spec.size` bytes of `file` and sends those that the upload lacks. After a fault that says nothing against this
+/// object it stays open: its parts need not be sent again. After others it is taken back, as well as that goes.
 pub(super) async fn fill<F: Source>(
     store: &S3,
     begun: Begun,
@@ -159,7 +159,7 @@ pub(super) async fn fill<F: Source>(
             let digest = Digest { sha256, part_size: Some(part_size) };
             Ok((Parts::new(open.full, open.id, spec.size, parts), digest))
         }
-        Err(fault) if may_pass(&fault) => {
+        Err(fault) if may_go_on(&fault) => {
             // what is on its way need not be sent again
             while landed(&mut flying).await.is_some() {}
             Err(fault)
@@ -173,8 +173,14 @@ pub(super) async fn fill<F: Source>(
     }
 }
 
-fn may_pass(fault: &Fault) -> bool {
-    matches!(fault.class, Class::Transient | Class::Throttled)
+/// True if the upload can be gone on with: the fault may pass, or is the mirror's, and is tried again when somebody has
+/// dealt with it. What is held open keeps its room: where that is what lacks, it is given back.
+fn may_go_on(fault: &Fault) -> bool {
+    match fault.class {
+        Class::Transient | Class::Throttled | Class::Owned => true,
+        Class::Fatal => !is_full(fault),
+        Class::Changed | Class::Missing | Class::Permanent => false,
+    }
 }
 
 /// Parts on their way.
@@ -282,7 +288,7 @@ pub(super) fn wire(number: u32) -> i32 {
 }
 
 /// Makes the object visible. After a fault that leaves the outcome open the upload stays: it may be about to become
-/// the object. HEAD tells.
+/// the object, which HEAD tells, or can be completed later.
 pub(super) async fn complete(store: &S3, staged: Parts, only: Only) -> Result<RemoteMeta, Fault> {
     let Parts { full, id, size, parts } = staged;
     let (if_none_match, if_match) = store.condition(&only);
@@ -309,7 +315,7 @@ pub(super) async fn complete(store: &S3, staged: Parts, only: Only) -> Result<Re
     // what it holds is not what it said, and will not be
     let spoilt = matches!(error.code(), Some("InvalidPart" | "InvalidPartOrder"));
     let fault = fault(COMPLETE, &full, &error);
-    if spoilt || !may_pass(&fault) {
+    if spoilt || !may_go_on(&fault) {
         let _ = abort(store, &full, &id).await;
     }
     Err(fault)
