@@ -225,6 +225,10 @@ fn unanswered<E>(what: String, error: &SdkError<E, HttpResponse>) -> Fault
 where
     E: Error + 'static,
 {
+    // the body could not be read: that is no fault of the store's
+    if let Some(unread) = find::<Fault>(error) {
+        return unread.clone();
+    }
     let cause = printable(&chain(error));
     if let Some(refused) = find::<CredentialsError>(error) {
         let class = match refused {
