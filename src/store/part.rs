@@ -2,7 +2,7 @@
 
 use super::{
     S3,
-    error::{fault, is_full, no_s3},
+    error::{fault, is_full, no_s3, what},
     extent::{Extent, WINDOW},
     gate::Failure,
     memory::Held,
@@ -94,13 +94,14 @@ pub(super) fn terms(store: &S3, key: &Key, spec: &Spec) -> [u8; 32] {
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html>
 pub(super) async fn create(store: &S3, key: &Key, spec: &Spec) -> Result<Upload, Fault> {
     let full = store.full(CREATE, key)?;
-    begin(store, creation(store, &full, spec), key, &full).await
+    begin(store, creation(store, &full, spec), CREATE, key, &full).await
 }
 
-/// Sends what begins an upload.
+/// Sends what begins an upload for `purpose`: what a failure means is what it means of that operation.
 pub(super) async fn begin(
     store: &S3,
     request: CreateMultipartUploadFluentBuilder,
+    purpose: &str,
     key: &Key,
     full: &str,
 ) -> Result<Upload, Fault> {
@@ -113,7 +114,7 @@ pub(super) async fn begin(
         if error.asks_for_less() && !Uncreated::is_said(&error) {
             store.asked_for_less();
         }
-        fault(CREATE, full, &error)
+        Fault { what: what(CREATE, full), ..fault(purpose, full, &error) }
     })?;
     let id = created.upload_id().ok_or_else(|| no_s3(CREATE, full, "UploadId"))?.to_owned();
     Ok(Upload { key: key.clone(), id, initiated: None })

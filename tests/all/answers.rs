@@ -180,3 +180,29 @@ async fn c56_a_copy_by_parts_that_is_not_told_the_tags_is_not_begun() {
         assert_eq!(tags.map(String::as_str), want.unwrap_or_default(), "{told}");
     }
 }
+
+/// What the store cannot copy can be sent: it is no reason to stop.
+#[tokio::test]
+async fn c56_a_copy_by_parts_that_the_store_cannot_begin_is_no_fault_of_the_mirrors() {
+    let spec = Memory::new("12345678").spec("o");
+    for answer in [Answer::error(501, "NotImplemented"), Answer::new(501, "")] {
+        let server = Server::start(move |_, request| match request.method.as_str() {
+            "POST" if request.headers.contains_key("x-amz-tagging") => answer.clone(),
+            "POST" => parts_until(request, || unreachable!("it is no upload")),
+            "GET" => Answer::new(
+                200,
+                "<Tagging><TagSet><Tag><Key>k</Key><Value>v</Value></Tag></TagSet></Tagging>",
+            ),
+            _ => source(request).unwrap(),
+        })
+        .await;
+        let store = store(&server).await;
+        let fault = store.create_copy((&key("a"), &ETag::new("e")), &key("b"), &spec).await.unwrap_err();
+        assert_eq!(fault.class, Class::Permanent, "{fault}");
+        assert!(fault.what.starts_with("CreateMultipartUpload web/b"), "{fault}");
+        store.create(&key("b"), &spec).await.unwrap();
+    }
+    let server = Server::start(|_, _| Answer::error(501, "NotImplemented")).await;
+    let fault = self::store(&server).await.create(&key("b"), &spec).await.unwrap_err();
+    assert_eq!(fault.class, Class::Fatal, "of a file that is sent it is: {fault}");
+}
