@@ -61,6 +61,11 @@ impl Origin {
         header(store.bucket(), &self.full)
     }
 
+    /// Its tag is no digest, whatever it looks like.
+    pub(super) fn is_opaque(&self) -> bool {
+        metadata::is_opaque(&self.head)
+    }
+
     /// The type that the copy at the full key `to` is to have.
     pub(super) fn content_type(&self, to: &str) -> &str {
         content_type((&self.full, self.head.content_type()), to)

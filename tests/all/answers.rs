@@ -6,7 +6,7 @@ use crate::{
         prepare::Prepare,
         server::{Answer, Request, Server},
     },
-    wire::{is, key, options, parts_until},
+    wire::{everything, is, key, options, parts_until},
 };
 use s3mirrord::{
     model::{Class, ETag, Fault, KeyRange, Only, Part, Upload},
@@ -205,4 +205,54 @@ async fn c56_a_copy_by_parts_that_the_store_cannot_begin_is_no_fault_of_the_mirr
     let server = Server::start(|_, _| Answer::error(501, "NotImplemented")).await;
     let fault = self::store(&server).await.create(&key("b"), &spec).await.unwrap_err();
     assert_eq!(fault.class, Class::Fatal, "of a file that is sent it is: {fault}");
+}
+
+const OLD: &str = "0123456789abcdef0123456789abcdef";
+const NEW: &str = "fedcba9876543210fedcba9876543210";
+
+/// The store ignores `x-amz-copy-source-if-match`, and somebody replaces the source just before it is copied. By what the
+/// tags are, and what the copy gets.
+#[tokio::test]
+async fn c56_a_copy_of_what_came_in_between_is_none() {
+    let multi = |tag: &str| format!("{tag}-2");
+    // the tag before, after, of the copy; encryption; what is wrong; HEADs
+    #[rustfmt::skip]
+    let cases = [
+        (OLD.to_owned(), NEW.to_owned(), NEW.to_owned(), "AES256", true, 1),
+        (OLD.to_owned(), OLD.to_owned(), OLD.to_owned(), "AES256", false, 1),
+        // it was replaced after it was copied
+        (OLD.to_owned(), NEW.to_owned(), OLD.to_owned(), "AES256", false, 1),
+        (multi(OLD), NEW.to_owned(), NEW.to_owned(), "AES256", true, 2),
+        (multi(OLD), multi(OLD), NEW.to_owned(), "AES256", false, 2),
+        (OLD.to_owned(), NEW.to_owned(), OLD.to_owned(), "aws:kms", true, 2),
+        (OLD.to_owned(), OLD.to_owned(), NEW.to_owned(), "aws:kms", false, 2),
+    ];
+    for (before, after, made, sse, wrong, heads) in cases {
+        let told = format!("{before} {after} {made} {sse}");
+        let (old, copied) = (before.clone(), made.clone());
+        let asked = AtomicUsize::new(0);
+        let server = Server::start(move |_, request| match request.method.as_str() {
+            "HEAD" => {
+                let tag = if asked.fetch_add(1, SeqCst) == 0 { &old } else { &after };
+                Answer::tagged(tag).with("content-length", "4").with("x-amz-server-side-encryption", sse)
+            }
+            "DELETE" => Answer::new(204, "").with("content-length", "0"),
+            _ => Answer::new(200, format!("<CopyObjectResult><ETag>\"{copied}\"</ETag></CopyObjectResult>")),
+        })
+        .await;
+        let store = store(&server).await;
+        store.know(everything());
+        let (spec, etag) = (Memory::new("1234").spec("o"), ETag::new(&before));
+        let done = store.copy((&key("a"), &etag), &key("b"), &spec, Only::New).await;
+        assert_eq!(done.is_err(), wrong, "{told}: {done:?}");
+        let seen = server.seen();
+        assert_eq!(seen.iter().filter(|request| request.method == "HEAD").count(), heads, "{told}");
+        let removed: Vec<_> = seen.iter().filter(|request| request.method == "DELETE").collect();
+        assert_eq!(removed.len(), usize::from(wrong), "{told}");
+        if let Err(fault) = done {
+            assert_eq!(fault.class, Class::Changed, "{told}: {fault}");
+            assert!(removed[0].target.starts_with("/bucket/web/b"), "{}", removed[0].target);
+            assert_eq!(removed[0].headers["if-match"], format!("\"{made}\""), "{told}");
+        }
+    }
 }

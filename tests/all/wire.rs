@@ -43,7 +43,7 @@ pub(crate) fn key(text: &str) -> Key {
     Key::raw(text)
 }
 
-fn everything() -> Capabilities {
+pub(crate) fn everything() -> Capabilities {
     Capabilities {
         conditional_put: true,
         conditional_delete: true,
