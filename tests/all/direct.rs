@@ -4,7 +4,7 @@ use crate::{
     support::{
         memory::{Memory, pattern},
         prepare::Prepare,
-        server::{Answer, Request, Server},
+        server::{Answer, Request, Server, serve},
     },
     wire::parts_until,
 };
@@ -16,11 +16,11 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
-use tokio::time::timeout;
+use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 async fn store(server: &Server, attempts: u32) -> S3 {
     store_with(server, attempts, |_| ()).await
@@ -266,4 +266,67 @@ async fn where_there_is_one_attempt_it_is_the_sdks() {
         put(&store, key, pattern(100, 1), Only::New).await.unwrap();
     }
     assert!(server.seen().iter().all(by_the_sdk));
+}
+
+/// A server whose clock is so many minutes ahead of this one's.
+fn dated(request: &Request, minutes: i64) -> Answer {
+    let there = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(minutes);
+    let signed = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &request.headers["x-amz-date"]).unwrap();
+    let signed = signed.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp();
+    if (signed.as_second() - there.as_second()).abs() < 300 {
+        return Answer::tagged("e");
+    }
+    let date = there.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    Answer::error(403, "RequestTimeTooSkewed").with("date", date)
+}
+
+#[tokio::test]
+async fn c53_a_clock_that_is_off_is_corrected_on_the_short_way_too() {
+    for minutes in [-20, 20] {
+        let apart = Arc::new(AtomicI64::new(minutes));
+        let now = apart.clone();
+        let server = Server::start(move |_, request| dated(request, now.load(SeqCst))).await;
+        let store = store(&server, 5).await;
+        for key in ["a", "b", "c"] {
+            put(&store, key, pattern(100, 1), Only::New).await.unwrap();
+        }
+        let ways = |from: usize| server.seen()[from..].iter().map(by_the_sdk).collect::<Vec<_>>();
+        assert_eq!(ways(0), [true, true, false, false], "{minutes}: the SDK's second attempt was well dated");
+        // the clock is set: the SDK learns that from an answer that it does not try again after
+        apart.store(0, SeqCst);
+        assert_eq!(put(&store, "d", pattern(100, 1), Only::New).await.unwrap_err().class, Class::Fatal);
+        put(&store, "d", pattern(100, 1), Only::New).await.unwrap();
+        assert_eq!(ways(4), [false, true, true], "{minutes}");
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        put(&store, "e", pattern(100, 1), Only::New).await.unwrap();
+        assert_eq!(ways(7), [false], "{minutes}: learnt anew");
+    }
+}
+
+/// What was learnt holds the client, and the client what learns.
+#[tokio::test]
+async fn nothing_is_left_of_a_store_that_is_dropped() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (open, mut ended) = mpsc::channel::<()>(1);
+    let serving = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let open = open.clone();
+            tokio::spawn(async move {
+                serve(stream, Arc::default(), Arc::new(|_, _: &Request| Answer::tagged("e"))).await;
+                drop(open);
+            });
+        }
+    });
+    let mut options = crate::wire::options(endpoint);
+    options.max_attempts = 2;
+    let store = S3::connect(options).await.unwrap();
+    for key in ["a", "b"] {
+        put(&store, key, pattern(100, 1), Only::New).await.unwrap();
+    }
+    drop(store);
+    serving.abort();
+    // each connection that is open holds a sender
+    let closed = timeout(Duration::from_secs(10), ended.recv()).await;
+    assert_eq!(closed, Ok(None), "its connections stay open");
 }
