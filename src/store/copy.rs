@@ -58,7 +58,7 @@ pub(super) async fn copy(
     let made = Tagged::new(etag, sse, answer.sse_customer_algorithm());
     if let Err(fault) = confirm(store, (from, &origin), (key, &to), &made).await {
         // it would say of itself that it is the file's
-        if fault.class == Class::Changed && from.0 != key {
+        if from.0 != key {
             let _ = delete::one(store, key, &made.etag).await;
         }
         return Err(fault);
