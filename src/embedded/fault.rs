@@ -19,6 +19,8 @@ pub enum Kind {
     Clock(i64),
     /// 503 `SlowDown`, no effect.
     SlowDown,
+    /// 503 without a body, after the effect, as of a balancer that has lost sight of the server.
+    Unavailable,
     /// 500 `InternalError`, no effect.
     InternalError,
     /// 403 `AccessDenied`, no effect.

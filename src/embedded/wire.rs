@@ -108,6 +108,11 @@ async fn reshape(mut response: HttpResponse, kinds: &[Kind]) -> Result<HttpRespo
             Kind::Drop | Kind::LostReply => {
                 return Err(HttpError::new("the reply is lost by request".into()));
             }
+            Kind::Unavailable => {
+                let mut response = HttpResponse::new(Body::empty());
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                return Ok(response);
+            }
             Kind::ErrorIn200 => {
                 return Ok(page(
                     "application/xml",

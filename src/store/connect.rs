@@ -1,6 +1,6 @@
 //! From options to a client.
 
-use super::{Options, answer::NoHtml, credentials, payer::Payer, refusal::NotAgain, requests::Requests};
+use super::{Options, answer::Whole, credentials, payer::Payer, refusal::NotAgain, requests::Requests};
 use crate::model::{Class, Fault};
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableRegionProvider,
@@ -46,7 +46,7 @@ pub(super) async fn client(
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .retry_classifier(NotAgain)
         .interceptor(requests.clone())
-        .interceptor(NoHtml);
+        .interceptor(Whole);
     if options.requester_pays {
         builder = builder.interceptor(Payer);
     }

@@ -1,18 +1,20 @@
-//! Copies on the server in one request. No bytes are sent; tags go along by themselves.
+//! Copies on the server in one request. No bytes are sent; tags go along by themselves. Not every store honours
+//! `x-amz-copy-source-if-match`, so what was copied is looked at.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>
 
 use super::{
-    S3,
+    S3, delete,
     error::{fault, what},
     gate::Load,
     metadata, object,
     origin::{Origin, keep},
     page,
     payload::attempt_timeout,
+    put::Tagged,
     s3::tag,
 };
 use crate::model::{Class, ETag, Fault, Key, Only, RemoteMeta, Spec};
-use aws_sdk_s3::types::{MetadataDirective, TaggingDirective};
+use aws_sdk_s3::types::{MetadataDirective, ServerSideEncryption, TaggingDirective};
 
 const COPY: &str = "CopyObject";
 
@@ -23,7 +25,7 @@ pub(super) async fn copy(
     spec: &Spec,
     only: Only,
 ) -> Result<RemoteMeta, Fault> {
-    let to = store.full(COPY, to)?;
+    let (key, to) = (to, store.full(COPY, to)?);
     let origin = Origin::find(store, COPY, from, &to).await?;
     if origin.size > store.options().one_copy() {
         let cause = "it is too large to be copied in one request";
@@ -52,9 +54,45 @@ pub(super) async fn copy(
     };
     let answer = store.send(Load::Copy(spec.size), send).await.map_err(|e| fault(COPY, &to, &e))?;
     let result = answer.copy_object_result();
+    let sse = answer.server_side_encryption().map(ServerSideEncryption::as_str);
+    let etag = tag(COPY, &to, result.and_then(|r| r.e_tag()))?;
+    let made = Tagged::new(etag, sse, answer.sse_customer_algorithm());
+    if let Err(fault) = confirm(store, (from, &origin), (key, &to), &made).await {
+        // it would say of itself that it is the file's
+        if from.0 != key {
+            let _ = delete::one(store, key, &made.etag).await;
+        }
+        return Err(fault);
+    }
     Ok(RemoteMeta {
         size: origin.size,
-        etag: tag(COPY, &to, result.and_then(|r| r.e_tag()))?,
+        etag: made.etag,
         modified: result.and_then(|r| r.last_modified()).map(page::stamp),
     })
+}
+
+/// What was copied is what was to be: by the tag of the copy, where tags are digests, else by that of the source, which it
+/// still has. What is copied onto itself has a new one then, and is on a condition of its own.
+///
+/// # Errors
+/// `Changed` if it was another object.
+async fn confirm(
+    store: &S3,
+    (from, origin): ((&Key, &ETag), &Origin),
+    (key, to): (&Key, &str),
+    made: &Tagged,
+) -> Result<(), Fault> {
+    let is_digest = |etag: &ETag| matches!(etag.as_md5(), Some((_, None)));
+    let digests = store.can().etag_is_md5 && !made.opaque && !origin.is_opaque();
+    if digests && is_digest(from.1) && is_digest(&made.etag) {
+        if made.etag == *from.1 {
+            return Ok(());
+        }
+        let cause = format!("what was copied has the MD5 {}, not {}", made.etag, from.1);
+        return Err(Fault::new(Class::Changed, what(COPY, to), cause));
+    }
+    if from.0 != key {
+        Origin::find(store, COPY, from, to).await?;
+    }
+    Ok(())
 }

@@ -8,7 +8,6 @@
 
 use super::{
     Answers, S3,
-    answer::Whole,
     error::{classify, fault, what},
     payload::attempt_timeout,
     refusal::Failure,
@@ -211,8 +210,7 @@ pub(super) async fn request(
     let answer = answer.checksum_algorithm(ChecksumAlgorithm::Sha256).customize().interceptor(ContentMd5);
     let mut config = attempt_timeout(store.options(), patience);
     config.set_retry_config(retries);
-    let answer = answer.interceptor(Whole).config_override(config);
-    answer.send().await.map_err(|error| Refused {
+    answer.config_override(config).send().await.map_err(|error| Refused {
         status: error.raw_response().map_or(0, |raw| raw.status().as_u16()),
         code: error.code().unwrap_or_default().to_owned(),
         fault: fault(MANY, "", &error),

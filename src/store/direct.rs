@@ -1,7 +1,7 @@
 //! The short way of a small PUT. What the SDK does around a request (layers of configuration, plugins, endpoint rules,
 //! retries) costs several times what the request itself does, and for small files that is most of all there is.
-//! So once a PUT of the SDK's has shown where it goes, over which connections, and who signs it for where, small ones are
-//! signed and sent the same way without it.
+//! So once a PUT of the SDK's has shown where it goes, over which connections, who signs it for where, and how far the
+//! store's clock is from ours, small ones are signed and sent the same way without it.
 //!
 //! That is only ever a first attempt: whatever is not plainly confirmed goes the SDK's way, with all its care, as one
 //! of its own retries would. So does an object of which more was chosen than bytes and metadata. But a store that asks for
@@ -22,7 +22,10 @@ use crate::model::{ETag, Fault, Key, ObjectOptions, Spec};
 use aws_credential_types::Credentials;
 use aws_runtime::auth::sigv4::SCHEME_ID;
 use aws_sdk_s3::{
-    config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeTransmitInterceptorContextRef},
+    config::{
+        ConfigBag, Intercept, RuntimeComponents,
+        interceptors::{AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef},
+    },
     error::BoxError,
     primitives::{AggregatedBytes, ByteStream},
 };
@@ -41,12 +44,16 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use jiff::{civil::DateTime, tz::TimeZone};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::{
     borrow::Cow,
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, Weak,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    time::{Duration, UNIX_EPOCH},
 };
 use tokio::time::{Instant, timeout};
 
@@ -71,6 +78,8 @@ pub(super) struct Direct(Arc<Shared>);
 struct Shared {
     requests: Requests,
     way: OnceLock<Way>,
+    /// Seconds that the SDK added to our clock for its last PUT that went well.
+    ahead: AtomicI64,
     rest: Mutex<Rest>,
 }
 
@@ -125,12 +134,14 @@ enum Answer {
 impl Direct {
     /// Not known yet. What it sends is counted.
     pub(super) fn new(requests: Requests) -> Self {
-        Self(Arc::new(Shared { requests, way: OnceLock::new(), rest: Mutex::default() }))
+        let (way, ahead, rest) = (OnceLock::new(), AtomicI64::new(0), Mutex::default());
+        Self(Arc::new(Shared { requests, way, ahead, rest }))
     }
 
     /// What is to look at a PUT of `full` that the SDK sends.
     pub(super) fn learn(&self, full: &str, connect_timeout: Duration) -> Learn {
-        Learn { direct: self.clone(), full: full.to_owned(), connect_timeout }
+        let (shared, full) = (Arc::downgrade(&self.0), full.to_owned());
+        Learn { shared, full, connect_timeout, ahead: AtomicI64::new(0) }
     }
 
     /// Sends the object; `None` leaves it to the SDK, which finds out what is the matter.
@@ -149,8 +160,10 @@ impl Direct {
         if store.options().requester_pays || counted || !plain() || rests() {
             return None;
         }
-        let request = way.request(full, (payload, bytes), headers(full, payload, spec, condition)).await?;
+        let (headers, ahead) = (headers(full, payload, spec, condition), self.0.ahead.load(Relaxed));
+        // signed after: a signature holds for a quarter of an hour
         store.options().throttle.wait(bytes.len() as u64).await;
+        let request = way.request(full, (payload, bytes), headers, ahead).await?;
         self.0.requests.count(PUT);
         let answer = async {
             match way.connector.call(request).await {
@@ -234,6 +247,7 @@ impl Way {
         full: &str,
         (payload, bytes): (&Payload, &Bytes),
         headers: Headers,
+        ahead: i64,
     ) -> Option<HttpRequest> {
         let resolver = self.components.identity_resolver(SCHEME_ID)?;
         let cache = self.components.identity_cache();
@@ -245,21 +259,29 @@ impl Way {
         for (name, value) in headers {
             request.headers_mut().insert(name, value);
         }
-        self.sign(&mut request, &identity, payload)?;
+        self.sign(&mut request, &identity, payload, ahead)?;
         Some(request)
     }
 
-    fn sign(&self, request: &mut HttpRequest, identity: &Identity, payload: &Payload) -> Option<()> {
+    fn sign(
+        &self,
+        request: &mut HttpRequest,
+        identity: &Identity,
+        payload: &Payload,
+        ahead: i64,
+    ) -> Option<()> {
         identity.data::<Credentials>()?;
         let mut settings = SigningSettings::default();
         settings.percent_encoding_mode = PercentEncodingMode::Single;
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        let (now, apart) = (self.components.time_source()?.now(), Duration::from_secs(ahead.unsigned_abs()));
+        let time = if ahead < 0 { now.checked_sub(apart) } else { now.checked_add(apart) }?;
         let params = v4::SigningParams::builder()
             .identity(identity)
             .region(&self.region)
             .name(&self.service)
-            .time(self.components.time_source()?.now())
+            .time(time)
             .settings(settings)
             .build()
             .ok()?;
@@ -273,12 +295,15 @@ impl Way {
     }
 }
 
-/// Learns the way from a request as it goes out.
+/// Learns the way from a request as it goes out, and the time from one that went well. The way holds what sends it, and
+/// so this, too: it must not hold the way.
 #[derive(Debug)]
 pub(super) struct Learn {
-    direct: Direct,
+    shared: Weak<Shared>,
     full: String,
     connect_timeout: Duration,
+    /// Seconds that were added to our clock for the attempt that goes out.
+    ahead: AtomicI64,
 }
 
 impl Learn {
@@ -301,6 +326,14 @@ impl Learn {
     }
 }
 
+/// Seconds from our clock to the time that the request is signed for.
+fn ahead(request: &HttpRequest, components: &RuntimeComponents) -> Option<i64> {
+    let signed = DateTime::strptime("%Y%m%dT%H%M%SZ", request.headers().get("x-amz-date")?).ok()?;
+    let signed = signed.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second();
+    let now = components.time_source()?.now().duration_since(UNIX_EPOCH).ok()?;
+    Some(signed - i64::try_from(now.as_secs()).ok()?)
+}
+
 impl Intercept for Learn {
     fn name(&self) -> &'static str {
         "Learn"
@@ -312,9 +345,25 @@ impl Intercept for Learn {
         components: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(way) = self.way(context.request(), components) {
+        let Some(shared) = self.shared.upgrade() else { return Ok(()) };
+        self.ahead.store(ahead(context.request(), components).unwrap_or_default(), Relaxed);
+        if shared.way.get().is_none()
+            && let Some(way) = self.way(context.request(), components)
+        {
             // another PUT may have shown it
-            let _ = self.direct.0.way.set(way);
+            let _ = shared.way.set(way);
+        }
+        Ok(())
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(shared) = self.shared.upgrade().filter(|_| context.output_or_error().is_ok()) {
+            shared.ahead.store(self.ahead.load(Relaxed), Relaxed);
         }
         Ok(())
     }

@@ -8,6 +8,14 @@ use aws_sdk_s3::{
 };
 use std::error::Error;
 
+/// What helps where there is no room left.
+const FULL: &str = "the store is full: make room, or raise the quota";
+
+/// True if the store has no room left.
+pub(super) fn is_full(fault: &Fault) -> bool {
+    fault.remedy.as_deref() == Some(FULL)
+}
+
 /// What an answer means and, where one is known, what the operator can do.
 ///
 /// `operation` as S3 names it; `status` of HTTP (0: none came); `code` and `message` of the error body,
@@ -56,7 +64,7 @@ pub(super) fn classify(
             with(Fatal, "the account cannot use the store: ask its provider")
         }
         ("QuotaExceeded" | "StorageQuotaExceeded" | "XMinioStorageFull" | "TooManyObjects", _) | (_, 507) => {
-            with(Fatal, "the store is full: make room, or raise the quota")
+            with(Fatal, FULL)
         }
         (code, _) if code.starts_with("KMS.") => with(
             Fatal,
@@ -217,6 +225,10 @@ fn unanswered<E>(what: String, error: &SdkError<E, HttpResponse>) -> Fault
 where
     E: Error + 'static,
 {
+    // the body could not be read: that is no fault of the store's
+    if let Some(unread) = find::<Fault>(error) {
+        return unread.clone();
+    }
     let cause = printable(&chain(error));
     if let Some(refused) = find::<CredentialsError>(error) {
         let class = match refused {

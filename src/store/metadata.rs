@@ -61,11 +61,16 @@ pub(super) fn incoming(meta: RemoteMeta, head: &HeadObjectOutput) -> Head {
         sha256: get(SHA256).and_then(|text| hex::decode(text).ok()?.try_into().ok()),
         part_size: get(PART_SIZE).and_then(|text| text.parse().ok()).filter(|size| *size > 0),
         checksum: checksum(head),
-        opaque: head.sse_customer_algorithm().is_some()
-            || head.server_side_encryption().is_some_and(|sse| sse.as_str().starts_with("aws:kms")),
+        opaque: is_opaque(head),
         mtime: get("mtime").and_then(|text| time_of(&text)),
         attributes: attributes(),
     }
+}
+
+/// True if it is encrypted so that its tag is no digest, whatever it looks like.
+pub(super) fn is_opaque(head: &HeadObjectOutput) -> bool {
+    head.sse_customer_algorithm().is_some()
+        || head.server_side_encryption().is_some_and(|sse| sse.as_str().starts_with("aws:kms"))
 }
 
 /// The store's checksum. CRC-32s are left out: equal ones prove too little.

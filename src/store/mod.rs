@@ -143,8 +143,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn create(&self, key: &Key, spec: &Spec) -> impl Future<Output = Result<Upload, Fault>> + Send;
 
     /// Reads `spec.size` bytes of `file` and sends the parts that the upload lacks: those that it is not known to hold
-    /// with the bytes that belong there. After a fault that may pass (`Transient`, `Throttled`) it stays open, to be
-    /// gone on with; after others it is ended, as well as that goes.
+    /// with the bytes that belong there. After a fault that may pass (`Transient`, `Throttled`) or is the mirror's
+    /// (`Fatal`, `Owned`) it stays open, to be gone on with; after others, and where the store is full, it is ended, as
+    /// well as that goes.
     ///
     /// # Errors
     /// `Changed` if the file is shorter than that.
@@ -156,7 +157,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(Self::Staged, Digest), Fault>> + Send;
 
     /// Makes the object visible, whole, and confirms it. An upload in parts is ended by any answer but one that
-    /// leaves open what became of it.
+    /// leaves open what became of it, or is a fault of the mirror's.
     ///
     /// # Errors
     /// `Changed` for a 412.

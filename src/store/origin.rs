@@ -12,6 +12,7 @@ use super::{
 };
 use crate::model::{Class, ETag, Fault, Key};
 use aws_sdk_s3::{
+    error::ProvideErrorMetadata,
     operation::head_object::HeadObjectOutput,
     primitives::{DateTime, DateTimeFormat as Format},
 };
@@ -60,6 +61,11 @@ impl Origin {
         header(store.bucket(), &self.full)
     }
 
+    /// Its tag is no digest, whatever it looks like.
+    pub(super) fn is_opaque(&self) -> bool {
+        metadata::is_opaque(&self.head)
+    }
+
     /// The type that the copy at the full key `to` is to have.
     pub(super) fn content_type(&self, to: &str) -> &str {
         content_type((&self.full, self.head.content_type()), to)
@@ -74,7 +80,7 @@ impl Origin {
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectTagging.html>
     ///
     /// # Errors
-    /// `Permanent` if they may not be read: a copy would lose them.
+    /// `Permanent` if they may not be read: a copy would lose them. `Changed` if it is gone.
     pub(super) async fn tags(&self, store: &S3) -> Result<Option<String>, Fault> {
         const TAGS: &str = "GetObjectTagging";
         let request = store.client().get_object_tagging().bucket(store.bucket()).key(&self.full);
@@ -86,11 +92,15 @@ impl Origin {
             Err(refused) => refused,
         };
         let status = refused.raw_response().map_or(0, |raw| raw.status().as_u16());
+        let code = refused.code().unwrap_or_default();
         let fault = fault(TAGS, &self.full, &refused);
-        match status {
-            // a store that knows of no tags
-            400 | 404 | 405 | 501 => Ok(None),
-            401 | 403 => Err(Fault { class: Class::Permanent, ..fault }),
+        match (status, code) {
+            // it has none, or the store knows of none
+            (404, "NoSuchTagSet" | "NoSuchTagSetError") => Ok(None),
+            (400, "NotImplemented" | "InvalidRequest") | (405 | 501, _) => Ok(None),
+            (404, "NoSuchKey") => Err(Fault { class: Class::Changed, remedy: None, ..fault }),
+            (404, "NoSuchBucket") => Err(fault),
+            (401 | 403 | 404, _) | (400, "") => Err(Fault { class: Class::Permanent, ..fault }),
             _ => Err(fault),
         }
     }

@@ -134,12 +134,14 @@ pub(super) async fn list(store: &S3, prefix: &Key, depth: Depth, start: Start) -
         let sieve = Sieve::default();
         let sent = store.send(0, || ask().customize().interceptor(sieve.clone()).send()).await;
         plain = sieve.take();
-        match plain.odd {
-            false => answer = Some(sent),
-            true => {
-                plain = Objects::default();
+        if plain.odd {
+            plain = Objects::default();
+            // one that was cut says nothing of others
+            if sent.is_ok() {
                 store.lists_oddly();
             }
+        } else {
+            answer = Some(sent);
         }
     }
     let answer = match answer {

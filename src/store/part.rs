@@ -2,22 +2,25 @@
 
 use super::{
     S3,
-    error::{fault, no_s3},
+    error::{fault, is_full, no_s3, what},
     extent::{Extent, WINDOW},
     memory::Held,
     metadata, object,
     options::MIB,
     payload::{Payload, attempt_timeout},
     put::Tagged,
+    refusal::Failure,
     resume::Kept,
     s3::tag,
     upload::{abort, read},
 };
 use crate::model::{Begun, Class, Digest, ETag, Fault, Key, Only, RemoteMeta, Source, Spec, Upload};
 use aws_sdk_s3::{
-    config::{Builder, retry::RetryConfig},
-    error::ProvideErrorMetadata,
-    operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
+    config::{Builder, http::HttpResponse, retry::RetryConfig},
+    error::{ProvideErrorMetadata, SdkError},
+    operation::create_multipart_upload::{
+        CreateMultipartUploadError, builders::CreateMultipartUploadFluentBuilder,
+    },
     types::{CompletedMultipartUpload, CompletedPart, ServerSideEncryption},
 };
 use sha2::Digest as _;
@@ -91,24 +94,46 @@ pub(super) fn terms(store: &S3, key: &Key, spec: &Spec) -> [u8; 32] {
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html>
 pub(super) async fn create(store: &S3, key: &Key, spec: &Spec) -> Result<Upload, Fault> {
     let full = store.full(CREATE, key)?;
-    begin(store, creation(store, &full, spec), key, &full).await
+    begin(store, creation(store, &full, spec), CREATE, key, &full).await
 }
 
-/// Sends what begins an upload.
+/// Sends what begins an upload for `purpose`: what a failure means is what it means of that operation.
 pub(super) async fn begin(
     store: &S3,
     request: CreateMultipartUploadFluentBuilder,
+    purpose: &str,
     key: &Key,
     full: &str,
 ) -> Result<Upload, Fault> {
-    let send = || {
+    let send = || async {
         // if its reply is lost, another attempt begins another upload, and nobody knows of the first
         let once = Builder::new().retry_config(RetryConfig::disabled());
-        request.clone().customize().config_override(once).send()
+        request.clone().customize().config_override(once).send().await.map_err(Uncreated)
     };
-    let created = store.send(0, send).await.map_err(|e| fault(CREATE, full, &e))?;
+    let created = store.send(0, send).await.map_err(|Uncreated(error)| {
+        if error.asks_for_less() && !Uncreated::is_said(&error) {
+            store.asked_for_less();
+        }
+        Fault { what: what(CREATE, full), ..fault(purpose, full, &error) }
+    })?;
     let id = created.upload_id().ok_or_else(|| no_s3(CREATE, full, "UploadId"))?.to_owned();
     Ok(Upload { key: key.clone(), id, initiated: None })
+}
+
+/// Why no upload is known to be begun.
+struct Uncreated(SdkError<CreateMultipartUploadError, HttpResponse>);
+
+impl Uncreated {
+    /// The store itself says why. A 503 without a code may be that of a balancer, behind which the upload was begun.
+    fn is_said(error: &SdkError<CreateMultipartUploadError, HttpResponse>) -> bool {
+        error.code().is_some()
+    }
+}
+
+impl Failure for Uncreated {
+    fn asks_for_less(&self) -> bool {
+        self.0.asks_for_less() && Self::is_said(&self.0)
+    }
 }
 
 /// An upload that lacks parts.
@@ -118,8 +143,8 @@ struct Open {
     kept: Kept,
 }
 
-/// Reads `spec.size` bytes of `file` and sends those that the upload lacks. After a fault that may pass it stays open:
-/// its parts need not be sent again. After others it is taken back, as well as that goes.
+/// Reads `spec.size` bytes of `file` and sends those that the upload lacks. After a fault that says nothing against this
+/// object it stays open: its parts need not be sent again. After others it is taken back, as well as that goes.
 pub(super) async fn fill<F: Source>(
     store: &S3,
     begun: Begun,
@@ -135,7 +160,7 @@ pub(super) async fn fill<F: Source>(
             let digest = Digest { sha256, part_size: Some(part_size) };
             Ok((Parts::new(open.full, open.id, spec.size, parts), digest))
         }
-        Err(fault) if may_pass(&fault) => {
+        Err(fault) if may_go_on(&fault) => {
             // what is on its way need not be sent again
             while landed(&mut flying).await.is_some() {}
             Err(fault)
@@ -149,8 +174,14 @@ pub(super) async fn fill<F: Source>(
     }
 }
 
-fn may_pass(fault: &Fault) -> bool {
-    matches!(fault.class, Class::Transient | Class::Throttled)
+/// True if the upload can be gone on with: the fault may pass, or is the mirror's, and is tried again when somebody has
+/// dealt with it. What is held open keeps its room: where that is what lacks, it is given back.
+fn may_go_on(fault: &Fault) -> bool {
+    match fault.class {
+        Class::Transient | Class::Throttled | Class::Owned => true,
+        Class::Fatal => !is_full(fault),
+        Class::Changed | Class::Missing | Class::Permanent => false,
+    }
 }
 
 /// Parts on their way.
@@ -258,7 +289,7 @@ pub(super) fn wire(number: u32) -> i32 {
 }
 
 /// Makes the object visible. After a fault that leaves the outcome open the upload stays: it may be about to become
-/// the object. HEAD tells.
+/// the object, which HEAD tells, or can be completed later.
 pub(super) async fn complete(store: &S3, staged: Parts, only: Only) -> Result<RemoteMeta, Fault> {
     let Parts { full, id, size, parts } = staged;
     let (if_none_match, if_match) = store.condition(&only);
@@ -285,7 +316,7 @@ pub(super) async fn complete(store: &S3, staged: Parts, only: Only) -> Result<Re
     // what it holds is not what it said, and will not be
     let spoilt = matches!(error.code(), Some("InvalidPart" | "InvalidPartOrder"));
     let fault = fault(COMPLETE, &full, &error);
-    if spoilt || !may_pass(&fault) {
+    if spoilt || !may_go_on(&fault) {
         let _ = abort(store, &full, &id).await;
     }
     Err(fault)

@@ -62,7 +62,8 @@ pub(super) async fn create(store: &S3, from: (&Key, &ETag), to: &Key, spec: &Spe
         .set_tagging(tags)
         .set_checksum_algorithm(store.check().algorithm())
         .set_checksum_type(store.check().kind());
-    part::begin(store, object::create(keep!(request, &origin, &full), chosen), to, &full).await
+    let request = object::create(keep!(request, &origin, &full), chosen);
+    part::begin(store, request, PART, to, &full).await
 }
 
 /// Has the store copy all parts of `from`. If that fails, the upload is taken back, as well as that goes: to begin anew

@@ -59,7 +59,7 @@ pub(crate) async fn run<S: Store>(store: S, faithful: Expect) {
         large_objects(&store, &faithful).await;
         uploads_and_aborts(&store, &faithful).await;
         if faithful.resumes {
-            upload_stays_open_after_what_may_pass(&store).await;
+            upload_stays_open_unless_the_object_is_at_fault(&store).await;
             resumes_what_is_there(&store, &faithful).await;
         }
         terms_are_all_that_is_said(&store).await;
@@ -537,14 +537,15 @@ async fn only_upload<S: Store>(store: &S, name: &str) -> (Upload, Vec<Part>) {
     (upload, parts)
 }
 
-async fn upload_stays_open_after_what_may_pass<S: Store>(store: &S) {
+async fn upload_stays_open_unless_the_object_is_at_fault<S: Store>(store: &S) {
     for (class, stays) in [
         (Class::Transient, true),
         (Class::Throttled, true),
         (Class::Changed, false),
         (Class::Missing, false),
         (Class::Permanent, false),
-        (Class::Fatal, false),
+        (Class::Fatal, true),
+        (Class::Owned, true),
     ] {
         stage_some(store, "up/a", Memory::pattern(4 * PART, 1), 2 * PART, class).await;
         let open = store.uploads(&KeyRange::One(key("up/a"))).await.unwrap();

@@ -1,9 +1,12 @@
 //! The short way of a small PUT: the same request as the SDK's, and the SDK's where it does not go well.
 
-use crate::support::{
-    memory::{Memory, pattern},
-    prepare::Prepare,
-    server::{Answer, Request, Server},
+use crate::{
+    support::{
+        memory::{Memory, pattern},
+        prepare::Prepare,
+        server::{Answer, Request, Server, serve},
+    },
+    wire::parts_until,
 };
 use s3mirrord::{
     model::{Capabilities, Class, ETag, Fault, Key, ObjectOptions, Only, RelPath, RemoteMeta},
@@ -13,11 +16,11 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
-use tokio::time::timeout;
+use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 async fn store(server: &Server, attempts: u32) -> S3 {
     store_with(server, attempts, |_| ()).await
@@ -164,6 +167,37 @@ async fn what_is_not_plainly_confirmed_goes_the_sdks_way_and_so_does_what_follow
     }
 }
 
+/// From one request to the next, whichever way it goes.
+#[tokio::test]
+async fn c45_a_page_that_stands_in_for_the_store_confirms_no_put() {
+    let page = |body: &str| Answer::new(200, body).with("etag", "\"x\"");
+    for page in [
+        page("<html>Log in</html>"),
+        page("<!DOCTYPE html>\n<html lang=\"en\">Log in</html>"),
+        page("Log in").with("content-type", "text/html; charset=utf-8"),
+        page("{\"error\":\"log in\"}").with("content-type", "application/json"),
+    ] {
+        let odd = page.clone();
+        let server = Server::start(move |n, request| match n {
+            0 => Answer::tagged("e"),
+            _ if request.method == "PUT" => odd.clone(),
+            _ => parts_until(request, || Answer::new(500, "")),
+        })
+        .await;
+        let store = store_with(&server, 2, |options| {
+            options.threshold = 100_000;
+            options.part_size = 100_000;
+        })
+        .await;
+        put(&store, "a", pattern(100, 1), Only::New).await.unwrap();
+        for size in [100, 70_000, 100_001] {
+            let fault = put(&store, "b", pattern(size, 2), Only::New).await.unwrap_err();
+            assert_eq!(fault.class, Class::Transient, "{page:?}, {size}: {fault}");
+            assert!(fault.cause.contains("not an S3 answer"), "{page:?}, {size}: {fault}");
+        }
+    }
+}
+
 /// It is no fault of the short way: neither is it left, nor is the request sent again at once.
 #[tokio::test]
 async fn c51_what_asks_for_less_is_given_a_pause_and_goes_the_short_way_again() {
@@ -232,4 +266,67 @@ async fn where_there_is_one_attempt_it_is_the_sdks() {
         put(&store, key, pattern(100, 1), Only::New).await.unwrap();
     }
     assert!(server.seen().iter().all(by_the_sdk));
+}
+
+/// A server whose clock is so many minutes ahead of this one's.
+fn dated(request: &Request, minutes: i64) -> Answer {
+    let there = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(minutes);
+    let signed = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &request.headers["x-amz-date"]).unwrap();
+    let signed = signed.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp();
+    if (signed.as_second() - there.as_second()).abs() < 300 {
+        return Answer::tagged("e");
+    }
+    let date = there.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    Answer::error(403, "RequestTimeTooSkewed").with("date", date)
+}
+
+#[tokio::test]
+async fn c53_a_clock_that_is_off_is_corrected_on_the_short_way_too() {
+    for minutes in [-20, 20] {
+        let apart = Arc::new(AtomicI64::new(minutes));
+        let now = apart.clone();
+        let server = Server::start(move |_, request| dated(request, now.load(SeqCst))).await;
+        let store = store(&server, 5).await;
+        for key in ["a", "b", "c"] {
+            put(&store, key, pattern(100, 1), Only::New).await.unwrap();
+        }
+        let ways = |from: usize| server.seen()[from..].iter().map(by_the_sdk).collect::<Vec<_>>();
+        assert_eq!(ways(0), [true, true, false, false], "{minutes}: the SDK's second attempt was well dated");
+        // the clock is set: the SDK learns that from an answer that it does not try again after
+        apart.store(0, SeqCst);
+        assert_eq!(put(&store, "d", pattern(100, 1), Only::New).await.unwrap_err().class, Class::Fatal);
+        put(&store, "d", pattern(100, 1), Only::New).await.unwrap();
+        assert_eq!(ways(4), [false, true, true], "{minutes}");
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        put(&store, "e", pattern(100, 1), Only::New).await.unwrap();
+        assert_eq!(ways(7), [false], "{minutes}: learnt anew");
+    }
+}
+
+/// What was learnt holds the client, and the client what learns.
+#[tokio::test]
+async fn nothing_is_left_of_a_store_that_is_dropped() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (open, mut ended) = mpsc::channel::<()>(1);
+    let serving = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let open = open.clone();
+            tokio::spawn(async move {
+                serve(stream, Arc::default(), Arc::new(|_, _: &Request| Answer::tagged("e"))).await;
+                drop(open);
+            });
+        }
+    });
+    let mut options = crate::wire::options(endpoint);
+    options.max_attempts = 2;
+    let store = S3::connect(options).await.unwrap();
+    for key in ["a", "b"] {
+        put(&store, key, pattern(100, 1), Only::New).await.unwrap();
+    }
+    drop(store);
+    serving.abort();
+    // each connection that is open holds a sender
+    let closed = timeout(Duration::from_secs(10), ended.recv()).await;
+    assert_eq!(closed, Ok(None), "its connections stay open");
 }

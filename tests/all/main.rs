@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answers;
 #[cfg(feature = "demo")]
 mod bandwidth;
 #[cfg(feature = "demo")]

@@ -216,3 +216,19 @@ async fn c27_a_part_that_changes_before_it_is_sent_is_not_taken() {
     assert!(fault.cause.contains("XAmzContentSHA256Mismatch"), "{fault}");
     assert!(!server.seen().iter().any(|r| is(r, "POST", "uploadId")), "never completed");
 }
+
+/// Nor is what was cut meanwhile, and that is no failure of the store's.
+#[tokio::test]
+async fn c27_a_part_that_ends_early_when_it_is_sent_is_a_change_of_the_file() {
+    let (server, size) = (strict().await, 12 * MIB);
+    let store = streaming(&server).await;
+    let file = Turning {
+        files: [File::pattern(size, 1), File::new("")],
+        from_start: AtomicUsize::new(0),
+        largest: Arc::default(),
+    };
+    let fault = upload(&store, "a", file, size as u64).await.unwrap_err();
+    assert_eq!(fault.class, Class::Changed, "{fault}");
+    assert!(fault.cause.contains("it was cut meanwhile"), "{fault}");
+    assert!(!server.seen().iter().any(|r| is(r, "POST", "uploadId")), "never completed");
+}

@@ -94,3 +94,18 @@ async fn small_files_go_while_large_ones_hang() {
         drop(daemon);
     }
 }
+
+/// A balancer says 503 of a server that did what it was asked: it is not asked for again as it stands, and what nobody
+/// knows the id of is ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn c51_c55_a_503_without_a_code_leaves_no_upload_open() {
+    let bench = Bench::new().await;
+    bench.write("large", &"l".repeat(20 << 20));
+    let rule = Rule::new(Kind::Unavailable).operation("CreateMultipartUpload").times(2);
+    let rule = bench.server.faults().add(rule);
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!((ran.code, &ran.summary()["uploaded"]), (0, &1.into()), "{ran:?}");
+    assert_eq!(bench.server.faults().met(rule), 2);
+    let open = bench.client().list_multipart_uploads().bucket("backups").send().await.unwrap();
+    assert_eq!(open.uploads(), []);
+}

@@ -43,7 +43,7 @@ pub(crate) fn key(text: &str) -> Key {
     Key::raw(text)
 }
 
-fn everything() -> Capabilities {
+pub(crate) fn everything() -> Capabilities {
     Capabilities {
         conditional_put: true,
         conditional_delete: true,
@@ -365,7 +365,7 @@ async fn c42_a_list_of_parts_is_never_cut_short() {
 async fn c46_complete_is_not_done_until_it_says_so() {
     let error = "<Error><Code>InternalError</Code><Message>try again</Message></Error>";
     let whole = "<CompleteMultipartUploadResult><ETag>\"e-2\"</ETag></CompleteMultipartUploadResult>";
-    let answers: [(Answer, Option<Class>); 8] = [
+    let answers: [(Answer, Option<Class>); 9] = [
         (Answer::new(200, error), Some(Class::Transient)),
         (
             Answer::new(200, "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>"),
@@ -376,6 +376,7 @@ async fn c46_complete_is_not_done_until_it_says_so() {
         (Answer::error(404, "NoSuchUpload"), Some(Class::Transient)),
         (Answer::error(400, "InvalidPart"), Some(Class::Transient)),
         (Answer::error(412, "PreconditionFailed"), Some(Class::Changed)),
+        (Answer::error(400, "InvalidRequest"), Some(Class::Permanent)),
         (Answer::new(200, whole), None),
     ];
     for (answer, want) in answers {
@@ -390,7 +391,7 @@ async fn c46_complete_is_not_done_until_it_says_so() {
             Some(class) => assert_eq!(found.unwrap_err().class, class, "{text}"),
             None => assert_eq!(found.unwrap().etag.to_string(), "e-2"),
         }
-        let ended = want == Some(Class::Changed) || text.contains("InvalidPart");
+        let ended = matches!(want, Some(Class::Changed | Class::Permanent)) || text.contains("InvalidPart");
         assert_eq!(aborted, ended, "an open outcome leaves the upload: {text}");
         let complete = seen.iter().find(|r| is(r, "POST", "uploadId=U")).unwrap();
         assert_eq!(complete.headers["if-none-match"], "*");
@@ -405,19 +406,57 @@ async fn c46_complete_is_not_done_until_it_says_so() {
     }
 }
 
+/// What is wrong with the object stays wrong, and where there is no room an upload that is open takes it.
 #[tokio::test]
 async fn c28_an_upload_that_fails_is_taken_back() {
-    let server = Server::start(|_, request| {
-        if is(request, "PUT", "partNumber=2") {
-            return Answer::error(403, "AccessDenied");
+    for (answer, class) in [
+        (Answer::error(400, "InvalidArgument"), Class::Permanent),
+        (Answer::error(403, "QuotaExceeded"), Class::Fatal),
+        (Answer::new(507, ""), Class::Fatal),
+    ] {
+        let refused = answer.clone();
+        let server = Server::start(move |_, request| match is(request, "PUT", "partNumber=2") {
+            true => refused.clone(),
+            false => parts_until(request, || Answer::new(500, "")),
+        })
+        .await;
+        let store = store(&server).await;
+        let fault = put(&store, Memory::pattern(5 * PART, 1), Only::Always).await.unwrap_err();
+        assert_eq!(fault.class, class, "{fault}");
+        assert!(server.seen().iter().any(|r| is(r, "DELETE", "uploadId=U")), "{answer:?}");
+    }
+}
+
+/// Somebody has to deal with it, and then it goes on.
+#[tokio::test]
+async fn c54_a_fault_of_the_mirrors_leaves_the_upload_open() {
+    for answer in [
+        Answer::error(403, "AccessDenied"),
+        Answer::error(400, "KMS.DisabledException"),
+        Answer::error(400, "ExpiredToken"),
+        Answer::new(400, ""),
+        Answer::new(301, ""),
+    ] {
+        for refused in ["PUT", "POST"] {
+            let told = answer.clone();
+            let server = Server::start(move |_, request| {
+                match is(request, refused, "partNumber=2")
+                    || is(request, refused, "uploadId=U") && refused == "POST"
+                {
+                    true => told.clone(),
+                    false => parts_until(request, || Answer::new(500, "")),
+                }
+            })
+            .await;
+            let options = Options { threshold: 4, part_size: 4, ..options(server.endpoint()) };
+            let store = S3::connect(options).await.unwrap();
+            let fault = put(&store, Memory::pattern(20, 1), Only::Always).await.unwrap_err();
+            assert_eq!(fault.class, Class::Fatal, "{fault}");
+            let seen = server.seen();
+            assert!(!seen.iter().any(|r| r.method == "DELETE"), "{answer:?}, {refused}");
+            assert!(seen.iter().any(|r| is(r, "PUT", "partNumber=3")), "what is on its way arrives");
         }
-        parts_until(request, || Answer::new(500, ""))
-    })
-    .await;
-    let store = store(&server).await;
-    let fault = put(&store, Memory::pattern(5 * PART, 1), Only::Always).await.unwrap_err();
-    assert_eq!(fault.class, Class::Fatal, "{fault}");
-    assert!(server.seen().iter().any(|r| is(r, "DELETE", "uploadId=U")));
+    }
 }
 
 /// What is on its way when one part fails arrives, and is not sent again.

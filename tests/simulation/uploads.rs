@@ -353,6 +353,28 @@ async fn c51_after_a_fault_that_passes_only_what_is_missing_is_sent() {
     assert_eq!((arrived(&story), requests(&story, "CreateMultipartUpload")), (vec![1; 4], 1));
 }
 
+/// Nothing is allowed for a while, and then it is again.
+#[tokio::test(start_paused = true)]
+async fn c54_after_a_fault_of_the_mirrors_only_what_is_missing_is_sent() {
+    let story = scene();
+    story
+        .daemon(async |_| {
+            let begun = Instant::now();
+            while arrived(&story)[1] == 0 {
+                assert!(begun.elapsed() < ms(9_000));
+                sleep(ms(10)).await;
+            }
+            story.world.with(|w| w.shelf.refuses = true);
+            sleep(ms(40_000)).await;
+            assert_eq!((arrived(&story)[3], story.world.open_uploads().len()), (0, 1));
+            story.world.with(|w| w.shelf.refuses = false);
+            sleep(ms(600_000)).await;
+        })
+        .await;
+    whole(&story);
+    assert_eq!((arrived(&story), requests(&story, "CreateMultipartUpload")), (vec![1; 4], 1));
+}
+
 /// And meanwhile the file is another: its upload is ended.
 #[tokio::test(start_paused = true)]
 async fn c28_after_a_fault_another_content_or_mode_is_begun_anew() {

@@ -191,7 +191,7 @@ impl Fake {
         Ok(etag)
     }
 
-    /// Sends what the upload lacks; it stays open after what may pass.
+    /// Sends what the upload lacks; it stays open after what may pass, and after what is the mirror's.
     pub async fn fill_upload<F: Source>(
         &self,
         begun: Begun,
@@ -202,7 +202,7 @@ impl Fake {
         match self.send_parts(&id, begun.parts, file, spec.size).await {
             Ok((parts, digest)) => Ok((Staged::Parts { key, id, parts }, digest)),
             Err(fault) => {
-                if !matches!(fault.class, Class::Transient | Class::Throttled) {
+                if matches!(fault.class, Class::Changed | Class::Missing | Class::Permanent) {
                     self.with(|w| w.shelf.uploads.remove(&id));
                 }
                 Err(fault)

@@ -45,6 +45,15 @@ async fn c48_a_lost_reply_comes_after_the_effect_and_a_drop_before() {
 }
 
 #[tokio::test]
+async fn a_503_of_a_balancers_may_come_after_the_effect() {
+    let bench = bench().await;
+    bench.server.faults().add(Rule::new(Kind::Unavailable).operation("PutObject"));
+    let error = put(&bench, "k").send().await.unwrap_err();
+    assert_eq!(error.raw_response().map(|answer| answer.status().as_u16()), Some(503));
+    assert_eq!(bench.get("k").await.as_deref(), Some(&b"data"[..]));
+}
+
+#[tokio::test]
 async fn c74_a_lingering_put_lands_after_its_client_gave_up() {
     let bench = bench().await;
     let rule = Rule::new(Kind::Linger(Duration::from_secs(1))).operation("PutObject").times(1);
