@@ -88,7 +88,9 @@ impl Fresh {
             }
             Kind::Profile(name) => profile.profile_name(name).build().provide_credentials().await,
             Kind::Chain => {
-                let chain = DefaultCredentialsChain::builder().configure(config);
+                let mut chain = DefaultCredentialsChain::builder().configure(config);
+                // else it asks for one everywhere, IMDS too
+                chain.set_region(self.region.clone());
                 chain.build().await.provide_credentials().await
             }
         }

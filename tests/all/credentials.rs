@@ -237,6 +237,25 @@ async fn from_imds_with_a_token() {
     assert_eq!(stage.signed_by(), by("IMDS", Some("IMDS-token")));
 }
 
+/// Where there is none, a question to it takes seconds.
+#[tokio::test]
+async fn imds_is_not_asked_for_what_is_known() {
+    let stage = Stage::new().await;
+    let imds = Server::start(|_, _| Answer::new(404, "")).await;
+    let endpoint = imds.endpoint();
+    let variables = [
+        ("AWS_EC2_METADATA_DISABLED", "false"),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoint.as_str()),
+        ("AWS_ACCESS_KEY_ID", "VARIABLE"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+    ];
+    for options in ["", "region=eu-west-1"] {
+        stage.run(&variables, options).await;
+    }
+    assert_eq!(stage.signed_by(), [by("VARIABLE", None), by("VARIABLE", None)].concat());
+    assert_eq!(imds.seen().len(), 0, "{:?}", imds.seen());
+}
+
 #[tokio::test]
 async fn c53_from_ecs_and_again_when_they_expire() {
     let stage = Stage::new().await;
