@@ -3,7 +3,6 @@ that is killed, and of a directory that is renamed. Ours alone."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -126,7 +125,7 @@ def milliseconds(values: list[float]) -> tuple[str, str, str]:
 
 
 def rewritten(bench: Bench, seconds: int) -> str:
-    """Three files that never rest, each filled with the number of its state; every version of their objects must be
+    """Three files that hardly rest, each filled with the number of its state; every version of their objects must be
     one state, and nothing but it."""
     size, root = 24 << 20, bench.work / "trees" / "rewritten"
     lines = [tables.head("", "states", "versions seen", "torn", "time without a version, s")]
@@ -144,19 +143,21 @@ def rewritten(bench: Bench, seconds: int) -> str:
             eye = Eye(store)
             while time.monotonic() < ends:
                 for name, versions in seen.items():
-                    versions.look(eye.read(f"{prefix}/{name}"))
-                time.sleep(0.05)
+                    versions.look(eye, f"{prefix}/{name}")
+                time.sleep(0.02)
             states = [told.wait() for told in writers]
             for name, versions in seen.items():
                 last = (root / name).read_bytes()
                 wait(f"the last state of {name}", lambda: eye.read(f"{prefix}/{name}") == last)
-                versions.look(last)
+                versions.look(eye, f"{prefix}/{name}")
             most = peak(process.pid)
     for (name, _), told in zip(STYLES, states):
         versions, count = seen[name], int((root / f".{name}.states").read_text()) if told == 0 else -1
-        lines.append(tables.row(name, f"{count:,}", f"{len(versions.known):,}", f"{versions.torn}", f"{versions.gap:.1f}"))
+        known = len(versions.known)
+        lines.append(tables.row(name, f"{count:,}", f"{known:,}", f"{versions.torn}", f"{versions.gap:.1f}"))
     shutil.rmtree(root)
-    title = f"Files of {amount(size)}, written without rest for {seconds} s; peak RSS {tables.number(most)} MiB.\n"
+    title = f"Files of {amount(size)}, written anew for {seconds} s, each time after a pause of up to a second"
+    title += f"; peak RSS {tables.number(most)} MiB.\n"
     return f"{title}\n" + "\n".join(lines) + "\n"
 
 
@@ -167,15 +168,17 @@ class Versions:
     """What was seen of one object."""
 
     def __init__(self) -> None:
-        self.known: set[bytes] = set()
+        self.known: set[str] = set()
         self.torn = 0
         self.gap = 0.0
         self.last = time.monotonic()
 
-    def look(self, body: bytes | None) -> None:
-        if body is None or hashlib.md5(body).digest() in self.known:
+    def look(self, eye: Eye, key: str) -> None:
+        tag = eye.tag(key)
+        if tag is None or tag in self.known:
             return
-        self.known.add(hashlib.md5(body).digest())
+        tag, body = eye.tagged(key)
+        self.known.add(tag)
         self.gap = max(self.gap, time.monotonic() - self.last)
         self.last = time.monotonic()
         self.torn += not is_state(body)
@@ -198,11 +201,11 @@ def stamp(number: int) -> bytes:
 
 
 def writer(style: str, path: Path, size: int, seconds: int) -> list[str]:
-    """A process that writes one state after another, with a tenth of a second between them, and at last tells how many."""
+    """A process that writes one state after another, each after a pause, and at last tells how many."""
     program = """
-import os, sys, time
+import os, random, sys, time
 style, path, size, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-ends, number, piece = time.monotonic() + seconds, 0, 1 << 20
+ends, number, piece, chance = time.monotonic() + seconds, 0, 1 << 20, random.Random(style)
 while time.monotonic() < ends:
     number += 1
     body = number.to_bytes(8, "big") * (piece // 8)
@@ -214,7 +217,7 @@ while time.monotonic() < ends:
     os.close(file)
     if style == "over":
         os.rename(target, path)
-    time.sleep(0.1)
+    time.sleep(chance.uniform(0, 1))
 directory, name = os.path.split(path)
 open(os.path.join(directory, "." + name + ".states"), "w").write(str(number))
 """

@@ -21,10 +21,16 @@ class Eye:
 
     def ask(self, method: str, key: str, words: dict[str, str] | None = None, body: bytes = b"") -> tuple[int, bytes]:
         """The status and the body of an answer."""
+        answer, body = self.answer(method, key, words, body)
+        return answer.status, body
+
+    def answer(
+        self, method: str, key: str, words: dict[str, str] | None = None, body: bytes = b""
+    ) -> tuple[http.client.HTTPResponse, bytes]:
         url = self.presigned(method, key, words or {})
         self.connection.request(method, url, body=body)
         answer = self.connection.getresponse()
-        return answer.status, answer.read()
+        return answer, answer.read()
 
     def presigned(self, method: str, key: str, words: dict[str, str]) -> str:
         """Signature Version 4 by query, payload unsigned (S3 API reference, *Authenticating Requests*)."""
@@ -53,6 +59,16 @@ class Eye:
         """The object's bytes; None if there is none."""
         status, body = self.ask("GET", key)
         return body if status == 200 else None
+
+    def tag(self, key: str) -> str | None:
+        """The object's ETag; None if there is none."""
+        answer, _ = self.answer("HEAD", key)
+        return answer.headers["ETag"] if answer.status == 200 else None
+
+    def tagged(self, key: str) -> tuple[str, bytes]:
+        """The ETag and the bytes of an object that is there."""
+        answer, body = self.answer("GET", key)
+        return answer.headers["ETag"], body
 
     def put(self, key: str, body: bytes) -> None:
         self.ask("PUT", key, body=body)
