@@ -15,12 +15,14 @@ const GRAIN: usize = 256 << 10;
 
 /// So much may be idle whatever is lent: a file that is read piece by piece needs one piece at a time.
 const SPARE: usize = 1 << 20;
+/// And no more than that: what comes back is taken again soon, or not for long.
+const MOST: usize = 16 << 20;
 
 static BUFFERS: Buffers = Buffers(Mutex::new(Shelf { lent: 0, idle: vec![] }));
 
 struct Buffers(Mutex<Shelf>);
 
-/// At most as many bytes are idle as are lent, or as may be spared.
+/// At most as many bytes are idle as are lent, within bounds.
 struct Shelf {
     lent: usize,
     idle: Vec<MmapMut>,
@@ -74,7 +76,7 @@ impl Buffers {
             shelf.lent -= map.len();
             shelf.idle.push(map);
             let (mut idle, may) =
-                (shelf.idle.iter().map(|map| map.len()).sum::<usize>(), shelf.lent.max(SPARE));
+                (shelf.idle.iter().map(|map| map.len()).sum::<usize>(), shelf.lent.clamp(SPARE, MOST));
             let surplus = shelf.idle.iter().take_while(|map| {
                 let over = idle > may;
                 idle -= map.len();
@@ -130,6 +132,14 @@ mod tests {
             assert!(idle <= lent.max(SPARE), "{idle} of {lent}");
         }
         assert!(sizes(&buffers).1 <= SPARE);
+    }
+
+    #[test]
+    fn however_much_is_lent_what_is_idle_has_a_bound() {
+        let buffers = Buffers(Mutex::new(Shelf { lent: 0, idle: vec![] }));
+        let lent: Vec<_> = (0..48).map(|_| buffers.take(1 << 20).expect("memory")).collect();
+        lent.into_iter().take(24).for_each(|map| buffers.give_back(map));
+        assert_eq!(sizes(&buffers), (24 << 20, MOST));
     }
 
     #[test]
