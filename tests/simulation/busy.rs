@@ -9,6 +9,7 @@ use crate::{
     },
 };
 use s3mirrord::{
+    engine::Report,
     local::Notice,
     model::{ETag, Key},
 };
@@ -117,22 +118,27 @@ async fn c25_c35_a_growing_file_whose_object_has_another_tag_is_sent_again() {
     unbroken(&story);
 }
 
+/// A pass while the file grows, a block each 25 ms, from this one on.
+async fn pass_while_it_grows(story: &Story, from: usize) -> Report {
+    let writer = async {
+        for n in from.. {
+            story.world.with(|w| w.write(&path(LOG), n, n as u64));
+            sleep(ms(25)).await;
+        }
+    };
+    tokio::select! {
+        report = story.once(story.options(true)) => report,
+        () = writer => unreachable!(),
+    }
+}
+
 /// At every length, so that it passes from one request to parts and from part to part.
 #[tokio::test(start_paused = true)]
 async fn c25_a_pass_sends_a_growing_file_and_ends() {
     for length in 0..24 {
         let story = Story::calm();
         story.world.with(|w| (0..length).for_each(|n| w.write(&path(LOG), n, n as u64)));
-        let writer = async {
-            for n in length.. {
-                story.world.with(|w| w.write(&path(LOG), n, n as u64));
-                sleep(ms(25)).await;
-            }
-        };
-        let report = tokio::select! {
-            report = story.once(story.options(true)) => report,
-            () = writer => unreachable!(),
-        };
+        let report = pass_while_it_grows(&story, length).await;
         let sums = report.status().sums;
         assert_eq!((sums.uploaded, sums.busy, sums.failed), (1, 0, 0), "{length}");
         assert!(blocks(&story) >= Some(length));
@@ -154,16 +160,7 @@ async fn c25_c57_a_growing_file_whose_object_only_is_listed_is_sent() {
         w.book.records.clear();
         w.shelf.oddities.insert(Key::raw(LOG), Oddity::Sealed);
     });
-    let writer = async {
-        for n in 4.. {
-            story.world.with(|w| w.write(&path(LOG), n, n as u64));
-            sleep(ms(25)).await;
-        }
-    };
-    let report = tokio::select! {
-        report = story.once(story.options(true)) => report,
-        () = writer => unreachable!(),
-    };
+    let report = pass_while_it_grows(&story, 4).await;
     let sums = report.status().sums;
     assert_eq!((sums.uploaded, sums.busy, sums.failed), (1, 0, 0));
     assert!(blocks(&story) > Some(4));

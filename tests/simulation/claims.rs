@@ -35,18 +35,28 @@ async fn c45_a_claim_whose_probe_fails_does_not_become_anothers() {
     unbroken(&story);
 }
 
-/// The record is written, and nobody says so; the next try would write another, of a later second.
-#[tokio::test(start_paused = true)]
-async fn c45_a_claim_whose_answer_is_lost_is_ours() {
+/// A file to be sent, and a store that does not tell that it has written the record.
+fn untold() -> Story {
     let story = Story::calm();
     story.world.with(|w| {
         w.write(&path("a"), 0, 1);
         w.shelf.oddities.insert(owner(), Oddity::Untold);
     });
     story
+}
+
+async fn comes_a_record(story: &Story) {
+    let is_written = || story.world.with(|w| w.shelf.objects.contains_key(&owner()));
+    until(story, ms(4_000), "the record", is_written).await;
+}
+
+/// The record is written, and nobody says so; the next try would write another, of a later second.
+#[tokio::test(start_paused = true)]
+async fn c45_a_claim_whose_answer_is_lost_is_ours() {
+    let story = untold();
+    story
         .daemon(async |_| {
-            let is_written = || story.world.with(|w| w.shelf.objects.contains_key(&owner()));
-            until(&story, ms(4_000), "the record", is_written).await;
+            comes_a_record(&story).await;
             story.world.with(|w| w.wall += 10);
             sleep(ms(60_000)).await;
         })
@@ -58,15 +68,10 @@ async fn c45_a_claim_whose_answer_is_lost_is_ours() {
 /// So it is, and the next try, of another second, fails as a whole.
 #[tokio::test(start_paused = true)]
 async fn c45_a_claim_that_is_older_than_the_last_one_sent_is_ours() {
-    let story = Story::calm();
-    story.world.with(|w| {
-        w.write(&path("a"), 0, 1);
-        w.shelf.oddities.insert(owner(), Oddity::Untold);
-    });
+    let story = untold();
     story
         .daemon(async |_| {
-            let is_written = || story.world.with(|w| w.shelf.objects.contains_key(&owner()));
-            until(&story, ms(4_000), "the record", is_written).await;
+            comes_a_record(&story).await;
             // its answer is lost
             sleep(ms(100)).await;
             let asked = story.world.with(|w| {
