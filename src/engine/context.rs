@@ -110,7 +110,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
             if let Some(fault) = self.refused.get() {
                 return Err(fault.clone());
             }
-            let claim = owner::claim(self).await;
+            let claim = Box::pin(owner::claim(self)).await.map_err(Fault::of_all);
             claim.inspect_err(|fault| {
                 if matches!(fault.class, Class::Fatal | Class::Owned) {
                     let _ = self.refused.set(fault.clone());

@@ -120,8 +120,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
 
     fn blind(&mut self, note: Note, fault: Fault, now: Mono) {
         let failures = note.failures + 1;
-        if matches!(fault.class, Class::Fatal | Class::Owned) || (self.ctx.options.once && failures >= ROUNDS)
-        {
+        let lasting = matches!(fault.class, Class::Denied | Class::Fatal | Class::Owned);
+        if lasting || (self.ctx.options.once && failures >= ROUNDS) {
             return self.fail(fault);
         }
         tracing::warn!(%fault, attempt = failures, "looking again later");

@@ -16,7 +16,7 @@ use crate::{
     ledger::Ledger,
     local::{Notice, Prune, Tree},
     model::{Against, Change, Class, Fault, Sameness, Scope},
-    queue::{self, Jobs, Mono, Note, Pending, Restless},
+    queue::{self, Denials, Jobs, Mono, Note, Pending, Restless},
     store::Store,
 };
 use futures::{
@@ -73,12 +73,12 @@ pub(super) async fn run<T: Tree, S: Store, L: Ledger>(
         let (sides, report) = (sides.clone(), life.report.clone());
         let ctx = Arc::new(Context::new(sides, options.clone(), prune.clone(), opened, report));
         owner::take_over(&ctx).await?;
-        recover(&ctx).await?;
-        Ok(ctx)
+        worker::recover(&ctx).await?;
+        Ok::<_, Fault>(ctx)
     };
     match life.stop.run_until_cancelled(open).await {
         None => Ok(()),
-        Some(Err(fault)) => Err(Failed { fault, worked: false, progressed: false }),
+        Some(Err(fault)) => Err(Failed { fault: fault.of_all(), worked: false, progressed: false }),
         Some(Ok(ctx)) => {
             let bracket = ctx.bracket.clone();
             let ended = Session::new(ctx, life).run(input).await;
@@ -88,21 +88,6 @@ pub(super) async fn run<T: Tree, S: Store, L: Ledger>(
             ended
         }
     }
-}
-
-/// Ends the uploads that a former life left open, but for those that the coming one goes on with. Under another root
-/// nothing says what becomes of their files.
-async fn recover<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(), Fault> {
-    if ctx.options.dry_run {
-        return Ok(());
-    }
-    for intent in ctx.ledger.intents().await? {
-        ctx.unsettled(&intent.key);
-        if ctx.root != Sameness::Changed {
-            worker::tidy(ctx, &intent.key).await?;
-        }
-    }
-    Ok(())
 }
 
 type Surveys = SelectAll<BoxStream<'static, (u64, Seen)>>;
@@ -124,6 +109,7 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) jobs: Jobs,
     pub(super) restless: Restless,
     pub(super) docket: Docket,
+    pub(super) denials: Denials,
     pub(super) batch: Vec<Change>,
     pub(super) after: Vec<After>,
     pub(super) tasks: JoinSet<Task>,
@@ -144,6 +130,8 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) unwritten: u32,
     pub(super) timetable: Timetable,
     /// One comparison with the bucket has been completed; until then every look is against the bucket and no
+    /// The claim is being renewed.
+    pub(super) renewing: bool,
     /// delete is judged.
     pub(super) relisted: bool,
     /// The note that the first comparison with the bucket followed, until rows that it did not find absent are dropped.
@@ -165,6 +153,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             jobs: Jobs::new(options.room),
             restless: Restless::default(),
             docket: Docket::new(ctx.ledger.now() + 1),
+            denials: Denials::default(),
             batch: vec![],
             after: vec![],
             tasks: JoinSet::new(),
@@ -180,6 +169,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             unwritten: 0,
             timetable: Timetable::new(options.relist, options.rescan, now),
             relisted: false,
+            renewing: false,
             purge: None,
             settled: false,
             progressed: false,
@@ -431,7 +421,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
     }
 
     pub(super) fn fail(&mut self, fault: Fault) {
-        self.fatal.get_or_insert(fault);
+        self.fatal.get_or_insert(fault.of_all());
     }
 }
 

@@ -64,11 +64,15 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 // learnt to be ours but without a file, or metadata is due
                 let again =
                     !goes_on && proof.is_some_and(|proof| proof.print.is_none() || proof.metadata_due);
+                let wrote = matches!(did, Did::Put { .. } | Did::Copied(_) | Did::Metadata);
                 let after = After::Job { keys, why: job.why, did, again };
                 match changes.is_empty() {
                     true => self.then(after),
                     false => {
                         self.progressed = true;
+                        if wrote {
+                            self.denials.success();
+                        }
                         self.batch.extend(changes);
                         self.after.push(after);
                     }
@@ -86,6 +90,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 self.free(&keys);
                 self.tell(&failed(&job, fault));
             }
+            Outcome::Denied(fault) => self.denied(&keys, &job, failures, fault),
             Outcome::Fatal(fault) => {
                 self.free(&keys);
                 self.fail(fault);
@@ -140,6 +145,21 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             };
             let wait = quiet.max(self.ctx.options.quiet);
             self.pending.retry(Scope::File(path), against, now, wait, failures);
+        }
+    }
+
+    /// The store does not let it be done. It is told at once, for the next try would be told the same.
+    fn denied(&mut self, keys: &[Key], job: &Job, failures: u32, fault: Fault) {
+        let now = self.now();
+        if self.denials.denied(now) {
+            self.renew();
+        }
+        if self.denials.may_try_again(now) {
+            return self.again(keys, job, failures.max(ROUNDS - 1), Some(fault), Against::Bucket);
+        }
+        self.free(keys);
+        if failures < ROUNDS {
+            self.tell(&failed(job, fault));
         }
     }
 
@@ -267,18 +287,27 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 self.docket.judging = false;
                 result.unwrap_or_else(|fault| self.fail(fault));
             }
-            Task::Renewed(Ok(())) => {}
+            Task::Renewed(result) => self.renewed(result),
             Task::Tidied(keys, result) => {
                 self.free(&keys);
                 if let Err(fault) = result {
                     tracing::warn!(%fault, "uploads may be left open; trying again at the next rescan");
                 }
             }
-            Task::Renewed(Err(fault)) if fault.class == Class::Owned => self.fail(fault),
-            Task::Renewed(Err(fault)) => {
-                tracing::warn!(%fault, "the claim was not renewed; trying again in an hour")
-            }
             Task::Pass(pass) => self.passed(pass),
+        }
+    }
+
+    /// The claim was renewed, or not: by it the store also tells whether anything may be written.
+    fn renewed(&mut self, result: Result<(), Fault>) {
+        self.renewing = false;
+        let asked = self.denials.are_asking();
+        self.denials.answered(self.now(), result.is_ok());
+        match result {
+            Ok(()) => {}
+            Err(fault) if fault.class == Class::Owned => self.fail(fault),
+            Err(fault) if asked && matches!(fault.class, Class::Denied | Class::Fatal) => self.fail(fault),
+            Err(fault) => tracing::warn!(%fault, "the claim was not renewed; trying again in an hour"),
         }
     }
 }

@@ -92,6 +92,13 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             self.tidy();
         }
         if self.timetable.renewal(now) {
+            self.renew();
+        }
+    }
+
+    /// Renews the claim, once at a time.
+    pub(super) fn renew(&mut self) {
+        if !std::mem::replace(&mut self.renewing, true) {
             let ctx = self.ctx.clone();
             self.task_of(async move { Task::Renewed(owner::renew(&ctx).await) });
         }

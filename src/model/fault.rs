@@ -15,6 +15,8 @@ pub enum Class {
     Missing,
     /// This file or object alone cannot be dealt with as it is.
     Permanent,
+    /// The store does not let it be done (403): to this object, or to none; its answer is the same.
+    Denied,
     /// Nothing of this mirror can be dealt with: credentials, bucket, root, ledger.
     Fatal,
     /// Another instance holds the mirror.
@@ -44,6 +46,15 @@ impl Fault {
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// The same, of something without which nothing of the mirror can be dealt with.
+    #[must_use]
+    pub fn of_all(mut self) -> Self {
+        if self.class == Class::Denied {
+            self.class = Class::Fatal;
+        }
         self
     }
 }

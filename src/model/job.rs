@@ -84,6 +84,8 @@ pub enum Outcome {
     Later(Fault),
     /// This file cannot be stored as it is; looked at again at the next relist or event.
     Rejected(Fault),
+    /// The store does not let it be done: the file's own fault, or the mirror's.
+    Denied(Fault),
     /// Nothing of this mirror can go on until something outside changes.
     Fatal(Fault),
 }

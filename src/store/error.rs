@@ -26,7 +26,7 @@ pub(super) fn classify(
     code: Option<&str>,
     message: &str,
 ) -> (Class, Option<String>) {
-    use Class::{Changed, Fatal, Missing, Permanent, Throttled, Transient};
+    use Class::{Changed, Denied, Fatal, Missing, Permanent, Throttled, Transient};
     let plain = |class| (class, None);
     let with = |class, remedy: &str| (class, Some(remedy.to_owned()));
     let copying = matches!(operation, "CopyObject" | "UploadPartCopy");
@@ -102,7 +102,9 @@ pub(super) fn classify(
             _,
         ) => plain(Transient),
         ("AccessDenied" | "Forbidden" | "AllAccessDenied" | "UnauthorizedAccess", _) | (_, 401 | 403) => {
-            (Fatal, Some(permission(operation)))
+            // a policy may deny some keys only; without a listing nothing goes
+            let class = if status == 401 || operation == "ListObjectsV2" { Fatal } else { Denied };
+            (class, Some(permission(operation)))
         }
         // a lost reply to Complete: the object may well be there
         ("NoSuchUpload", _) if matches!(operation, "AbortMultipartUpload" | "ListParts") => plain(Missing),
@@ -334,11 +336,11 @@ mod tests {
             ("PutObject", 400, "", "", Fatal, "region"),
             ("PutObject", 400, "AuthorizationHeaderMalformed", "", Fatal, "region"),
             ("ListObjectsV2", 403, "AccessDenied", "", Fatal, "s3:ListBucket"),
-            ("HeadObject", 403, "", "", Fatal, "s3:ListBucket"),
-            ("PutObject", 403, "AccessDenied", "", Fatal, "s3:PutObject"),
-            ("UploadPart", 403, "AccessDenied", "", Fatal, "s3:PutObject"),
-            ("DeleteObject", 403, "AccessDenied", "", Fatal, "s3:DeleteObject"),
-            ("DeleteObjects", 403, "AccessDenied", "", Fatal, "s3:DeleteObject"),
+            ("HeadObject", 403, "", "", Denied, "s3:ListBucket"),
+            ("PutObject", 403, "AccessDenied", "", Denied, "s3:PutObject"),
+            ("UploadPart", 403, "AccessDenied", "", Denied, "s3:PutObject"),
+            ("DeleteObject", 403, "AccessDenied", "", Denied, "s3:DeleteObject"),
+            ("DeleteObjects", 403, "AccessDenied", "", Denied, "s3:DeleteObject"),
             ("DeleteObjects", 404, "NoSuchBucket", "", Fatal, "bucket"),
             ("DeleteObject", 200, "AccessDenied", "protected by object lock", Permanent, "Lock"),
             ("DeleteObject", 200, "NoSuchKey", "", Missing, ""),
@@ -346,10 +348,10 @@ mod tests {
             ("DeleteObject", 200, "SlowDown", "", Throttled, ""),
             ("DeleteObject", 200, "InternalError", "", Transient, ""),
             ("DeleteObject", 200, "Odd", "", Transient, ""),
-            ("GetObject", 403, "AccessDenied", "", Fatal, "s3:GetObject"),
-            ("CopyObject", 403, "AccessDenied", "", Fatal, "s3:GetObject"),
-            ("ListMultipartUploads", 403, "AccessDenied", "", Fatal, "s3:ListBucketMultipartUploads"),
-            ("AbortMultipartUpload", 403, "AccessDenied", "", Fatal, "s3:AbortMultipartUpload"),
+            ("GetObject", 403, "AccessDenied", "", Denied, "s3:GetObject"),
+            ("CopyObject", 403, "AccessDenied", "", Denied, "s3:GetObject"),
+            ("ListMultipartUploads", 403, "AccessDenied", "", Denied, "s3:ListBucketMultipartUploads"),
+            ("AbortMultipartUpload", 403, "AccessDenied", "", Denied, "s3:AbortMultipartUpload"),
             ("DeleteObject", 403, "AccessDenied", "Access Denied because object protected by object lock.", Permanent, "Lock"),
             ("PutObject", 400, "InvalidRequest", "Object is WORM protected and cannot be overwritten", Permanent, "Lock"),
             ("GetObject", 400, "InvalidRequest", "The object was stored using a form of Server Side Encryption.", Permanent, "SSE-C"),
@@ -358,7 +360,7 @@ mod tests {
             ("PutObject", 400, "InvalidStorageClass", "", Permanent, "storage_class"),
             ("PutObject", 400, "AccessControlListNotSupported", "", Permanent, "acl"),
             ("CreateMultipartUpload", 400, "InvalidTag", "", Permanent, "tags"),
-            ("CreateMultipartUpload", 403, "AccessDenied", "", Fatal, "s3:PutObjectRetention"),
+            ("CreateMultipartUpload", 403, "AccessDenied", "", Denied, "s3:PutObjectRetention"),
             ("CopyObject", 403, "ObjectNotInActiveTierError", "", Permanent, "archived"),
             ("CopyObject", 403, "InvalidObjectState", "", Permanent, "archived"),
             ("PutObject", 400, "KeyTooLongError", "", Permanent, "shorten"),
@@ -376,9 +378,9 @@ mod tests {
             ("UploadPartCopy", 412, "PreconditionFailed", "", Changed, ""),
             ("UploadPartCopy", 200, "InternalError", "", Transient, ""),
             ("UploadPartCopy", 400, "InvalidRequest", "", Permanent, ""),
-            ("UploadPartCopy", 403, "AccessDenied", "", Fatal, "s3:GetObject"),
+            ("UploadPartCopy", 403, "AccessDenied", "", Denied, "s3:GetObject"),
             ("UploadPartCopy", 501, "NotImplemented", "", Permanent, ""),
-            ("GetObjectTagging", 403, "AccessDenied", "", Fatal, "s3:GetObjectTagging"),
+            ("GetObjectTagging", 403, "AccessDenied", "", Denied, "s3:GetObjectTagging"),
             ("PutObject", 404, "", "", Transient, "endpoint_url"),
             ("ListObjectsV2", 404, "NotFound", "", Transient, "endpoint_url"),
             ("DeleteObject", 404, "NoSuchKey", "", Missing, ""),

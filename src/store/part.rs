@@ -178,7 +178,7 @@ pub(super) async fn fill<F: Source>(
 /// dealt with it. What is held open keeps its room: where that is what lacks, it is given back.
 fn may_go_on(fault: &Fault) -> bool {
     match fault.class {
-        Class::Transient | Class::Throttled | Class::Owned => true,
+        Class::Transient | Class::Throttled | Class::Denied | Class::Owned => true,
         Class::Fatal => !is_full(fault),
         Class::Changed | Class::Missing | Class::Permanent => false,
     }

@@ -135,7 +135,7 @@ async fn c47_each_key_has_an_answer_of_its_own() {
     let answers = delete(&store, &names).await;
     for (name, want) in [
         ("done", Some(Ok(()))),
-        ("denied", Some(Err(Class::Permanent))),
+        ("denied", Some(Err(Class::Denied))),
         ("locked", Some(Err(Class::Permanent))),
         ("slow", Some(Err(Class::Throttled))),
         ("inner", Some(Err(Class::Transient))),
@@ -190,7 +190,7 @@ async fn c47_c50_a_request_that_fails_is_an_error_of_every_key_and_one_in_vain_i
     for (answer, want, again) in [
         (Answer::error(503, "SlowDown"), Class::Throttled, true),
         (Answer::error(500, "InternalError"), Class::Transient, true),
-        (Answer::error(403, "AccessDenied"), Class::Fatal, true),
+        (Answer::error(403, "AccessDenied"), Class::Denied, true),
         (Answer::error(400, "ExpiredToken"), Class::Fatal, true),
         (Answer::error(404, "NoSuchBucket"), Class::Fatal, true),
         (Answer::error(501, "NotImplemented"), Class::Transient, false),

@@ -187,6 +187,36 @@ async fn files_that_fail_are_1_and_are_told_while_the_others_go_on() {
     assert_eq!(bench.run(&["once"]).await.code, 0);
 }
 
+/// A policy that denies some names: the store lets the mirror write, and says so when it is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn c54_what_may_not_be_written_is_1_and_the_rest_goes_on() {
+    let bench = Bench::new().await;
+    (0..40).for_each(|n| bench.write(&format!("d{n:02}.secret"), "d"));
+    bench.write("large.secret", &"d".repeat(9 << 20));
+    bench.write("good", "good");
+    bench.server.faults().add(Rule::new(Kind::AccessDenied).key(".secret"));
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(counts(&ran.summary(), &["uploaded", "failed", "exit"]), [1, 41, 1]);
+    assert!(ran.stderr.contains("d00.secret") && ran.stderr.contains("allow s3:PutObject"), "{ran:?}");
+    let again = bench.run(&["once", "--json"]).await;
+    assert_eq!(counts(&again.summary(), &["unchanged", "failed", "exit"]), [1, 41, 1]);
+    bench.server.faults().clear();
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+}
+
+/// The prefix was claimed, and then no file may be written.
+#[tokio::test(flavor = "multi_thread")]
+async fn c54_when_nothing_may_be_written_it_is_3() {
+    let bench = Bench::new().await;
+    (0..40).for_each(|n| bench.write(&format!("{n}"), "d"));
+    // as many as the claim and what is found out beside it take
+    bench.server.faults().add(Rule::new(Kind::AccessDenied).operation("PutObject").skip(12));
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!((ran.code, &ran.summary()["exit"]), (3, &3.into()), "{ran:?}");
+    assert!(ran.stderr.contains("allow s3:PutObject"), "{ran:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn c54_a_store_that_lets_nobody_in_is_3() {
     let bench = Bench::new().await;

@@ -3,7 +3,7 @@
 
 use crate::{
     busy::{LOG, blocks, comes_to_rest, count, daemon, uploads, write},
-    cases::{look, ms, unbroken},
+    cases::{look, ms, requests, unbroken},
     story::Story,
     support::disk::path,
 };
@@ -47,10 +47,6 @@ async fn while_written<T>(story: &Story, work: impl Future<Output = T>) -> T {
 
 fn cloned(story: &Story) -> u64 {
     story.world.with(|w| w.disk.cloned)
-}
-
-fn requests(story: &Story, operation: &str) -> u64 {
-    story.world.with(|w| w.shelf.requests.get(operation).copied().unwrap_or_default())
 }
 
 #[tokio::test(start_paused = true)]

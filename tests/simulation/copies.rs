@@ -2,6 +2,7 @@
 //! again, and no upload is left open.
 
 use crate::{
+    cases::requests,
     story::Story,
     support::{
         bucket::md5,
@@ -32,10 +33,6 @@ const CHANGES: [Change; 2] = [
     ),
     (|story| story.world.with(|w| w.chmod(&path(BIG), 0o600)), |report| report.status().sums.metadata, BIG),
 ];
-
-fn requests(story: &Story, operation: &str) -> u64 {
-    story.world.with(|w| w.shelf.requests.get(operation).copied().unwrap_or_default())
-}
 
 /// A file of four parts, in sync.
 async fn scene() -> Story {

@@ -52,7 +52,7 @@ fn is_there(story: &Story, p: &RelPath) -> bool {
     story.world.with(|w| w.shelf.objects.contains_key(&Key::of(p)))
 }
 
-async fn look_at_everything(notices: &tokio::sync::mpsc::Sender<Notice>) {
+pub(crate) async fn look_at_everything(notices: &tokio::sync::mpsc::Sender<Notice>) {
     notices.send(Notice::Look(Scope::everything())).await.unwrap();
 }
 

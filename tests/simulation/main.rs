@@ -16,6 +16,7 @@ mod claims;
 mod clones;
 mod copies;
 mod deletes;
+mod denials;
 mod hooks;
 mod story;
 mod turns;

@@ -35,6 +35,7 @@ pub const FAULTS: &[&str] = &[
     "ledger half lost",
     "ledger disk full",
     "503",
+    "a key denied",
     "reply lost after the effect",
     "an error inside a 200",
     "a delete of a batch fails",
@@ -343,6 +344,7 @@ impl Story {
         self.world.with(|w| {
             (w.stormy, w.shelf.down, w.shelf.refuses, w.disk.missing, w.shelf.lies) =
                 (false, false, false, false, lies);
+            w.shelf.denied.clear();
             w.disk.closed.clear();
             if w.disk.root != w.disk.truth {
                 w.swap_root();
@@ -552,7 +554,13 @@ async fn tell(world: &Fake, notices: &mpsc::Sender<Notice>, scope: Scope, sabota
 }
 
 fn weather(w: &mut World) {
-    match w.rng.u8(0..10) {
+    match w.rng.u8(0..11) {
+        10 => {
+            let under = ["d/", "e/", "e/f/"][w.rng.usize(0..3)];
+            if !w.shelf.denied.remove(under) {
+                w.shelf.denied.insert(under);
+            }
+        }
         0 | 1 => w.shelf.down = !w.shelf.down,
         2 => w.shelf.refuses = !w.shelf.refuses,
         3 | 4 => {

@@ -1,6 +1,7 @@
 //! Uploads in parts that are left open, by a crash or a fault, and what becomes of them: each case once, on a fair day.
 
 use crate::{
+    cases::requests,
     story::Story,
     support::{
         bucket::{Object, md5},
@@ -43,10 +44,6 @@ fn arrived(story: &Story) -> Vec<usize> {
         story.world.with(|w| w.trace.iter().filter(|told| told.contains(&line)).count())
     };
     (1..=4).map(count).collect()
-}
-
-fn requests(story: &Story, operation: &str) -> u64 {
-    story.world.with(|w| w.shelf.requests.get(operation).copied().unwrap_or_default())
 }
 
 /// A pass that is killed when so many parts have arrived.

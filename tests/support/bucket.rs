@@ -58,7 +58,10 @@ pub struct Shelf {
     pub encrypted: bool,
     pub unsorted: bool,
     pub down: bool,
+    /// Nothing is allowed.
     pub refuses: bool,
+    /// What a policy denies: everything about keys that begin so.
+    pub denied: BTreeSet<&'static str>,
     /// How long a listing takes to come back, in milliseconds.
     pub list_takes: u64,
     /// How long an upload and a delete take until they have their effect, in milliseconds.
@@ -130,6 +133,7 @@ impl Default for Shelf {
             unsorted: false,
             down: false,
             refuses: false,
+            denied: BTreeSet::new(),
             list_takes: 0,
             write_takes: 0,
             deaf: false,
@@ -299,6 +303,15 @@ impl World {
         Ok(())
     }
 
+    /// True if a policy denies what is about this key.
+    fn denies(&mut self, key: &Key) -> bool {
+        let denied = self.shelf.denied.iter().any(|under| key.as_str().starts_with(under));
+        if denied {
+            *self.faults.entry("a key denied").or_default() += 1;
+        }
+        denied
+    }
+
     /// What goes wrong with one key of a batch of deletes.
     fn oddity(&mut self, key: &Key) -> Option<Oddity> {
         if let Some(oddity) = self.shelf.oddities.get(key) {
@@ -359,9 +372,19 @@ impl Fake {
         }
         if self.with(|w| w.shelf.refuses) {
             self.with(|w| *w.faults.entry("credentials refused").or_default() += 1);
-            return Err(Fault::new(Class::Fatal, name, "AccessDenied"));
+            let class = if name == "ListObjectsV2" { Class::Fatal } else { Class::Denied };
+            return Err(Fault::new(class, name, "AccessDenied"));
         }
         self.fault("503", one_in, Class::Throttled)
+    }
+
+    /// As [`Fake::request`], if the key is not denied.
+    pub async fn request_of(&self, name: &'static str, key: &Key, one_in: u64) -> Result<(), Fault> {
+        self.request(name, one_in).await?;
+        self.with(|w| match w.denies(key) {
+            true => Err(Fault::new(Class::Denied, name, "AccessDenied: explicit deny")),
+            false => Ok(()),
+        })
     }
 
     pub async fn reply(&self, one_in: u64) -> Result<(), Fault> {
@@ -447,7 +470,7 @@ impl Store for Fake {
     }
 
     async fn head(&self, key: &Key) -> Result<Option<Head>, Fault> {
-        self.request("HeadObject", 20).await?;
+        self.request_of("HeadObject", key, 20).await?;
         if self.with(|w| w.shelf.oddities.get(key) == Some(&Oddity::Sealed)) {
             return Err(Fault::new(Class::Permanent, "HeadObject", "400"));
         }
@@ -516,7 +539,7 @@ impl Store for Fake {
         let able = self.with(|w| w.shelf.can.conditional_put);
         let remote = match staged {
             Staged::Small { key, body, spec } => {
-                self.request("PutObject", 20).await?;
+                self.request_of("PutObject", &key, 20).await?;
                 let late = self.strikes("a put lands late", 30);
                 let world = self.clone();
                 let land = move || {
@@ -539,7 +562,7 @@ impl Store for Fake {
                 land()?
             }
             Staged::Parts { key, id, parts } => {
-                self.request("CompleteMultipartUpload", 20).await?;
+                self.request_of("CompleteMultipartUpload", &key, 20).await?;
                 self.fault("an error inside a 200", 25, Class::Transient)?;
                 self.with(|w| {
                     let (body, spec) = w.complete_upload(&id, &parts)?;
@@ -560,7 +583,7 @@ impl Store for Fake {
         only: Only,
     ) -> Result<RemoteMeta, Fault> {
         let _flight = self.takes_off(to);
-        self.request("CopyObject", 20).await?;
+        self.request_of("CopyObject", to, 20).await?;
         let remote = self.with(|w| {
             let source = w.source(from)?;
             if source.body.len() as u64 > w.shelf.one_copy {
@@ -589,7 +612,7 @@ impl Store for Fake {
 
     async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {
         let _flight = self.takes_off(key);
-        self.request("DeleteObject", 12).await?;
+        self.request_of("DeleteObject", key, 12).await?;
         tokio::time::sleep(Duration::from_millis(self.with(|w| w.shelf.write_takes))).await;
         match self.with(|w| w.shelf.oddities.get(key).copied()) {
             Some(Oddity::Poison) => {
@@ -638,6 +661,9 @@ impl Store for Fake {
             // one after the other
             self.lag(2).await;
             self.with(|w| match w.oddity(key) {
+                _ if w.denies(key) => {
+                    drop(answers.insert(key.clone(), Err(Fault::new(Class::Denied, "delete", "in a batch"))));
+                }
                 Some(Oddity::Fails(class)) => {
                     drop(answers.insert(key.clone(), Err(Fault::new(class, "delete", "in a batch"))));
                 }
@@ -665,12 +691,12 @@ impl Store for Fake {
     }
 
     async fn read(&self, key: &Key) -> Result<Option<(Bytes, RemoteMeta)>, Fault> {
-        self.request("GetObject", 20).await?;
+        self.request_of("GetObject", key, 20).await?;
         Ok(self.with(|w| w.shelf.objects.get(key).map(|o| (Bytes::from(o.body.clone()), o.listed()))))
     }
 
     async fn write(&self, key: &Key, body: Bytes, only: Only) -> Result<RemoteMeta, Fault> {
-        self.request("PutObject", 20).await?;
+        self.request_of("PutObject", key, 20).await?;
         if self.with(|w| w.shelf.oddities.get(key) == Some(&Oddity::Poison)) {
             return Err(Fault::new(Class::Transient, "PutObject", "InternalError"));
         }
@@ -687,7 +713,7 @@ impl Store for Fake {
     }
 
     async fn probe(&self, near: &Key) -> Result<Capabilities, Fault> {
-        self.request("PutObject", 20).await?;
+        self.request_of("PutObject", near, 20).await?;
         if let Some(Oddity::Fails(class)) = self.with(|w| w.shelf.oddities.get(near).copied()) {
             return Err(Fault::new(class, "PutObject", "injected"));
         }

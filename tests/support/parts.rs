@@ -116,7 +116,7 @@ pub const ANOTHERS: &str = "another's";
 
 impl Fake {
     pub async fn begin_upload(&self, key: &Key, spec: &Spec) -> Result<String, Fault> {
-        self.request("CreateMultipartUpload", 20).await?;
+        self.request_of("CreateMultipartUpload", key, 20).await?;
         let id = self.with(|w| {
             let at = Stamp { sec: w.wall + w.now().as_secs() as i64, nsec: 0 };
             w.create_upload(key, spec, at)
@@ -253,7 +253,7 @@ impl Fake {
         self.request("ListParts", 20).await?;
         if self.with(|w| w.shelf.weather.parts_refused) {
             self.with(|w| *w.faults.entry("parts are not listed").or_default() += 1);
-            return Err(Fault::new(Class::Fatal, "ListParts", "AccessDenied"));
+            return Err(Fault::new(Class::Denied, "ListParts", "AccessDenied"));
         }
         if self.with(|w| w.shelf.weather.parts_untold) {
             return Err(Fault::new(Class::Transient, "ListParts", "InternalError"));

@@ -404,6 +404,8 @@ async fn shown<T: Tree, S: Store, L: Ledger>(
             Err(fault) if fault.class == Class::Permanent => {
                 listing::find(&ctx, &path).await?.map(Some).ok_or(fault)
             }
+            // that it may not be asked for says nothing of whether it is there
+            Err(fault) if fault.class == Class::Denied => listing::find(&ctx, &path).await,
             head => Ok(head?.map(|head| head.meta)),
         }
     };

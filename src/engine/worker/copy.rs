@@ -31,11 +31,13 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
                 Ok(self.done(did, changes))
             }
             Ok(None) => Ok(Outcome::Busy),
-            // gone, changed, archived: what is on the disk can always be sent
-            Err(fault) if matches!(fault.class, Class::Permanent | Class::Missing | Class::Changed) => {
-                self.put(held, Only::New).await
-            }
-            Err(fault) => Err(fault),
+            // gone, changed, archived, not to be read: what is on the disk can always be sent
+            Err(fault) => match fault.class {
+                Class::Permanent | Class::Denied | Class::Missing | Class::Changed => {
+                    self.put(held, Only::New).await
+                }
+                _ => Err(fault),
+            },
         }
     }
 
@@ -53,7 +55,9 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         match self.duplicate(held, (&self.job.key, &etag), digest, Only::Match(etag.clone())).await {
             Ok(Some(changes)) => Ok(self.done(Did::Metadata, changes)),
             Ok(None) => Ok(Outcome::Busy),
-            Err(fault) if fault.class == Class::Permanent => self.put(held, Only::Match(etag)).await,
+            Err(fault) if matches!(fault.class, Class::Permanent | Class::Denied) => {
+                self.put(held, Only::Match(etag)).await
+            }
             Err(fault) => Err(fault),
         }
     }

@@ -10,8 +10,8 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{
-        Begun, Change, Class, Digest, ETag, Fault, Intent, Key, KeyRange, Local, LocalMeta, Outcome, Spec,
-        Upload,
+        Begun, Change, Class, Digest, ETag, Fault, Intent, Key, KeyRange, Local, LocalMeta, Outcome,
+        Sameness, Spec, Upload,
     },
     store::Store,
 };
@@ -164,6 +164,28 @@ pub(super) async fn settle<T: Tree, S: Store, L: Ledger>(
     }
     ctx.ledger.commit(vec![Change::Settled(key.clone())]).await?;
     ctx.settled(key);
+    Ok(())
+}
+
+/// Ends the uploads that a former life left open, but for those that the coming one goes on with. Under another root
+/// nothing says what becomes of their files.
+pub(in crate::engine) async fn recover<T: Tree, S: Store, L: Ledger>(
+    ctx: &Context<T, S, L>,
+) -> Result<(), Fault> {
+    if ctx.options.dry_run {
+        return Ok(());
+    }
+    for intent in ctx.ledger.intents().await? {
+        ctx.unsettled(&intent.key);
+        if ctx.root != Sameness::Changed {
+            match tidy(ctx, &intent.key).await {
+                Err(fault) if fault.class == Class::Denied => {
+                    tracing::warn!(%fault, "an upload may be left open; trying again at the next rescan");
+                }
+                tidied => tidied?,
+            }
+        }
+    }
     Ok(())
 }
 

@@ -23,7 +23,7 @@ use crate::{
 use counted::Counted;
 use futures::FutureExt;
 pub(super) use hash::Hashing;
-pub(super) use leftover::tidy;
+pub(super) use leftover::{recover, tidy};
 use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
@@ -91,6 +91,7 @@ pub(super) fn outcome(fault: Fault) -> Outcome {
         Class::Changed | Class::Missing => Outcome::Stale,
         Class::Transient | Class::Throttled => Outcome::Retry(fault),
         Class::Permanent => Outcome::Rejected(fault),
+        Class::Denied => Outcome::Denied(fault),
         Class::Fatal | Class::Owned => Outcome::Fatal(fault),
     }
 }

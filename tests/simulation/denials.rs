@@ -1,0 +1,105 @@
+//! What a policy denies: of a few files, of many, of all.
+
+use crate::{
+    cases::{ms, requests, unbroken},
+    deletes::{look_at_everything, until},
+    story::Story,
+    support::disk::path,
+};
+use s3mirrord::{engine::Options, model::Key};
+use tokio::time::sleep;
+
+/// So many files, at most 999.
+fn scene(denied: usize, allowed: usize) -> Story {
+    let story = Story::calm();
+    story.world.with(|w| {
+        w.shelf.denied.insert("d/");
+        (0..denied).for_each(|n| w.write(&path(&format!("d/{n:03}")), 0, 1));
+        (0..allowed).for_each(|n| w.write(&path(&format!("e{n:03}")), 0, 1));
+    });
+    story
+}
+
+/// Looks at everything once an hour, as by default.
+fn options(story: &Story) -> Options {
+    let hour = ms(3_600_000);
+    Options { rescan: hour, relist: 24 * hour, ..story.options(false) }
+}
+
+fn arrived(story: &Story, under: &str) -> usize {
+    story.world.with(|w| w.shelf.objects.keys().filter(|key| key.as_str().starts_with(under)).count())
+}
+
+#[tokio::test(start_paused = true)]
+async fn c54_a_pass_goes_on_past_what_is_denied() {
+    for (denied, allowed) in [(1, 5), (7, 0), (300, 5)] {
+        let story = scene(denied, allowed);
+        let report = story.once(story.options(true)).await;
+        let status = report.status();
+        assert_eq!((status.sums.uploaded, status.sums.failed), (allowed as u64, denied as u64));
+        assert_eq!((arrived(&story, "e"), &status.trouble), (allowed, &None));
+        // each once; besides the claim, and one more that says that others may be written
+        let asked = requests(&story, "PutObject") as usize - denied - allowed;
+        assert!(asked <= 3, "{asked} more requests");
+        assert!(status.failing[&Key::raw("d/000")].cause.contains("AccessDenied"));
+        unbroken(&story);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c54_what_was_denied_is_sent_when_it_may_be() {
+    let story = scene(20, 5);
+    story
+        .daemon_with(options(&story), async |_| {
+            until(&story, ms(60_000), "the others", || arrived(&story, "e") == 5).await;
+            sleep(ms(600_000)).await;
+            let (asked, opened) = (requests(&story, "PutObject"), requests(&story, "GetObject"));
+            assert!(asked < 20 * 12, "{asked}");
+            assert_eq!((arrived(&story, "d"), opened), (0, 1), "the session goes on");
+            story.world.with(|w| w.shelf.denied.clear());
+            until(&story, ms(330_000), "the rest", || arrived(&story, "d") == 20).await;
+        })
+        .await;
+    unbroken(&story);
+}
+
+/// Of many not all are asked for again and again: a hundred soon, which is their directory once more, and then few.
+#[tokio::test(start_paused = true)]
+async fn c54_many_that_are_denied_are_not_asked_for_in_a_loop() {
+    let story = scene(900, 1);
+    story
+        .daemon_with(options(&story), async |_| {
+            sleep(ms(60_000)).await;
+            let first = requests(&story, "PutObject");
+            sleep(ms(3_500_000)).await;
+            let hour = requests(&story, "PutObject") - first;
+            assert!(first < 1_900 && hour < 1_000, "{first} in the first minute, {hour} in the hour after");
+            story.world.with(|w| w.shelf.denied.clear());
+            until(&story, ms(7_200_000), "all", || arrived(&story, "d") == 900).await;
+        })
+        .await;
+    unbroken(&story);
+}
+
+/// The claim was made, and then nothing may be written any more: it is the mirror that is refused.
+#[tokio::test(start_paused = true)]
+async fn c54_when_nothing_may_be_written_the_mirror_waits() {
+    let story = scene(0, 1);
+    story
+        .daemon_with(options(&story), async |notices| {
+            until(&story, ms(60_000), "the first", || arrived(&story, "e") == 1).await;
+            let asked = story.world.with(|w| {
+                (0..300).for_each(|n| w.write(&path(&format!("f{n:03}")), 0, 1));
+                w.shelf.denied.extend(["f", ".s3mirrord/"]);
+                w.shelf.requests["PutObject"]
+            });
+            look_at_everything(&notices).await;
+            sleep(ms(60_000)).await;
+            let asked = requests(&story, "PutObject") - asked;
+            assert!((8..100).contains(&asked), "{asked}");
+            story.world.with(|w| w.shelf.denied.clear());
+            until(&story, ms(330_000), "all", || arrived(&story, "f") == 300).await;
+        })
+        .await;
+    unbroken(&story);
+}
