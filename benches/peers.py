@@ -67,6 +67,7 @@ def arguments() -> argparse.Namespace:
     store.add_argument("--access-key", metavar="ID")
     store.add_argument("--secret-key", metavar="SECRET")
     store.add_argument("--bucket", metavar="NAME")
+    store.add_argument("--as", dest="label", metavar="NAME", help="the page's places are SCENARIO-NAME")
     words = parser.parse_args()
     unknown = set(words.scenarios) - set(SCENARIOS)
     if unknown:
@@ -128,10 +129,10 @@ def main() -> int:
             text = f"{SCENARIOS[name](bench)}\n{machine.when(before)}"
             print(f"\n## {name}\n\n{text}", flush=True)
             if words.write:
-                replace(words.write, name, text)
+                replace(words.write, f"{name}-{words.label}" if words.label else name, text)
         where = machine.describe(chosen, work)
         print(f"\n{where}")
-        if words.write:
+        if words.write and not words.label:
             replace(words.write, "machine", where)
     except Failed as failure:
         print(f"error: {failure}", file=sys.stderr)

@@ -37,8 +37,12 @@ const SURVEYS: usize = 4;
 /// Notes kept apart.
 const NOTES: usize = 8192;
 
-/// Between the beginnings of two commits.
+/// Between the beginnings of two commits, at least,
 const APART: Mono = Mono::from_millis(10);
+/// and so much more while jobs are under way whose proofs could go with it,
+const GATHER: Mono = Mono::from_millis(40);
+/// unless one in so many slots waits for it.
+const FULL: usize = 4;
 
 /// Why a session ended.
 pub(super) struct Failed {
@@ -108,8 +112,8 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) pending: Pending,
     pub(super) jobs: Jobs,
     pub(super) restless: Restless,
-    pub(super) docket: Docket,
     pub(super) denials: Denials,
+    pub(super) docket: Docket,
     pub(super) batch: Vec<Change>,
     pub(super) after: Vec<After>,
     pub(super) tasks: JoinSet<Task>,
@@ -129,9 +133,9 @@ pub(super) struct Session<'a, T, S, L> {
     /// Commits that failed, in a row.
     pub(super) unwritten: u32,
     pub(super) timetable: Timetable,
-    /// One comparison with the bucket has been completed; until then every look is against the bucket and no
     /// The claim is being renewed.
     pub(super) renewing: bool,
+    /// One comparison with the bucket has been completed; until then every look is against the bucket and no
     /// delete is judged.
     pub(super) relisted: bool,
     /// The note that the first comparison with the bucket followed, until rows that it did not find absent are dropped.
@@ -152,8 +156,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             pending,
             jobs: Jobs::new(options.room),
             restless: Restless::default(),
-            docket: Docket::new(ctx.ledger.now() + 1),
             denials: Denials::default(),
+            docket: Docket::new(ctx.ledger.now() + 1),
             batch: vec![],
             after: vec![],
             tasks: JoinSet::new(),
@@ -168,8 +172,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             commit_at: now,
             unwritten: 0,
             timetable: Timetable::new(options.relist, options.rescan, now),
-            relisted: false,
             renewing: false,
+            relisted: false,
             purge: None,
             settled: false,
             progressed: false,
@@ -288,11 +292,16 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         self.tasks.spawn(work.in_current_span());
     }
 
+    /// When what there is to commit is committed: each waits for the disk, so what comes soon goes with it.
+    fn commit_due(&self) -> Mono {
+        let gathers = self.after.len() < self.ctx.options.room / FULL && !self.workers.is_empty();
+        self.commit_at + if gathers { GATHER } else { Mono::ZERO }
+    }
+
     fn begin_commit(&mut self, now: Mono) {
-        if self.batch.is_empty() || !self.commit.is_empty() || now < self.commit_at {
+        if self.batch.is_empty() || !self.commit.is_empty() || now < self.commit_due() {
             return;
         }
-        // what comes soon goes with the next one: each waits for the disk
         self.commit_at = now + APART;
         let (batch, after) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.after));
         let ledger = self.ctx.ledger.clone();
@@ -323,7 +332,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let paused = self.ctx.turns.paused().map(|until| until - self.life.start);
         let due = [true, false].into_iter().filter(|swift| self.may_survey(*swift));
         let due = due.filter_map(|swift| self.pending.next(swift)).min();
-        let commit = (!self.batch.is_empty() && self.commit.is_empty()).then_some(self.commit_at);
+        let commit = (!self.batch.is_empty() && self.commit.is_empty()).then(|| self.commit_due());
         let sweep = self.docket.next().filter(|at| *at > now);
         let regular = (!self.ctx.options.once).then(|| self.timetable.next());
         [paused, due, commit, sweep, regular].into_iter().flatten().min()
@@ -391,7 +400,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             {
                 return;
             }
-            let retry = self.life.start + self.commit_at;
+            let retry = self.life.start + self.commit_due();
             select! { biased;
                 Some(Ok(worked)) = self.workers.join_next(), if !self.workers.is_empty() => self.worked(worked),
                 Some(Ok(committed)) = self.commit.join_next(), if !self.commit.is_empty() => self.committed(committed),

@@ -82,13 +82,13 @@ impl S3 {
         {
             return said.and_then(|tagged| self.confirm(PUT, full, payload, tagged));
         }
-        let refused = match self.put_by_sdk(full, payload, spec, condition.clone()).await {
+        let refused = match Box::pin(self.put_by_sdk(full, payload, spec, condition.clone())).await {
             // before the probe nobody knows whether it takes such a header at all
             Err(refused) if self.known().is_none() && may_be_the_check(payload, &refused) => refused,
             answer => return answer.map_err(|e| fault(PUT, full, &e))?.confirmed(self, full, payload),
         };
         let payload = payload.with_md5().await?;
-        match self.put_by_sdk(full, &payload, spec, condition).await {
+        match Box::pin(self.put_by_sdk(full, &payload, spec, condition)).await {
             Ok(answer) => {
                 self.takes_no_checksums(&fault(PUT, full, &refused));
                 answer.confirmed(self, full, &payload)

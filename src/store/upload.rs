@@ -66,7 +66,7 @@ pub(super) async fn commit(store: &S3, staged: Staged, only: Only) -> Result<Rem
             let etag = store.put(full, payload, Some(spec), store.condition(&only)).await?;
             Ok(RemoteMeta { size: spec.size, etag, modified: None })
         }
-        Road::Parts(parts) => part::complete(store, parts, only).await,
+        Road::Parts(parts) => Box::pin(part::complete(store, parts, only)).await,
     }
 }
 

@@ -29,7 +29,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let key = &self.job.key;
         if matches!(outcome, Outcome::Done { .. })
             && self.ctx.is_unsettled(key)
-            && let Err(fault) = settle(self.ctx, key).await
+            && let Err(fault) = Box::pin(settle(self.ctx, key)).await
         {
             tracing::warn!(%fault, "an upload may be left open; it is ended later");
         }

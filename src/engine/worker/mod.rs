@@ -152,15 +152,16 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             return Ok(Outcome::Stale);
         };
         let _ = self.begun.set(Instant::now());
-        let Some(held) = held else { return self.whose(record).await };
+        let Some(held) = held else { return Box::pin(self.whose(record)).await };
+        // boxed: a job is moved about while it is small files' alone, and the rarer roads need ten times the room
         let outcome = match &self.job.op {
             Op::Put(only) => self.put(&held, only.clone()).await,
             Op::Copy(_) if held.how == How::Grows => self.put(&held, Only::New).await,
-            Op::Copy(from) => self.copy(&held, from).await,
+            Op::Copy(from) => Box::pin(self.copy(&held, from)).await,
             Op::Metadata if held.how == How::Grows => Ok(Outcome::Busy),
-            Op::Metadata => self.metadata(&held, record).await,
-            Op::Prove(_) if held.how == How::Grows => self.replace(&held).await,
-            Op::Prove(remote) => self.prove(&held, record, remote.clone()).await,
+            Op::Metadata => Box::pin(self.metadata(&held, record)).await,
+            Op::Prove(_) if held.how == How::Grows => Box::pin(self.replace(&held)).await,
+            Op::Prove(remote) => Box::pin(self.prove(&held, record, remote.clone())).await,
         };
         match outcome {
             // it ended before its end, or another object is there

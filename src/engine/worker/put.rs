@@ -16,12 +16,12 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             return Ok(self.done(Did::Put { bytes: held.meta.print.size }, vec![]));
         }
         // under another root nothing is replaced, whatever a listing left out and whether conditions are honoured or not
-        if ctx.root == Sameness::Changed && ctx.store.head(key).await?.is_some() {
+        if ctx.root == Sameness::Changed && Box::pin(ctx.store.head(key)).await?.is_some() {
             return Ok(Outcome::Stale);
         }
         ctx.claim().await?;
         if held.how == How::Grows || held.how == How::Rests && self.manner.restless {
-            return self.put_restless(held, only).await;
+            return Box::pin(self.put_restless(held, only)).await;
         }
         let staged = self.stage(held).await?;
         Ok(self.sent(held, self.land(held, staged, only, self.in_parts(held)).await?))
@@ -44,10 +44,10 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     pub(super) async fn stage(&self, held: &Held<T::File>) -> Result<(S::Staged, Digest), Fault> {
         let (ctx, key) = (self.ctx, &self.job.key);
         if let Some(part_size) = ctx.store.part_size(held.meta.print.size) {
-            return self.stage_parts(held, part_size).await;
+            return Box::pin(self.stage_parts(held, part_size)).await;
         }
         if ctx.is_unsettled(key) {
-            settle(ctx, key).await?;
+            Box::pin(settle(ctx, key)).await?;
         }
         ctx.store.stage(key, &held.file, &ctx.spec(key, &held.meta)).await
     }
@@ -69,7 +69,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
 
     /// The file changed while it was read: nothing of it becomes visible.
     pub(super) async fn drop_staged(&self, parts: bool) -> Result<(), Fault> {
-        if parts { settle(self.ctx, &self.job.key).await } else { Ok(()) }
+        if parts { Box::pin(settle(self.ctx, &self.job.key)).await } else { Ok(()) }
     }
 
     /// Makes it visible: what is proven then; of a file that goes on, without a fingerprint.
