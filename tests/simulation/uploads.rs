@@ -196,6 +196,27 @@ async fn c65_the_upload_of_a_file_that_is_gone_small_or_excluded_is_ended() {
     }
 }
 
+/// It stays open, which is no reason to send nothing; a later pass ends it.
+#[tokio::test(start_paused = true)]
+async fn c54_an_upload_that_may_not_be_ended_keeps_nothing_else_up() {
+    let story = scene();
+    crash_after(&story, 2).await;
+    story.world.with(|w| {
+        w.remove(&path(BIG));
+        w.write(&path("new"), 0, 1);
+        w.shelf.denied.insert(BIG);
+    });
+    story.once(story.options(true)).await;
+    assert_eq!(story.world.open_uploads().len(), 1);
+    story.world.with(|w| {
+        assert!(w.shelf.objects.contains_key(&Key::raw("new")));
+        w.shelf.denied.clear();
+    });
+    story.once(story.options(true)).await;
+    assert_eq!(story.world.open_uploads().len(), 0);
+    story.world.with(|w| assert!(w.book.intents.is_empty() && w.broken.is_empty()));
+}
+
 /// Somebody else uploaded the same bytes meanwhile: there is nothing to send any more.
 #[tokio::test(start_paused = true)]
 async fn c65_the_upload_of_what_is_in_sync_by_now_is_ended() {
@@ -365,6 +386,28 @@ async fn c54_after_a_fault_of_the_mirrors_only_what_is_missing_is_sent() {
             sleep(ms(40_000)).await;
             assert_eq!((arrived(&story)[3], story.world.open_uploads().len()), (0, 1));
             story.world.with(|w| w.shelf.refuses = false);
+            sleep(ms(600_000)).await;
+        })
+        .await;
+    whole(&story);
+    assert_eq!((arrived(&story), requests(&story, "CreateMultipartUpload")), (vec![1; 4], 1));
+}
+
+/// All has arrived, and its end is not allowed for long.
+#[tokio::test(start_paused = true)]
+async fn c54_an_upload_whose_end_is_denied_is_not_sent_anew() {
+    let story = scene();
+    story
+        .daemon(async |_| {
+            let begun = Instant::now();
+            while arrived(&story)[3] == 0 {
+                assert!(begun.elapsed() < ms(9_000));
+                sleep(ms(10)).await;
+            }
+            story.world.with(|w| w.shelf.denied.insert(BIG));
+            sleep(ms(3_600_000)).await;
+            assert!(requests(&story, "CompleteMultipartUpload") > 8);
+            story.world.with(|w| w.shelf.denied.clear());
             sleep(ms(600_000)).await;
         })
         .await;

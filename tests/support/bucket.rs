@@ -734,7 +734,7 @@ impl Store for Fake {
     }
 
     async fn abort(&self, upload: &Upload) -> Result<(), Fault> {
-        self.request("AbortMultipartUpload", 20).await?;
+        self.request_of("AbortMultipartUpload", &upload.key, 20).await?;
         self.with(|w| {
             // a clock that leapt a year makes any upload one that was begun since
             if upload.id == ANOTHERS && !w.faults.contains_key("wall clock jumped") {
