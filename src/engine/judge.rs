@@ -97,6 +97,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             return;
         }
         self.timetable.took = time;
+        self.sources.seen_since(self.looks);
+        self.looks += 1;
         if note.against == Against::Ledger {
             return;
         }

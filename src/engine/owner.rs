@@ -196,10 +196,14 @@ pub(super) async fn take_over<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, 
     Ok(())
 }
 
-/// Renews a claim that was made.
-pub(super) async fn renew<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(), Fault> {
+/// Renews a claim that was made. If there is none, and what the store allows is asked for (`asks`), reads the record.
+pub(super) async fn renew<T: Tree, S: Store, L: Ledger>(
+    ctx: &Context<T, S, L>,
+    asks: bool,
+) -> Result<(), Fault> {
     match ctx.claimed() {
         Some(_) => write(ctx).await,
+        None if asks => ctx.store.read(&key()).await.map(drop),
         None => Ok(()),
     }
 }

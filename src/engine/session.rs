@@ -16,7 +16,7 @@ use crate::{
     ledger::Ledger,
     local::{Notice, Prune, Tree},
     model::{Against, Change, Class, Fault, Sameness, Scope},
-    queue::{self, Denials, Jobs, Mono, Note, Pending, Restless},
+    queue::{self, Denials, Jobs, Mono, Note, Pending, Restless, Sources},
     store::Store,
 };
 use futures::{
@@ -113,6 +113,7 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) jobs: Jobs,
     pub(super) restless: Restless,
     pub(super) denials: Denials,
+    pub(super) sources: Sources,
     pub(super) docket: Docket,
     pub(super) batch: Vec<Change>,
     pub(super) after: Vec<After>,
@@ -138,6 +139,8 @@ pub(super) struct Session<'a, T, S, L> {
     /// One comparison with the bucket has been completed; until then every look is against the bucket and no
     /// delete is judged.
     pub(super) relisted: bool,
+    /// Looks at everything that are over.
+    pub(super) looks: u64,
     /// The note that the first comparison with the bucket followed, until rows that it did not find absent are dropped.
     pub(super) purge: Option<u64>,
     settled: bool,
@@ -157,6 +160,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             jobs: Jobs::new(options.room),
             restless: Restless::default(),
             denials: Denials::default(),
+            sources: Sources::default(),
             docket: Docket::new(ctx.ledger.now() + 1),
             batch: vec![],
             after: vec![],
@@ -174,6 +178,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             timetable: Timetable::new(options.relist, options.rescan, now),
             renewing: false,
             relisted: false,
+            looks: 0,
             purge: None,
             settled: false,
             progressed: false,
@@ -335,7 +340,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let commit = (!self.batch.is_empty() && self.commit.is_empty()).then(|| self.commit_due());
         let sweep = self.docket.next().filter(|at| *at > now);
         let regular = (!self.ctx.options.once).then(|| self.timetable.next());
-        [paused, due, commit, sweep, regular].into_iter().flatten().min()
+        [paused, due, commit, sweep, regular, self.denials.next()].into_iter().flatten().min()
     }
 
     /// True if nothing is under way; deletes may be waiting.

@@ -52,6 +52,15 @@ pub(super) enum Task {
 impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     pub(super) fn worked(&mut self, Worked { keys, job, failures, outcome, took }: Worked) {
         keys.iter().for_each(|key| self.jobs.tried(key));
+        if let Op::Copy(from) = &job.op {
+            match &outcome {
+                Outcome::Done { .. } => self.sources.release(from),
+                Outcome::Retry(_) | Outcome::Rejected(_) | Outcome::Denied(_) => {
+                    self.sources.keep(from.clone(), self.looks);
+                }
+                _ => {}
+            }
+        }
         match outcome {
             Outcome::Done { did, changes } => {
                 self.ctx.turns.answered();
@@ -127,7 +136,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     fn again(&mut self, keys: &[Key], job: &Job, failures: u32, fault: Option<Fault>, against: Against) {
         let (now, failures) = (self.now(), failures + 1);
         self.free(keys);
-        if failures == ROUNDS {
+        if failures == ROUNDS || failures > ROUNDS && fault.is_some() && !self.is_told(&job.key) {
             match &fault {
                 Some(fault) => self.tell(&failed(job, fault.clone())),
                 None if job.expect.is_some() => self.tell(&action(job, Ending::Busy)),
@@ -148,19 +157,25 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
     }
 
-    /// The store does not let it be done. It is told at once, for the next try would be told the same.
+    /// The store does not let it be done, which is an answer. It is told at once, for the next try would be told the same.
     fn denied(&mut self, keys: &[Key], job: &Job, failures: u32, fault: Fault) {
-        let now = self.now();
+        let (now, jitter) = (self.now(), self.life.jitter.f64());
+        self.ctx.turns.answered();
         if self.denials.denied(now) {
             self.renew();
         }
-        if self.denials.may_try_again(now) {
-            return self.again(keys, job, failures.max(ROUNDS - 1), Some(fault), Against::Bucket);
-        }
         self.free(keys);
-        if failures < ROUNDS {
+        if !self.is_told(&job.key) {
             self.tell(&failed(job, fault));
         }
+        if let Some(path) = job.key.path().filter(|_| !self.ctx.options.once) {
+            self.denials.wait(path, failures.saturating_add(1), now, jitter);
+        }
+    }
+
+    /// True if it was told that this failed, and did not end well since.
+    fn is_told(&self, key: &Key) -> bool {
+        self.life.report.with(|status| status.failing.contains_key(key))
     }
 
     pub(super) fn free(&mut self, keys: &[Key]) {
@@ -307,6 +322,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             Ok(()) => {}
             Err(fault) if fault.class == Class::Owned => self.fail(fault),
             Err(fault) if asked && matches!(fault.class, Class::Denied | Class::Fatal) => self.fail(fault),
+            Err(fault) if asked => tracing::warn!(%fault, "whether anything may be written is not known"),
             Err(fault) => tracing::warn!(%fault, "the claim was not renewed; trying again in an hour"),
         }
     }

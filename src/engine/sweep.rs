@@ -89,7 +89,12 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
         // one that is busy (the source of a copy, say) is looked at again, and condemned again, when it is free
         let against = self.against();
-        let free = |row: &Condemned| !self.jobs.busy(&row.key, against) && self.jobs.take_beside(&row.key);
+        // and what is the only copy of a file under its new name stays until that is there
+        let free = |row: &Condemned| {
+            !self.sources.keeps(&row.key)
+                && !self.jobs.busy(&row.key, against)
+                && self.jobs.take_beside(&row.key)
+        };
         let rows: Vec<_> = docketed.rows.into_iter().filter(free).collect();
         if rows.is_empty() {
             return self.turn(sweep);

@@ -91,6 +91,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if self.timetable.tidies(now) && self.ctx.root != Sameness::Changed {
             self.tidy();
         }
+        while let Some((path, failures)) = self.denials.due(now) {
+            self.pending.retry(Scope::File(path), Against::Bucket, now, Mono::ZERO, failures);
+        }
         if self.timetable.renewal(now) {
             self.renew();
         }
@@ -98,10 +101,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
 
     /// Renews the claim, once at a time.
     pub(super) fn renew(&mut self) {
-        if !std::mem::replace(&mut self.renewing, true) {
-            let ctx = self.ctx.clone();
-            self.task_of(async move { Task::Renewed(owner::renew(&ctx).await) });
+        if self.ctx.turns.are_over() || std::mem::replace(&mut self.renewing, true) {
+            return;
         }
+        let (ctx, asks) = (self.ctx.clone(), self.denials.are_asking());
+        self.task_of(async move { Task::Renewed(owner::renew(&ctx, asks).await) });
     }
 
     /// How closely everything is being looked at right now, if it is.

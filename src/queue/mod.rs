@@ -6,6 +6,7 @@ mod jobs;
 mod pace;
 mod pending;
 mod restless;
+mod sources;
 
 pub use backoff::delay;
 pub use denials::Denials;
@@ -13,6 +14,7 @@ pub use jobs::Jobs;
 pub use pace::Pace;
 pub use pending::{Note, Options, Pending};
 pub use restless::Restless;
+pub use sources::Sources;
 
 /// Time since the engine's start, by the monotonic clock.
 pub type Mono = std::time::Duration;

@@ -187,6 +187,26 @@ async fn files_that_fail_are_1_and_are_told_while_the_others_go_on() {
     assert_eq!(bench.run(&["once"]).await.code, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_that_fails_keeps_the_old_object() {
+    let bench = Bench::new().await;
+    for (old, new) in [("b", "a"), ("c", "d")] {
+        bench.write(old, old);
+        assert_eq!(bench.run(&["once"]).await.code, 0);
+        fs::rename(bench.root.join(old), bench.root.join(new)).unwrap();
+        let rule = |operation| Rule::new(Kind::InternalError).operation(operation).key(&format!("/{new}"));
+        for operation in ["CopyObject", "PutObject"] {
+            bench.server.faults().add(rule(operation));
+        }
+        let ran = bench.run(&["once", "--json"]).await;
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert_eq!(counts(&ran.summary(), &["failed", "deleted"]), [1, 0], "{old} to {new}");
+        bench.server.faults().clear();
+        let ran = bench.run(&["once", "--json"]).await;
+        assert_eq!(counts(&ran.summary(), &["copied", "deleted", "exit"]), [1, 1, 0], "{old} to {new}");
+    }
+}
+
 /// A policy that denies some names: the store lets the mirror write, and says so when it is asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn c54_what_may_not_be_written_is_1_and_the_rest_goes_on() {
@@ -205,16 +225,18 @@ async fn c54_what_may_not_be_written_is_1_and_the_rest_goes_on() {
     assert_eq!(bench.run(&["once"]).await.code, 0);
 }
 
-/// The prefix was claimed, and then no file may be written.
+/// The prefix was claimed, and then nothing may be written any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn c54_when_nothing_may_be_written_it_is_3() {
     let bench = Bench::new().await;
-    (0..40).for_each(|n| bench.write(&format!("{n}"), "d"));
-    // as many as the claim and what is found out beside it take
-    bench.server.faults().add(Rule::new(Kind::AccessDenied).operation("PutObject").skip(12));
+    (0..40).for_each(|n| bench.write(&format!("{n}.txt"), "d"));
+    let denied = || Rule::new(Kind::AccessDenied).operation("PutObject");
+    let files = bench.server.faults().add(denied().key(".txt"));
+    bench.server.faults().add(denied().key("owner.json").skip(1));
     let ran = bench.run(&["once", "--json"]).await;
     assert_eq!((ran.code, &ran.summary()["exit"]), (3, &3.into()), "{ran:?}");
     assert!(ran.stderr.contains("allow s3:PutObject"), "{ran:?}");
+    assert!(bench.server.faults().met(files) >= 8, "files were tried");
 }
 
 #[tokio::test(flavor = "multi_thread")]

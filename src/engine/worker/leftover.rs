@@ -80,7 +80,15 @@ async fn begin<T: Tree, S: Store, L: Ledger>(
 ) -> Result<Upload, Fault> {
     ctx.unsettled(&intent.key);
     ctx.ledger.commit(vec![Change::Intend(intent.clone())]).await?;
-    let upload = creating.await?;
+    let upload = match creating.await {
+        Err(fault) if fault.class == Class::Denied => {
+            // nothing was begun
+            ctx.ledger.commit(vec![Change::Settled(intent.key.clone())]).await?;
+            ctx.settled(&intent.key);
+            return Err(fault);
+        }
+        created => created?,
+    };
     intent.upload = Some(upload.id.clone());
     ctx.ledger.commit(vec![Change::Intend(intent)]).await?;
     Ok(upload)
