@@ -52,15 +52,7 @@ pub(super) enum Task {
 impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     pub(super) fn worked(&mut self, Worked { keys, job, failures, outcome, took }: Worked) {
         keys.iter().for_each(|key| self.jobs.tried(key));
-        if let Op::Copy(from) = &job.op {
-            match &outcome {
-                Outcome::Done { .. } => self.sources.release(from),
-                Outcome::Retry(_) | Outcome::Rejected(_) | Outcome::Denied(_) => {
-                    self.sources.keep(from.clone(), self.looks);
-                }
-                _ => {}
-            }
-        }
+        self.keep_source(&job, &outcome);
         match outcome {
             Outcome::Done { did, changes } => {
                 self.ctx.turns.answered();
@@ -104,6 +96,21 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 self.free(&keys);
                 self.fail(fault);
             }
+        }
+    }
+
+    /// What a rename starts from stays until it came about. Then its file is looked at once more, for its turn was missed.
+    fn keep_source(&mut self, job: &Job, outcome: &Outcome) {
+        match (outcome, &job.op) {
+            (Outcome::Done { .. }, _) => {
+                if let Some(path) = self.sources.arrived(&job.key).and_then(|from| from.path()) {
+                    self.pending.note(Scope::File(path), Against::Bucket, self.now());
+                }
+            }
+            (Outcome::Retry(_) | Outcome::Rejected(_) | Outcome::Denied(_), Op::Copy(from)) => {
+                self.sources.keep(from, &job.key, self.looks);
+            }
+            _ => {}
         }
     }
 

@@ -130,6 +130,33 @@ async fn c54_a_rename_that_is_denied_keeps_the_old_object() {
     }
 }
 
+/// HEAD and GET are denied, and PUT is not: what is gone is sent again, and what is there and not known is replaced.
+#[tokio::test(start_paused = true)]
+async fn c54_where_head_is_denied_a_listing_tells() {
+    let story = Story::calm();
+    story.world.with(|w| {
+        w.shelf.random_etags = true;
+        ["d/gone", "d/there", "d/other"].iter().for_each(|name| w.write(&path(name), 0, 1));
+    });
+    story.once(story.options(true)).await;
+    story.world.with(|w| {
+        assert!(w.shelf.objects.remove(&Key::raw("d/gone")).is_some());
+        w.write(&path("d/other"), 0, 2);
+        w.book.records.clear();
+        w.shelf.unread.insert("d/");
+    });
+    for (uploaded, unchanged) in [(3, 0), (0, 3)] {
+        let sums = story.once(story.options(true)).await.status().sums;
+        assert_eq!((sums.uploaded, sums.unchanged, sums.failed), (uploaded, unchanged, 0));
+    }
+    story.world.with(|w| {
+        for name in ["d/gone", "d/there", "d/other"] {
+            assert_eq!(w.shelf.objects[&Key::raw(name)].body, w.disk.files[&path(name)].body);
+        }
+    });
+    unbroken(&story);
+}
+
 /// And by a pass.
 #[tokio::test(start_paused = true)]
 async fn c54_a_pass_keeps_the_old_object_of_a_rename_that_is_denied() {

@@ -62,6 +62,8 @@ pub struct Shelf {
     pub refuses: bool,
     /// What a policy denies: everything about keys that begin so.
     pub denied: BTreeSet<&'static str>,
+    /// And of these, that they are looked at.
+    pub unread: BTreeSet<&'static str>,
     /// How long a listing takes to come back, in milliseconds.
     pub list_takes: u64,
     /// How long an upload and a delete take until they have their effect, in milliseconds.
@@ -134,6 +136,7 @@ impl Default for Shelf {
             down: false,
             refuses: false,
             denied: BTreeSet::new(),
+            unread: BTreeSet::new(),
             list_takes: 0,
             write_takes: 0,
             deaf: false,
@@ -305,7 +308,7 @@ impl World {
 
     /// True if a policy denies what is about this key.
     fn denies(&mut self, key: &Key) -> bool {
-        let denied = self.shelf.denied.iter().any(|under| key.as_str().starts_with(under));
+        let denied = under(&self.shelf.denied, key);
         if denied {
             *self.faults.entry("a key denied").or_default() += 1;
         }
@@ -381,7 +384,8 @@ impl Fake {
     /// As [`Fake::request`], if the key is not denied.
     pub async fn request_of(&self, name: &'static str, key: &Key, one_in: u64) -> Result<(), Fault> {
         self.request(name, one_in).await?;
-        self.with(|w| match w.denies(key) {
+        let looks = matches!(name, "HeadObject" | "GetObject");
+        self.with(|w| match w.denies(key) || looks && under(&w.shelf.unread, key) {
             true => Err(Fault::new(Class::Denied, name, "AccessDenied: explicit deny")),
             false => Ok(()),
         })
@@ -744,4 +748,8 @@ impl Store for Fake {
         });
         Ok(())
     }
+}
+
+fn under(prefixes: &BTreeSet<&'static str>, key: &Key) -> bool {
+    prefixes.iter().any(|prefix| key.as_str().starts_with(prefix))
 }

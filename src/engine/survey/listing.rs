@@ -161,7 +161,7 @@ pub(super) async fn ask<T: Tree, S: Store, L: Ledger>(
 }
 
 /// How the object of a file at `path` is listed.
-pub(super) async fn find<T: Tree, S: Store, L: Ledger>(
+pub(in crate::engine) async fn find<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
     path: &RelPath,
 ) -> Result<Option<RemoteMeta>, Fault> {

@@ -35,6 +35,8 @@ use std::{collections::VecDeque, sync::Arc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
+pub(super) use listing::find;
+
 /// Keys in sync that are told together: so long is a survey polled before others get their turn.
 const TOGETHER: u64 = 512;
 

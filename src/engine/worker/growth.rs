@@ -63,7 +63,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     pub(super) async fn replace(&self, held: &Held<T::File>) -> Result<Outcome, Fault> {
         let listed = match &self.job.op {
             Op::Prove(Some(listed)) => Some(listed.etag.clone()),
-            _ => self.ctx.store.head(&self.job.key).await?.map(|head| head.meta.etag),
+            _ => self.shown(&mut None).await?.map(|shown| shown.etag),
         };
         let only = listed.map_or(Only::New, Only::Match);
         self.put(held, only).await

@@ -2,6 +2,7 @@
 
 use super::{Held, Work, hash::Hashes};
 use crate::{
+    engine::survey::find,
     ledger::Ledger,
     local::Tree,
     model::{
@@ -25,7 +26,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let (mut head, mut refuted, mut can) = (None, vec![], self.ctx.binding.capabilities);
         let mut remote = match &listed {
             Some(remote) => remote.clone(),
-            None => match self.head(&mut head).await? {
+            None => match self.shown(&mut head).await? {
                 Some(remote) => remote,
                 None => return self.put(held, Only::New).await,
             },
@@ -56,7 +57,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
                         remote = now;
                     }
                     // of what it tells nothing, nothing shows that it is equal
-                    Err(fault) if fault.class == Class::Permanent => break None,
+                    Err(fault) if matches!(fault.class, Class::Permanent | Class::Denied) => break None,
                     Err(fault) => return Err(fault),
                 },
             }
@@ -158,6 +159,14 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
 
     fn is_ours(&self, key: &Key, head: &Head) -> bool {
         head.own.as_deref() == Some(&*self.ctx.own(key))
+    }
+
+    /// What the bucket shows of the object: by HEAD or, where that is denied, by a listing.
+    pub(super) async fn shown(&self, head: &mut Option<Head>) -> Result<Option<RemoteMeta>, Fault> {
+        match (self.head(head).await, self.job.key.path()) {
+            (Err(fault), Some(path)) if fault.class == Class::Denied => find(self.ctx, &path).await,
+            (shown, _) => shown,
+        }
     }
 
     async fn head(&self, head: &mut Option<Head>) -> Result<Option<RemoteMeta>, Fault> {

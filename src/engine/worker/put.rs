@@ -47,7 +47,13 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             return Box::pin(self.stage_parts(held, part_size)).await;
         }
         if ctx.is_unsettled(key) {
-            Box::pin(settle(ctx, key)).await?;
+            match Box::pin(settle(ctx, key)).await {
+                // it stays open, which is no reason not to send what the file is now
+                Err(fault) if fault.class == Class::Denied => {
+                    tracing::warn!(%fault, "an upload is left open; it is ended later");
+                }
+                settled => settled?,
+            }
         }
         ctx.store.stage(key, &held.file, &ctx.spec(key, &held.meta)).await
     }
