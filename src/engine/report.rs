@@ -59,7 +59,7 @@ pub enum Event {
     },
     /// A session began: the root and the prefix are open.
     Opened,
-    /// Everything seen so far is in sync (or held, or failing).
+    /// Everything seen so far is in sync (or held).
     Settled,
     /// Deletes are held, and why.
     Held(String),

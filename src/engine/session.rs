@@ -276,7 +276,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         self.begin_sweep(now);
         let mine = self.ctx.root != Sameness::Changed;
         let settled = mine && self.relisted && self.is_idle() && (self.docket.is_empty() || self.is_held());
-        if settled && !self.settled {
+        if settled && !self.settled && self.life.report.with(|status| status.failing.is_empty()) {
             self.tell(&Event::Settled);
         }
         if settled != self.settled {

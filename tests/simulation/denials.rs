@@ -56,6 +56,10 @@ async fn c54_what_was_denied_is_sent_when_it_may_be() {
             let (asked, opened) = (requests(&story, "PutObject"), requests(&story, "GetObject"));
             assert!(asked < 20 * 12, "{asked}");
             assert_eq!((arrived(&story, "d"), opened), (0, 1), "the session goes on");
+            assert!(
+                !story.world.with(|w| w.trace.iter().any(|line| line.ends_with("Settled"))),
+                "nor is it in sync"
+            );
             story.world.with(|w| w.shelf.denied.clear());
             until(&story, ms(330_000), "the rest", || arrived(&story, "d") == 20).await;
         })
