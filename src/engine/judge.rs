@@ -39,7 +39,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let now = self.now();
         match seen {
             Seen::Triple(triple) => {
-                let Some(Surveyed { note, window, .. }) = self.surveying.get_mut(&id) else { return };
+                let Some(Surveyed { note, window, found, .. }) = self.surveying.get_mut(&id) else { return };
+                *found = true;
                 let (from, failures, against) = (From::of(note), note.failures, note.against);
                 let old = window.is_old(&triple.key);
                 window.pass(&triple.key);
@@ -75,13 +76,19 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             }
             Seen::Also(scope, against) => self.pending.retry(scope, against, now, Mono::ZERO, 0),
             Seen::End(result) => {
-                let Some(Surveyed { note, begun, in_sync, .. }) = self.surveying.remove(&id) else { return };
+                let Some(surveyed) = self.surveying.remove(&id) else { return };
+                let Surveyed { note, begun, in_sync, found, .. } = surveyed;
                 if self.whole.take_if(|whole| *whole == id).is_some() {
                     self.life.report.live().look_ends(result.is_ok());
                 }
                 match result {
                     // a look that is broken off comes to the same files again; a single file was looked at before
                     Ok(()) => {
+                        if let (Scope::File(path), false, 0) = (&note.scope, found, in_sync)
+                            && let Some(former) = self.sources.vanished(&Key::of(path))
+                        {
+                            self.look_for(&former);
+                        }
                         let first = !matches!(note.scope, Scope::File(_));
                         self.life.report.live().unchanged.add(if first { in_sync } else { 0 });
                         self.looked(&note, now.saturating_sub(begun));
@@ -157,12 +164,13 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if self.has_to_rest(&triple, &verdict, from.failures, against) {
             return;
         }
-        let Triple { key, local, remote, asked, .. } = triple;
+        let Triple { key, local, remote, asked, kin, .. } = triple;
         let expect = match local {
             Local::Present(meta) => Some(meta),
             _ => None,
         };
-        let job = |op, why| Job { key: key.clone(), op, expect, why, asked };
+        let former = kin.map(|kin| kin.key);
+        let job = |op, why| Job { key: key.clone(), op, expect, former: former.clone(), why, asked };
         match verdict {
             // those in sync were only counted
             Verdict::InSync | Verdict::Leave => {}

@@ -102,6 +102,8 @@ pub(super) struct Surveyed {
     pub(super) begun: Mono,
     /// Files that it found in sync.
     pub(super) in_sync: u64,
+    /// It found something else, too.
+    pub(super) found: bool,
     pub(super) window: Window,
 }
 
@@ -260,7 +262,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             let survey = survey(self.ctx.clone(), &note, window.reach());
             let surveys = if note.is_swift() { &mut self.swift } else { &mut self.broad };
             surveys.push(survey.map(move |seen| (id, seen)).boxed());
-            self.surveying.insert(id, Surveyed { note, begun: now, in_sync: 0, window });
+            self.surveying.insert(id, Surveyed { note, begun: now, in_sync: 0, found: false, window });
         }
         if let Some(absent) = self.docket.take_absent() {
             let (ctx, begin) = (self.ctx.clone(), self.docket.begin());

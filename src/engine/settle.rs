@@ -99,18 +99,26 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
     }
 
-    /// What a rename starts from stays until it came about. Then its file is looked at once more, for its turn was missed.
+    /// What the file was under another name stays until it is in the bucket under this one.
     fn keep_source(&mut self, job: &Job, outcome: &Outcome) {
-        match (outcome, &job.op) {
+        match (outcome, &job.former) {
             (Outcome::Done { .. }, _) => {
-                if let Some(path) = self.sources.arrived(&job.key).and_then(|from| from.path()) {
-                    self.pending.note(Scope::File(path), Against::Bucket, self.now());
+                if let Some(former) = self.sources.arrived(&job.key) {
+                    self.look_for(&former);
+                }
+                if let Some(former) = job.former.as_ref().filter(|former| self.sources.release(former)) {
+                    self.look_for(former);
                 }
             }
-            (Outcome::Retry(_) | Outcome::Rejected(_) | Outcome::Denied(_), Op::Copy(from)) => {
-                self.sources.keep(from, &job.key, self.looks);
-            }
-            _ => {}
+            (Outcome::Fatal(_), _) | (_, None) => {}
+            (_, Some(former)) => self.sources.keep(former, &job.key, self.looks),
+        }
+    }
+
+    /// Its turn to be deleted was missed.
+    pub(super) fn look_for(&mut self, former: &Key) {
+        if let Some(path) = former.path() {
+            self.pending.note(Scope::File(path), Against::Bucket, self.now());
         }
     }
 

@@ -56,6 +56,8 @@ pub struct Job {
     pub op: Op,
     /// The file as the survey saw it; `None` if it was absent.
     pub expect: Option<LocalMeta>,
+    /// A key that may hold what the file was under another name.
+    pub former: Option<Key>,
     /// For people.
     pub why: Why,
     /// The ledger's counter from before the survey asked: a newer proof makes the job void.

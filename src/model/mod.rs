@@ -30,5 +30,5 @@ pub use record::{Binding, Capabilities, Change, Condemned, MirrorId, Record, Seq
 pub use root::{RootId, Sameness};
 pub use scope::{Against, Scope};
 pub use source::Source;
-pub use triple::{Absence, Local, Skip, Triple};
+pub use triple::{Absence, Kin, Local, Skip, Triple};
 pub use upload::{Begun, Intent, Part, Upload};

@@ -15,6 +15,15 @@ pub enum Local {
     Unknown,
 }
 
+impl Local {
+    /// True if there is a file that is not the one which `record`, the proof of its key, was taken of: a new one, or one
+    /// that took the place of another.
+    pub fn is_fresh(&self, record: Option<&Record>) -> bool {
+        let known = record.and_then(|record| record.print).map(|print| print.inode);
+        matches!(self, Self::Present(meta) if known != Some(meta.print.inode))
+    }
+}
+
 /// Why something is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Skip {
@@ -52,6 +61,15 @@ pub struct Triple {
     pub record: Option<Record>,
     /// The ledger's counter from before the remote side was asked for.
     pub asked: Seq,
-    /// A key whose proof was taken of the same inode, size and mtime: the file may have been renamed.
-    pub twin: Option<Key>,
+    /// What the file may have been before, under another name; looked for only if it is [fresh](Local::is_fresh).
+    pub kin: Option<Kin>,
+}
+
+/// Another key whose proof was taken of the same inode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kin {
+    /// Which key.
+    pub key: Key,
+    /// Size and mtime are those of the proof, too: the file may have been renamed and be what it was.
+    pub twin: bool,
 }

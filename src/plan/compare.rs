@@ -2,7 +2,7 @@
 //!
 //! | disk | bucket | ledger | verdict |
 //! |---|---|---|---|
-//! | file | – | – | put, or copy if its inode is known under another key |
+//! | file | – | – | put, or copy if another key was proven of the same inode, size and mtime |
 //! | file | – | row | prove: HEAD before it is believed gone |
 //! | file | object | row, same tag, same fingerprint | in sync: nothing read, nothing asked |
 //! | the same, but a delete of it may have been done since | | | prove |
@@ -16,7 +16,7 @@
 //! | absent | – | row | prove: gone on both sides |
 //! | skipped, unknown | any | any | nothing |
 
-use crate::model::{ETag, Key, Local, LocalMeta, Only, Sameness, Triple, Why};
+use crate::model::{ETag, Key, Kin, Local, LocalMeta, Only, Sameness, Triple, Why};
 
 /// What the triple is judged in the light of.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +59,8 @@ pub fn decide(t: &Triple, view: View) -> Verdict {
 
 fn present(t: &Triple, meta: &LocalMeta, view: View) -> Verdict {
     match (&t.remote, &t.record) {
-        (None, None) => match &t.twin {
-            Some(from) if view.root != Sameness::Changed => Verdict::Copy(from.clone()),
+        (None, None) => match &t.kin {
+            Some(Kin { key, twin: true }) if view.root != Sameness::Changed => Verdict::Copy(key.clone()),
             _ => Verdict::Put(Only::New, "new file"),
         },
         (Some(remote), Some(record))
@@ -171,7 +171,7 @@ mod tests {
             (gone(), None, Some(record(3, "e", None)), Verdict::Prove("gone on both sides")),
         ];
         for (local, remote, record, want) in rows {
-            let t = Triple { key: Key::raw("k"), local, remote, record, asked: 1, twin: None };
+            let t = Triple { key: Key::raw("k"), local, remote, record, asked: 1, kin: None };
             assert_eq!(decide(&t, view), want, "{t:?}");
             for local in [Local::Unknown, Local::Skipped(Skip::Excluded)] {
                 assert_eq!(decide(&Triple { local, ..t.clone() }, view), Verdict::Leave);
@@ -188,17 +188,20 @@ mod tests {
 
     #[test]
     fn a_known_inode_is_copied() {
+        let kin = |twin| Some(Kin { key: Key::raw("a"), twin });
         let t = Triple {
             key: Key::raw("b"),
             local: Local::Present(meta(3, 7)),
             remote: None,
             record: None,
             asked: 1,
-            twin: Some(Key::raw("a")),
+            kin: kin(true),
         };
         let view = View { root: Sameness::Same, deletes: true };
         assert_eq!(decide(&t, view), Verdict::Copy(Key::raw("a")));
         let other = View { root: Sameness::Changed, ..view };
         assert_eq!(decide(&t, other), Verdict::Put(Only::New, "new file"));
+        let changed = Triple { kin: kin(false), ..t };
+        assert_eq!(decide(&changed, view), Verdict::Put(Only::New, "new file"));
     }
 }

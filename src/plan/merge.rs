@@ -46,10 +46,10 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// True if only the disk has it.
+    /// True if the disk has a file that is [fresh](Local::is_fresh).
     pub fn is_fresh(&self) -> bool {
-        let elsewhere = self.remote.iter().flatten().count() + self.record.iter().flatten().count();
-        matches!(self.local, Some(Local::Present(_))) && elsewhere == 0 && !self.covered
+        let record = self.record.as_ref().and_then(Option::as_ref);
+        self.local.as_ref().is_some_and(|local| local.is_fresh(record)) && !self.covered
     }
 }
 

@@ -1,4 +1,4 @@
-//! Objects that are the only copy of a file under its new name: the rename did not come about yet, so they stay.
+//! Objects of files that have another name now under which the store does not hold them yet: so they stay.
 
 use crate::model::Key;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The object of `from` could not be copied to `to`, nor the file sent; `look`: the newest look at everything.
+    /// The file that was `from` could neither be copied nor sent to `to`; `look`: the newest look at everything.
     pub fn keep(&mut self, from: &Key, to: &Key, look: u64) {
         if self.keys.len() < MOST || self.keys.contains_key(from) {
             self.keys.insert(from.clone(), look);
@@ -30,7 +30,19 @@ impl Sources {
     /// The file is in the bucket under its new name: the object that was kept for it, if one was.
     pub fn arrived(&mut self, to: &Key) -> Option<Key> {
         let from = self.renamed.remove(to)?;
-        self.keys.remove(&from).map(|_| from)
+        self.release(&from).then_some(from)
+    }
+
+    /// There is no file of that new name any more: the object that was kept for it alone.
+    pub fn vanished(&mut self, to: &Key) -> Option<Key> {
+        let from = self.renamed.remove(to)?;
+        let wanted = self.renamed.values().any(|other| *other == from);
+        (!wanted && self.release(&from)).then_some(from)
+    }
+
+    /// What the object holds is in the bucket under another name: true if it was kept.
+    pub fn release(&mut self, from: &Key) -> bool {
+        self.keys.remove(from).is_some()
     }
 
     /// True if the object must not be deleted.
@@ -63,6 +75,18 @@ mod tests {
         assert_eq!([0, 1, 2].map(|n| sources.keeps(&key(n))), [false, true, true]);
         sources.seen_since(2);
         assert_eq!([0, 1, 2].map(|n| sources.keeps(&key(n))), [false, true, false]);
+    }
+
+    #[test]
+    fn a_source_of_several_is_kept_until_none_of_them_is_there_or_one_arrived() {
+        let mut sources = Sources::default();
+        let keep = |sources: &mut Sources| (10..13).for_each(|to| sources.keep(&key(0), &key(to), 1));
+        keep(&mut sources);
+        assert_eq!([10, 11].map(|to| sources.vanished(&key(to))), [None, None]);
+        assert_eq!((sources.keeps(&key(0)), sources.vanished(&key(12))), (true, Some(key(0))));
+        assert!(!sources.keeps(&key(0)) && sources.vanished(&key(12)).is_none());
+        keep(&mut sources);
+        assert_eq!((sources.arrived(&key(11)), sources.keeps(&key(0))), (Some(key(0)), false));
     }
 
     #[test]

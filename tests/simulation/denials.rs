@@ -4,7 +4,7 @@ use crate::{
     cases::{ms, requests, unbroken},
     deletes::{look_at_everything, until},
     story::Story,
-    support::disk::path,
+    support::{disk::path, world::World},
 };
 use s3mirrord::{engine::Options, model::Key};
 use tokio::time::sleep;
@@ -132,6 +132,77 @@ async fn c54_a_rename_that_is_denied_keeps_the_old_object() {
             .await;
         unbroken(&story);
     }
+}
+
+/// Nor does it go if the file was changed as well, or took the place of another: what it holds now is in the bucket under
+/// neither name.
+#[tokio::test(start_paused = true)]
+async fn c54_what_was_renamed_and_changed_keeps_its_old_object() {
+    let changes: [(&str, fn(&mut World)); 4] = [
+        ("touched", |w| w.write(&path("c"), 0, 1)),
+        ("appended to", |w| w.write(&path("c"), 1, 2)),
+        ("rewritten", |w| w.write(&path("c"), 0, 2)),
+        ("cut", |w| w.truncate(&path("c"), 0)),
+    ];
+    for (change, by) in changes {
+        for replaces in [false, true] {
+            let story = Story::calm();
+            let old = story.world.with(|w| {
+                w.write(&path("c"), 0, 1);
+                if replaces {
+                    w.write(&path("d/e"), 0, 9);
+                }
+                w.disk.files[&path("c")].body.clone()
+            });
+            story
+                .daemon(async |notices| {
+                    let files = 1 + usize::from(replaces);
+                    until(&story, ms(60_000), "the files", || arrived(&story, "") == files + 1).await;
+                    story.world.with(|w| {
+                        w.shelf.denied.insert("d/");
+                        by(w);
+                        w.rename(&path("c"), &path("d/e"));
+                    });
+                    look_at_everything(&notices).await;
+                    sleep(ms(600_000)).await;
+                    let kept =
+                        story.world.with(|w| w.shelf.objects.get(&Key::raw("c")).map(|o| o.body.clone()));
+                    assert_eq!(kept, Some(old), "{change}, over another: {replaces}");
+                    story.world.with(|w| w.shelf.denied.clear());
+                    until(&story, ms(600_000), "the end of the old one", || arrived(&story, "c") == 0).await;
+                    story.world.with(|w| {
+                        let (file, object) =
+                            (&w.disk.files[&path("d/e")], &w.shelf.objects[&Key::raw("d/e")]);
+                        assert_eq!(file.body, object.body, "{change}, over another: {replaces}");
+                    });
+                })
+                .await;
+            unbroken(&story);
+        }
+    }
+}
+
+/// And when the file of the new name goes, too, nothing is kept for it: within minutes, not at the next look at everything.
+#[tokio::test(start_paused = true)]
+async fn c54_what_was_kept_for_a_file_that_goes_is_deleted() {
+    let story = scene(0, 1);
+    story.world.with(|w| w.write(&path("c"), 0, 1));
+    story
+        .daemon_with(options(&story), async |notices| {
+            until(&story, ms(60_000), "the file", || arrived(&story, "c") == 1).await;
+            story.world.with(|w| {
+                w.shelf.denied.insert("d/");
+                w.write(&path("c"), 1, 2);
+                w.rename(&path("c"), &path("d/e"));
+            });
+            look_at_everything(&notices).await;
+            sleep(ms(100_000)).await;
+            assert_eq!(arrived(&story, "c"), 1);
+            story.world.with(|w| w.remove(&path("d/e")));
+            until(&story, ms(400_000), "the end of the object", || arrived(&story, "c") == 0).await;
+        })
+        .await;
+    unbroken(&story);
 }
 
 /// HEAD and GET are denied, and PUT is not: what is gone is sent again, and what is there and not known is replaced.

@@ -1,21 +1,22 @@
-//! Files that neither bucket nor ledger knows. Whether one is another's twin (the same file under another name, to be
-//! copied by the store) is asked of the ledger for many of them together: a tree that is new costs few questions.
+//! Files that are not those which the ledger knows by their names. Whether one was another's before (the same inode under
+//! another name: to be copied by the store, or at least not to be lost there) is asked of the ledger for many of them
+//! together: a tree that is new costs few questions.
 
 use crate::{
     ledger::Ledger,
-    model::{Fault, Fingerprint, Key, LocalMeta},
+    model::{Fault, Fingerprint, Key, Kin, Local, Triple},
 };
 
 /// So many are asked for together.
 const TOGETHER: usize = 128;
 
-/// New files, in the order in which they are to be told.
+/// Fresh files, in the order in which they are to be told.
 #[derive(Debug, Default)]
-pub(super) struct Fresh(Vec<(Key, LocalMeta)>);
+pub(super) struct Fresh(Vec<Triple>);
 
 impl Fresh {
-    pub(super) fn push(&mut self, key: Key, meta: LocalMeta) {
-        self.0.push((key, meta));
+    pub(super) fn push(&mut self, triple: Triple) {
+        self.0.push(triple);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -30,35 +31,43 @@ impl Fresh {
         self.0.clear();
     }
 
-    /// All of them, each with its twin if it has one.
-    pub(super) async fn take<L: Ledger>(
-        &mut self,
-        ledger: &L,
-    ) -> Result<Vec<(Key, LocalMeta, Option<Key>)>, Fault> {
-        let fresh = std::mem::take(&mut self.0);
-        let inodes: Vec<_> = fresh.iter().map(|(_, meta)| meta.print.inode).collect();
-        let mut told = Vec::with_capacity(fresh.len());
-        for ((key, meta), others) in fresh.into_iter().zip(ledger.by_inodes(inodes).await?) {
-            let twin = twin(ledger, &key, meta.print, others).await?;
-            told.push((key, meta, twin));
+    /// All of them, each with its kin if it has one.
+    pub(super) async fn take<L: Ledger>(&mut self, ledger: &L) -> Result<Vec<Triple>, Fault> {
+        let mut fresh = std::mem::take(&mut self.0);
+        let inodes = fresh.iter().filter_map(print).map(|print| print.inode).collect();
+        for (triple, others) in fresh.iter_mut().zip(ledger.by_inodes(inodes).await?) {
+            triple.kin = match print(triple) {
+                Some(print) => kin(ledger, &triple.key, print, others).await?,
+                None => None,
+            };
         }
-        Ok(told)
+        Ok(fresh)
     }
 }
 
-/// The one of `others` whose proof was taken of the same inode, size and mtime.
-async fn twin<L: Ledger>(
+fn print(triple: &Triple) -> Option<Fingerprint> {
+    match &triple.local {
+        Local::Present(meta) => Some(meta.print),
+        _ => None,
+    }
+}
+
+/// The one of `others` whose proof was taken of the same inode: if there is one, of the same size and mtime, too.
+async fn kin<L: Ledger>(
     ledger: &L,
     key: &Key,
     print: Fingerprint,
     others: Vec<Key>,
-) -> Result<Option<Key>, Fault> {
-    for other in others {
-        let record = if other == *key { None } else { ledger.get(&other).await? };
-        let known = record.filter(|r| r.digest.is_some()).and_then(|r| r.print);
-        if known.is_some_and(|p| (p.inode, p.size, p.mtime) == (print.inode, print.size, print.mtime)) {
-            return Ok(Some(other));
+) -> Result<Option<Kin>, Fault> {
+    let mut kin = None;
+    for other in others.into_iter().filter(|other| other != key) {
+        let Some(record) = ledger.get(&other).await? else { continue };
+        let Some(known) = record.print.filter(|known| known.inode == print.inode) else { continue };
+        let twin = record.digest.is_some() && (known.size, known.mtime) == (print.size, print.mtime);
+        if twin {
+            return Ok(Some(Kin { key: other, twin }));
         }
+        kin.get_or_insert(Kin { key: other, twin });
     }
-    Ok(None)
+    Ok(kin)
 }

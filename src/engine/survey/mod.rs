@@ -4,7 +4,7 @@
 //! | room | |
 //! |---|---|
 //! | `ahead` | ledger and listing, read ahead, cut into ranges |
-//! | `fresh` | files that are new, and whose twins they are |
+//! | `fresh` | files that are new by their names, and what they were before |
 //! | `listing` | one range of the listing |
 //! | `window` | what was read and not told yet |
 
@@ -288,20 +288,17 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
     }
 
     fn triple(&mut self, key: Key, local: Local, remote: Option<RemoteMeta>, record: Option<Record>) {
-        match (local, &remote, &record) {
-            (Local::Present(meta), None, None) => self.fresh.push(key, meta),
-            (local, ..) => self.tell(Triple { key, local, remote, record, asked: self.asked, twin: None }),
-        }
+        let fresh = local.is_fresh(record.as_ref());
+        let triple = Triple { key, local, remote, record, asked: self.asked, kin: None };
+        if fresh { self.fresh.push(triple) } else { self.tell(triple) }
     }
 
     async fn tell_fresh(&mut self) -> Result<(), Fault> {
         if self.fresh.is_empty() {
             return Ok(());
         }
-        for (key, meta, twin) in self.fresh.take(&self.ctx.ledger).await? {
-            let local = Local::Present(meta);
-            self.tell(Triple { key, local, remote: None, record: None, asked: self.asked, twin });
-        }
+        let fresh = self.fresh.take(&self.ctx.ledger).await?;
+        fresh.into_iter().for_each(|triple| self.tell(triple));
         Ok(())
     }
 

@@ -174,7 +174,7 @@ mod tests {
         let print = Fingerprint { size, mtime: Stamp::default(), ctime: Stamp::default(), inode: 1 };
         let attributes = Attributes { mode: 0, uid: 0, gid: 0 };
         let expect = Some(LocalMeta { print, attributes });
-        Job { key: Key::raw("k"), op: Op::Put(Only::New), expect, why: "new", asked: 0 }
+        Job { key: Key::raw("k"), op: Op::Put(Only::New), expect, former: None, why: "new", asked: 0 }
     }
 
     #[test]
