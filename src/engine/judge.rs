@@ -84,10 +84,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 match result {
                     // a look that is broken off comes to the same files again; a single file was looked at before
                     Ok(()) => {
-                        if let (Scope::File(path), false, 0) = (&note.scope, found, in_sync)
-                            && let Some(former) = self.sources.vanished(&Key::of(path))
-                        {
-                            self.look_for(&former);
+                        if let (Scope::File(path), false, 0) = (&note.scope, found, in_sync) {
+                            self.nothing_at(&Key::of(path));
                         }
                         let first = !matches!(note.scope, Scope::File(_));
                         self.life.report.live().unchanged.add(if first { in_sync } else { 0 });
@@ -96,6 +94,14 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     Err(fault) => self.blind(note, fault, now),
                 }
             }
+        }
+    }
+
+    /// There is neither a file nor an object of this name.
+    fn nothing_at(&mut self, key: &Key) {
+        self.life.report.with(|status| status.fails_no_longer(key));
+        if let Some(former) = self.sources.vanished(key) {
+            self.look_for(&former);
         }
     }
 

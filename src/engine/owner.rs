@@ -208,6 +208,15 @@ pub(super) async fn renew<T: Tree, S: Store, L: Ledger>(
     }
 }
 
+/// Finds out whether the store answers a write at all: makes or renews the claim. A dry run only reads.
+pub(super) async fn prove<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(), Fault> {
+    match ctx.claimed() {
+        _ if ctx.options.dry_run => ctx.store.read(&key()).await.map(drop),
+        Some(_) => write(ctx).await,
+        None => ctx.claim().await.map(drop),
+    }
+}
+
 /// Writes our record in the place of the one known.
 async fn write<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(), Fault> {
     let record = Record {

@@ -88,11 +88,11 @@ pub struct Sums {
     pub held: u64,
     /// Objects in the prefix that are not ours and have no file.
     pub foreign: u64,
-    /// Files that could not be stored.
+    /// Files that could not be stored, and objects that could not be deleted: those that fail now.
     pub failed: u64,
     /// Links, FIFOs, sockets, devices and mount points.
     pub skipped: u64,
-    /// Files that changed while they were read, to the last.
+    /// Files that changed each time they were read, and were not stored since.
     pub busy: u64,
     /// Objects that were there already, with the same content.
     pub adopted: u64,
@@ -184,7 +184,7 @@ impl Report {
 
     /// A job ended well.
     pub(super) fn did(&self, now: Duration, key: &Key, did: &Did, why: Why, dry_run: bool) {
-        self.with(|status| status.failing.remove(key));
+        self.with(|status| status.fails_no_longer(key));
         let (deed, from, bytes) = match did {
             Did::Put { bytes } => (Deed::Put, None, *bytes),
             Did::Copied(from) => (Deed::Copy, Some(from.clone()), 0),
@@ -201,12 +201,37 @@ impl Report {
 /// The reason of jobs that ask whose an object without a file is.
 pub(super) const ABSENT: Why = "is the object ours?";
 
+impl Status {
+    /// The file fails now, so: it counts once, however often it is tried.
+    fn fails(&mut self, key: &Key, fault: Fault) {
+        self.fails_no_longer(key);
+        *self.sums.of(&fault) += 1;
+        if self.failing.len() < NAMED {
+            self.failing.insert(key.clone(), fault);
+        }
+    }
+
+    /// The file was dealt with, or is gone.
+    pub(super) fn fails_no_longer(&mut self, key: &Key) {
+        if let Some(fault) = self.failing.remove(key) {
+            *self.sums.of(&fault) -= 1;
+        }
+    }
+}
+
+impl Sums {
+    /// Where a file that fails so is counted.
+    fn of(&mut self, fault: &Fault) -> &mut u64 {
+        if fault.class == Class::Changed { &mut self.busy } else { &mut self.failed }
+    }
+}
+
 fn note(status: &mut Status, event: &Event) {
-    let sums = &mut status.sums;
     match event {
         Event::Action { key, deed, ending, bytes, .. } => match ending {
             Ending::Done | Ending::Planned => {
-                status.failing.remove(key);
+                status.fails_no_longer(key);
+                let sums = &mut status.sums;
                 sums.bytes += bytes;
                 match deed {
                     Deed::Put => sums.uploaded += 1,
@@ -215,20 +240,11 @@ fn note(status: &mut Status, event: &Event) {
                     Deed::Delete => sums.deleted += 1,
                 }
             }
-            Ending::Held => sums.held += 1,
+            Ending::Held => status.sums.held += 1,
             Ending::Busy => {
-                sums.busy += 1;
-                if status.failing.len() < NAMED {
-                    let fault = Fault::new(Class::Changed, "read it", "it changed each time it was read");
-                    status.failing.insert(key.clone(), fault);
-                }
+                status.fails(key, Fault::new(Class::Changed, "read it", "it changed each time it was read"));
             }
-            Ending::Failed(fault) => {
-                sums.failed += 1;
-                if status.failing.len() < NAMED {
-                    status.failing.insert(key.clone(), fault.clone());
-                }
-            }
+            Ending::Failed(fault) => status.fails(key, fault.clone()),
         },
         Event::Opened => status.trouble = None,
         Event::Settled => status.settled = true,

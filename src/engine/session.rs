@@ -138,6 +138,8 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) timetable: Timetable,
     /// The claim is being renewed.
     pub(super) renewing: bool,
+    /// By that it is to be found out whether it is the store that fails.
+    pub(super) doubts: bool,
     /// One comparison with the bucket has been completed; until then every look is against the bucket and no
     /// delete is judged.
     pub(super) relisted: bool,
@@ -179,6 +181,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             unwritten: 0,
             timetable: Timetable::new(options.relist, options.rescan, now),
             renewing: false,
+            doubts: false,
             relisted: false,
             looks: 0,
             purge: None,

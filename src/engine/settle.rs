@@ -83,7 +83,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             Outcome::Overtaken => self.unrest(&keys, &job, failures, took, Against::Bucket),
             Outcome::Stale => self.again(&keys, &job, failures, None, Against::Bucket),
             Outcome::Retry(fault) => {
-                self.ctx.turns.failed(self.life.jitter.f64());
+                self.store_failed();
                 self.again(&keys, &job, failures, Some(fault), Against::Bucket);
             }
             Outcome::Later(fault) => self.again(&keys, &job, failures, Some(fault), self.against()),
@@ -122,6 +122,15 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
     }
 
+    /// The store did not answer, or asked for less. When it does so again and again the claim tells whether it is the
+    /// store: it may be those files alone.
+    pub(super) fn store_failed(&mut self) {
+        if self.ctx.turns.failed(self.life.jitter.f64()) && self.ctx.root != Sameness::Changed {
+            self.doubts = true;
+            self.renew();
+        }
+    }
+
     /// The file was dealt with: as it is, or, if it `goes_on`, as it was.
     fn rested(&mut self, job: &Job, goes_on: bool, took: Mono) {
         let (now, once) = (self.now(), self.ctx.options.once);
@@ -154,7 +163,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if failures == ROUNDS || failures > ROUNDS && fault.is_some() && !self.is_told(&job.key) {
             match &fault {
                 Some(fault) => self.tell(&failed(job, fault.clone())),
-                None if job.expect.is_some() => self.tell(&action(job, Ending::Busy)),
+                // at the end of a session jobs come back without having had their turn
+                None if job.expect.is_some() && !self.ctx.turns.are_over() => {
+                    self.tell(&action(job, Ending::Busy));
+                }
                 None => {}
             }
         }
@@ -189,7 +201,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     /// True if it was told that this failed, and did not end well since.
-    fn is_told(&self, key: &Key) -> bool {
+    pub(super) fn is_told(&self, key: &Key) -> bool {
         self.life.report.with(|status| status.failing.contains_key(key))
     }
 
@@ -328,20 +340,29 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
     }
 
-    /// The claim was renewed, or not: by it the store also tells whether anything may be written.
+    /// The claim was renewed, or not: by it the store also tells whether anything may be written, and whether it answers.
     fn renewed(&mut self, result: Result<(), Fault>) {
         self.renewing = false;
-        let asked = self.denials.are_asking();
+        let (asked, doubted) = (self.denials.are_asking(), std::mem::take(&mut self.doubts));
         self.denials.answered(self.now(), result.is_ok());
         match result {
+            Ok(()) if doubted => self.ctx.turns.answered(),
             Ok(()) => {}
             Err(fault) if fault.class == Class::Owned => self.fail(fault),
             Err(fault) if asked && matches!(fault.class, Class::Denied | Class::Fatal) => self.fail(fault),
-            Err(fault) if asked => tracing::warn!(%fault, "whether anything may be written is not known"),
+            Err(fault) if doubted && self.ctx.options.once && self.ctx.turns.are_hopeless() => {
+                self.fail(
+                    Fault { class: Class::Fatal, ..fault }.remedy("run it again when the store answers"),
+                );
+            }
+            Err(fault) if asked || doubted => {
+                tracing::warn!(%fault, "whether anything may be written is not known");
+            }
             Err(fault) => tracing::warn!(%fault, "the claim was not renewed; trying again in an hour"),
         }
     }
 }
+
 fn deed(job: &Job) -> Deed {
     match &job.op {
         Op::Copy(_) => Deed::Copy,

@@ -153,12 +153,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
 
     fn not_deleted(&mut self, key: Key, fault: Fault) {
         if matches!(fault.class, Class::Transient | Class::Throttled) {
-            let jitter = self.life.jitter.f64();
-            self.ctx.turns.failed(jitter);
+            self.store_failed();
         }
         let last =
             self.left_over + 1 >= ROUNDS || !matches!(fault.class, Class::Transient | Class::Throttled);
-        if last {
+        if last && !self.is_told(&key) {
             self.tell_delete(key, Ending::Failed(fault));
         }
     }

@@ -104,8 +104,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if self.ctx.turns.are_over() || std::mem::replace(&mut self.renewing, true) {
             return;
         }
-        let (ctx, asks) = (self.ctx.clone(), self.denials.are_asking());
-        self.task_of(async move { Task::Renewed(owner::renew(&ctx, asks).await) });
+        let (ctx, asks, doubts) = (self.ctx.clone(), self.denials.are_asking(), self.doubts);
+        self.task_of(async move {
+            Task::Renewed(if doubts { owner::prove(&ctx).await } else { owner::renew(&ctx, asks).await })
+        });
     }
 
     /// How closely everything is being looked at right now, if it is.

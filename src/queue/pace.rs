@@ -8,6 +8,10 @@ const TRIP: u32 = 8;
 const LONGEST: Mono = Mono::from_secs(30);
 /// After a pause, until the store has answered, jobs begin this far apart: one is enough to find out.
 const TRIAL: Mono = Mono::from_secs(1);
+/// After so many pauses in a row it is asked whether it is the store, or only those files.
+const ASK: u32 = 3;
+/// A pass gives up after so many, if it is the store: that is a minute of pauses.
+const HOPELESS: u32 = 6;
 
 /// Counts failures in a row and tells until when to wait. Keeps the retry *rate* bounded (promise I8)
 /// however many files are waiting.
@@ -52,6 +56,16 @@ impl Pace {
             self.next = now + TRIAL;
         }
         Ok(())
+    }
+
+    /// True if so much fails in a row that it is time to find out whether it is the store.
+    pub fn doubts(&self) -> bool {
+        self.pauses >= ASK
+    }
+
+    /// True if it failed for so long that a pass, which has to end, is given up.
+    pub fn is_hopeless(&self) -> bool {
+        self.pauses >= HOPELESS
     }
 
     /// When to go on; in the past unless paused.

@@ -18,6 +18,7 @@ mod copies;
 mod deletes;
 mod denials;
 mod hooks;
+mod outages;
 mod story;
 mod turns;
 mod uploads;

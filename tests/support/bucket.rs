@@ -60,6 +60,8 @@ pub struct Shelf {
     pub down: bool,
     /// Nothing is allowed.
     pub refuses: bool,
+    /// The store answers 500 to whatever is written to keys that begin so.
+    pub broken: BTreeSet<&'static str>,
     /// What a policy denies: everything about keys that begin so.
     pub denied: BTreeSet<&'static str>,
     /// And of these, that they are looked at.
@@ -135,6 +137,7 @@ impl Default for Shelf {
             unsorted: false,
             down: false,
             refuses: false,
+            broken: BTreeSet::new(),
             denied: BTreeSet::new(),
             unread: BTreeSet::new(),
             list_takes: 0,
@@ -385,6 +388,9 @@ impl Fake {
     pub async fn request_of(&self, name: &'static str, key: &Key, one_in: u64) -> Result<(), Fault> {
         self.request(name, one_in).await?;
         let looks = matches!(name, "HeadObject" | "GetObject");
+        if !looks && self.with(|w| under(&w.shelf.broken, key)) {
+            return Err(Fault::new(Class::Transient, name, "InternalError"));
+        }
         self.with(|w| match w.denies(key) || looks && under(&w.shelf.unread, key) {
             true => Err(Fault::new(Class::Denied, name, "AccessDenied: explicit deny")),
             false => Ok(()),

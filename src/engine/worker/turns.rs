@@ -112,13 +112,19 @@ impl Turns {
         });
     }
 
-    /// It did not, or asked for less; `jitter` is 0.0 ..= 1.0.
-    pub(in crate::engine) fn failed(&self, jitter: f64) {
+    /// It did not, or asked for less; `jitter` is 0.0 ..= 1.0. True if it is time to find out whether it is the store.
+    pub(in crate::engine) fn failed(&self, jitter: f64) -> bool {
         let now = self.begun.elapsed();
         self.pace.send_if_modified(|pace| {
             pace.failure(now, jitter);
             false
         });
+        self.pace.borrow().doubts()
+    }
+
+    /// True if the store did not answer for so long that a pass is given up.
+    pub(in crate::engine) fn are_hopeless(&self) -> bool {
+        self.pace.borrow().is_hopeless()
     }
 
     /// Until when nothing new is to be begun, while that is so.
