@@ -37,6 +37,14 @@ bench-peers *ARGS: release
 bench-slowly *ARGS: release
     python3 benches/slowly.py {{ARGS}}
 
+# Bugs that must be caught, made one at a time in a copy: docs/TESTING.md.
+mutants *ARGS:
+    python3 tests/mutants.py {{ARGS}}
+
+# Twenty minutes of changes, kills and faults, and an account of every version: docs/TESTING.md.
+soak *ARGS: release
+    python3 benches/soak.py {{ARGS}}
+
 # Licences, advisories, sources (cargo install --locked cargo-deny).
 deny:
     cargo deny --locked check

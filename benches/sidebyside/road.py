@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 
 PIECE = 4096
@@ -108,6 +110,43 @@ class Refusing(Road):
                 bare = head.startswith(b"HEAD ")
                 here[1].write(b"".join(await message(there[0], bare)))
             await here[1].drain()
+
+
+class Moody(Road):
+    """Carries requests as its `mood` is: `well`; `slow` answers a share of them with SlowDown; `deaf` carries some, and
+    loses the answers; `away` breaks every connection, as a server that is being restarted does."""
+
+    def __init__(self, endpoint: str, share: float) -> None:
+        self.mood, self.share, self.met, self.connections = "well", share, Counter(), set()
+        super().__init__(endpoint)
+
+    def turn(self, mood: str) -> None:
+        """Changes the mood."""
+        self.mood = mood
+        if mood == "away":
+            self.loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in self.connections])
+
+    async def carry(self, here: tuple[Reader, Writer], there: tuple[Reader, Writer]) -> None:
+        if self.mood == "away":
+            return
+        self.connections.add(here[1])
+        try:
+            while self.mood != "away":
+                head, body = await message(here[0])
+                strikes = self.mood in ("slow", "deaf") and random.random() < self.share
+                self.met[self.mood if strikes else "carried"] += 1
+                if strikes and self.mood == "slow":
+                    here[1].write(b"HTTP/1.1 503 Slow Down\r\ncontent-type: application/xml\r\n")
+                    here[1].write(b"content-length: %d\r\n\r\n" % len(SLOW_DOWN) + SLOW_DOWN)
+                else:
+                    there[1].write(head + body)
+                    answer = await message(there[0], head.startswith(b"HEAD "))
+                    if strikes:
+                        return
+                    here[1].write(b"".join(answer))
+                await here[1].drain()
+        finally:
+            self.connections.discard(here[1])
 
 
 async def message(reader: Reader, bare: bool = False) -> tuple[bytes, bytes]:

@@ -162,6 +162,14 @@ pub(super) async fn open<T: Tree, S: Store, L: Ledger>(
     Ok(Opened { binding, sameness, clock_step, found, fresh })
 }
 
+/// What is told while another directory is in the root's place.
+pub(super) fn another_root() -> Fault {
+    let cause = "it is another directory than the one that was mirrored: only what the bucket lacks is \
+                 uploaded, nothing is replaced or deleted";
+    Fault::new(Class::Fatal, "prove the root", cause)
+        .remedy("bring the true root back, or accept this one with `s3mirrord approve`")
+}
+
 /// Writes the owner record, and finds out what the store honours if that is not known yet.
 pub(super) async fn claim<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<Claim, Fault> {
     write(ctx).await?;

@@ -196,7 +196,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
     async fn run(mut self, mut input: Pin<&mut (impl Stream<Item = Input> + Send)>) -> Result<(), Failed> {
         self.tell(&Event::Opened);
         if self.ctx.root == Sameness::Changed {
-            self.tell(&Event::Trouble(another_root()));
+            self.tell(&Event::Trouble(owner::another_root()));
         }
         let (mut watched, mut watching) = (false, !self.ctx.options.once);
         loop {
@@ -442,11 +442,4 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
     pub(super) fn fail(&mut self, fault: Fault) {
         self.fatal.get_or_insert(fault.of_all());
     }
-}
-
-fn another_root() -> Fault {
-    let cause = "it is another directory than the one that was mirrored: only what the bucket lacks is \
-                 uploaded, nothing is replaced or deleted";
-    Fault::new(Class::Fatal, "prove the root", cause)
-        .remedy("bring the true root back, or accept this one with `s3mirrord approve`")
 }

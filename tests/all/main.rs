@@ -30,6 +30,7 @@ mod ledger;
 #[cfg(feature = "demo")]
 mod listing;
 mod memory;
+mod mutants;
 #[cfg(feature = "demo")]
 mod objects;
 #[cfg(feature = "demo")]

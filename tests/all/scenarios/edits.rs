@@ -1,6 +1,6 @@
 //! Single files: written, rewritten, renamed, touched.
 
-use crate::support::scene::{PREFIX, Scene};
+use crate::support::scene::{PREFIX, SHORT, Scene};
 use rustix::process::Signal;
 use std::{
     fs::{self, File},
@@ -137,5 +137,25 @@ async fn c23_time_and_mode_alone_send_no_data() {
         scene.in_sync().await;
     }
     assert_eq!(sent(&scene), before, "no content was sent");
+    scene.stop().await;
+}
+
+/// A write by another name of the file, outside of the root, makes no event; nor does one by another name within it for this
+/// name. A rescan finds them.
+#[tokio::test(flavor = "multi_thread")]
+async fn c11_writes_by_another_name_are_found_by_a_rescan() {
+    let Some(mut scene) = Scene::with(&format!("{SHORT}rescan = \"2s\"")).await else { return };
+    let outside = scene.bench.dir.path().join("outside");
+    fs::write(&outside, "first").unwrap();
+    fs::hard_link(&outside, scene.at("inside")).unwrap();
+    scene.write("one", "first");
+    fs::hard_link(scene.at("one"), scene.at("other")).unwrap();
+    scene.start();
+    scene.in_sync().await;
+    // in place, so that the inode stays
+    for path in [outside, scene.at("one")] {
+        File::options().write(true).open(path).unwrap().write_all(b"later").unwrap();
+    }
+    scene.in_sync().await;
     scene.stop().await;
 }

@@ -1,0 +1,41 @@
+//! The list of bugs that must be caught fits the code: each can be made, and what is to catch it exists.
+
+use serde::Deserialize;
+use std::{collections::BTreeSet, fs, path::Path};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    mutant: Vec<Mutant>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mutant {
+    promise: String,
+    bug: String,
+    file: String,
+    from: String,
+    to: String,
+    caught: String,
+}
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+#[test]
+fn each_bug_that_must_be_caught_can_be_made() {
+    let list: List = toml::from_str(&read("tests/mutants.toml")).expect("the list");
+    assert!(list.mutant.len() >= 25, "{} bugs", list.mutant.len());
+    for Mutant { bug, file, from, to, caught, .. } in &list.mutant {
+        assert_eq!(read(file).matches(from.as_str()).count(), 1, "{bug}: {file} does not hold its text once");
+        assert_ne!(from, to, "{bug}");
+        let known = ["simulation", "--lib ", "--test all ", "--test simulation "];
+        assert!(known.iter().any(|by| caught.starts_with(by)), "{bug}: {caught}");
+    }
+    let promises: BTreeSet<_> = list.mutant.iter().map(|m| m.promise.as_str()).collect();
+    let all: BTreeSet<_> = (1..=10).map(|n| format!("I{n}")).collect();
+    assert_eq!(promises, all.iter().map(String::as_str).collect(), "each promise has one");
+}
