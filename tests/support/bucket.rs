@@ -54,7 +54,7 @@ pub struct Shelf {
     pub expired: bool,
     /// What was listed of a key until then.
     pub history: VecDeque<(Duration, Key, Option<RemoteMeta>)>,
-    /// What was ours and is another now.
+    /// What we wrote last.
     pub former: BTreeMap<Key, Object>,
     /// When each object came.
     pub arrived: BTreeMap<Key, Duration>,
@@ -223,10 +223,6 @@ impl World {
             }
             None => self.shelf.objects.remove(key),
         };
-        if let Some(ours) = had.clone().filter(|o| o.own.is_some() && self.shelf.foreign.get(key) != Some(o))
-        {
-            self.shelf.former.insert(key.clone(), ours);
-        }
         let history = &mut self.shelf.history;
         history.push_back((now, key.clone(), had.as_ref().map(Object::listed)));
         while history.front().is_some_and(|(at, ..)| now - *at > LONGEST) {

@@ -63,6 +63,9 @@ impl World {
             self.shelf.confirmed.remove(key);
         }
         self.shelf.taken.remove(key);
+        if let Some(ours) = self.shelf.objects.get(key).filter(|o| self.shelf.foreign.get(key) != Some(o)) {
+            self.shelf.former.insert(key.clone(), ours.clone());
+        }
         self.log(format_args!("bucket: {key} is {etag:?} with {:?}", object.attributes.map(|a| a.mode)));
         let size = object.body.len() as u64;
         self.put_object(key, Some(object));
@@ -105,6 +108,9 @@ impl World {
     fn unshelve(&mut self, key: &Key) {
         let Some(gone) = self.put_object(key, None) else { return };
         self.log(format_args!("bucket: {key} is gone"));
+        if self.shelf.foreign.get(key) != Some(&gone) {
+            self.shelf.former.insert(key.clone(), gone.clone());
+        }
         let Some(path) = key.path() else {
             if !key.is_reserved() {
                 self.broke(format!("I4: {key} was deleted, though no file can have it"));
