@@ -87,6 +87,7 @@ async fn c07_what_lies_in_another_root_replaces_and_deletes_nothing() {
             ctime: 0,
             inode: 1_000 + n,
             mode: 0o100_644,
+            ..File::default()
         };
         w.disk.elsewhere.0 = [(path("b"), other(7)), (path("d"), other(8))].into();
         w.swap_root();

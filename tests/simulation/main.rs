@@ -2,14 +2,16 @@
 //! and crashes, all from one seed. Every write and every delete is checked at the moment it is made,
 //! the rest when all is quiet.
 //!
-//! `S3MIRRORD_SEEDS=100000 cargo test --release --test simulation` tries more; `S3MIRRORD_SEED=7`
-//! replays one and prints what happened.
+//! `S3MIRRORD_SEEDS=100000 cargo test --release --test simulation` tries more, `S3MIRRORD_FROM=5000` others.
+//! `S3MIRRORD_SEED=7` replays one and prints its plan and what happened; with `S3MIRRORD_PLAN`, as it was printed for a
+//! seed that failed, less of it.
 
 #![allow(unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounts;
 mod busy;
 mod cases;
 mod claims;
@@ -19,11 +21,23 @@ mod deletes;
 mod denials;
 mod hooks;
 mod outages;
+mod plan;
+mod scene;
 mod story;
+mod stranger;
 mod turns;
 mod uploads;
+mod user;
+mod watcher;
+mod weather;
 
-use std::collections::{BTreeMap, BTreeSet};
+use plan::Plan;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    time::Instant,
+};
 use story::{Outcome, Sabotage, play};
 
 fn run<F: Future>(future: F) -> F::Output {
@@ -31,35 +45,89 @@ fn run<F: Future>(future: F) -> F::Output {
     runtime.expect("a runtime").block_on(future)
 }
 
-fn seeds() -> u64 {
-    std::env::var("S3MIRRORD_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|n| n.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
-/// Plays seeds on both cores; outcomes by seed.
-fn play_all(from: u64, to: u64, sabotage: Sabotage) -> BTreeMap<u64, Outcome> {
+/// Plays a plan. A panic breaks a promise as well.
+fn try_out(plan: &Plan, sabotage: Sabotage, tracing: bool) -> Outcome {
+    let played = catch_unwind(AssertUnwindSafe(|| run(play(plan, sabotage, tracing))));
+    played.unwrap_or_else(|_| Outcome { broken: vec!["panic: see above".into()], ..Outcome::default() })
+}
+
+/// Plays seeds on all cores; what `told` makes of each, by seed.
+fn play_all<T: Send + 'static>(
+    seeds: std::ops::Range<u64>,
+    sabotage: Sabotage,
+    told: fn(&Plan, Outcome) -> T,
+) -> BTreeMap<u64, T> {
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get() as u64);
     let hands: Vec<_> = (0..threads)
         .map(|hand| {
-            std::thread::spawn(move || {
-                (from..to)
-                    .filter(|seed| seed % threads == hand)
-                    .map(|seed| (seed, run(play(seed, sabotage))))
-                    .collect::<Vec<_>>()
-            })
+            let seeds = seeds.clone().filter(move |seed| seed % threads == hand);
+            let one = move |seed| {
+                let plan = Plan::draw(seed);
+                (seed, told(&plan, try_out(&plan, sabotage, hashes())))
+            };
+            std::thread::spawn(move || seeds.map(one).collect::<Vec<_>>())
         })
         .collect();
     hands.into_iter().flat_map(|hand| hand.join().expect("no seed panics")).collect()
 }
 
+fn hashes() -> bool {
+    std::env::var_os("S3MIRRORD_HASHES").is_some()
+}
+
+/// What is remembered of a seed.
+struct Told {
+    broken: Vec<String>,
+    faults: BTreeMap<&'static str, u64>,
+    paths: usize,
+    steps: u64,
+}
+
+fn told(plan: &Plan, outcome: Outcome) -> Told {
+    if hashes() {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        outcome.trace.hash(&mut hasher);
+        println!("hash {} {:016x}", plan.seed, hasher.finish());
+    }
+    let Outcome { broken, faults, paths, steps, .. } = outcome;
+    Told { broken, faults, paths, steps }
+}
+
+/// Which promise was broken first.
+fn promise(broken: &[String]) -> Option<&str> {
+    let first = broken.first()?;
+    first.split_once(": ").map_or(Some(first.as_str()), |(_, what)| what.split(':').next())
+}
+
+/// Tells of a seed that broke a promise: the smallest plan that does, and in a file what happened.
+fn tell(seed: u64, broken: &[String]) {
+    println!("seed {seed}: {broken:#?}");
+    let breaks = |plan: &Plan| promise(&try_out(plan, Sabotage::default(), false).broken) == promise(broken);
+    let least = Plan::draw(seed).shrunk(400, breaks);
+    let outcome = try_out(&least, Sabotage::default(), true);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("seed-{seed}.txt"));
+    std::fs::write(&file, outcome.trace.join("\n")).unwrap();
+    println!("the least that breaks it: {least}\n{:#?}\ntold in {}", outcome.broken, file.display());
+}
+
 #[test]
 fn promises_hold_under_every_fault() {
-    if let Some(seed) = std::env::var("S3MIRRORD_SEED").ok().and_then(|n| n.parse().ok()) {
-        let outcome = run(play(seed, Sabotage::default()));
+    if let Some(plan) = Plan::asked_for() {
+        println!("{plan}");
+        let outcome = try_out(&plan, Sabotage::default(), true);
         println!("{}\n{:#?}", outcome.trace.join("\n"), outcome.broken);
         assert!(outcome.broken.is_empty());
         return;
     }
-    let outcomes = play_all(0, seeds(), Sabotage::default());
+    let from = asked("S3MIRRORD_FROM").unwrap_or(0);
+    let (begin, seeds) = (Instant::now(), from..from + asked("S3MIRRORD_SEEDS").unwrap_or(2000));
+    let outcomes = play_all(seeds, Sabotage::default(), told);
+    let rate = outcomes.len() as f64 / begin.elapsed().as_secs_f64() * 60.0;
     let mut faults: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for outcome in outcomes.values() {
         for (fault, n) in &outcome.faults {
@@ -67,30 +135,24 @@ fn promises_hold_under_every_fault() {
             *sum = (sum.0 + n, sum.1 + 1);
         }
     }
-    println!("{} seeds; {:>33} {:>9} {:>7}", outcomes.len(), "fault", "injected", "seeds");
+    println!(
+        "{} seeds from {from}, {rate:.0} a minute; {:>33} {:>9} {:>7}",
+        outcomes.len(),
+        "fault",
+        "injected",
+        "seeds"
+    );
     for (fault, (n, seeds)) in &faults {
         println!("{fault:>45} {n:>9} {seeds:>7}");
     }
     let (paths, steps) = (outcomes.values().map(|o| o.paths).min(), outcomes.values().map(|o| o.steps).min());
     println!("at least {paths:?} paths and {steps:?} steps a seed");
-    if std::env::var_os("S3MIRRORD_HASHES").is_some() {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        for (seed, outcome) in &outcomes {
-            let mut hasher = DefaultHasher::new();
-            outcome.trace.hash(&mut hasher);
-            println!("hash {seed} {:016x}", hasher.finish());
-        }
-    }
     let broken: Vec<_> = outcomes.iter().filter(|(_, o)| !o.broken.is_empty()).collect();
-    for (seed, outcome) in broken.iter().take(5) {
-        let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("seed-{seed}.txt"));
-        std::fs::write(&file, outcome.trace.join("\n")).unwrap();
-        println!("seed {seed}, told in {}: {:#?}", file.display(), outcome.broken);
-    }
+    broken.iter().take(5).for_each(|(seed, outcome)| tell(**seed, &outcome.broken));
     let bad: BTreeSet<_> = broken.iter().map(|(seed, _)| **seed).collect();
     assert!(bad.is_empty(), "{} of {} seeds broke a promise: {bad:?}", bad.len(), outcomes.len());
-    for kind in story::FAULTS {
-        assert!(faults.contains_key(kind), "no seed injected `{kind}`");
+    for kind in plan::FAULTS.iter().map(|(kind, _)| kind).chain(plan::EVENTS) {
+        assert!(outcomes.len() < 1000 || faults.contains_key(kind), "no seed injected `{kind}`");
     }
     assert!(paths >= Some(30) && steps >= Some(50));
 }
@@ -98,9 +160,10 @@ fn promises_hold_under_every_fault() {
 #[test]
 fn a_seed_replays_identically() {
     for seed in [1, 7, 42, 1234] {
-        let first = run(play(seed, Sabotage::default()));
+        let plan = Plan::draw(seed);
+        let first = run(play(&plan, Sabotage::default(), true));
         for _ in 0..5 {
-            let again = run(play(seed, Sabotage::default()));
+            let again = run(play(&plan, Sabotage::default(), true));
             assert_eq!(first.trace, again.trace, "seed {seed}");
         }
         assert!(first.trace.len() > 100, "seed {seed} did something");
@@ -108,7 +171,7 @@ fn a_seed_replays_identically() {
 }
 
 fn caught(name: &str, promise: &str, sabotage: Sabotage) {
-    let outcomes = play_all(0, 300, sabotage);
+    let outcomes = play_all(0..300, sabotage, told);
     let hits = outcomes.values().filter(|o| o.broken.iter().any(|b| b.contains(promise))).count();
     println!("{name}: caught by {hits} of {} seeds", outcomes.len());
     assert!(hits > 0, "{name} was not caught");

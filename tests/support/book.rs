@@ -213,6 +213,10 @@ impl Ledger for Fake {
     async fn commit(&self, batch: Vec<Change>) -> Result<Seq, Fault> {
         self.lag(8).await;
         self.fault("ledger disk full", 40, Class::Transient)?;
+        if self.with(|w| w.full) {
+            self.with(|w| w.count("ledger disk full for long"));
+            return Err(Fault::new(Class::Transient, "write the ledger", "ENOSPC"));
+        }
         let seq = self.with(|w| {
             // I5: nothing is recorded that the store did not confirm
             for change in &batch {
@@ -234,13 +238,16 @@ impl Ledger for Fake {
                     w.broke(format!("I5: {key} is recorded as deleted, and the store did not say so"));
                 }
             }
+            w.undurable = Some(w.book.clone());
             if w.stormy && w.rng.u8(0..30) == 0 {
                 w.kept = w.book.clone();
             }
             batch.iter().for_each(|change| w.log(format_args!("ledger: {change:?}")));
             w.book.apply(batch)
         });
-        self.lag(4).await;
+        // what a crash comes upon now is lost, or not
+        self.lag(if self.with(|w| w.may("a ledger write lost at a crash")) { 60 } else { 4 }).await;
+        self.with(|w| w.undurable = None);
         Ok(seq)
     }
 }

@@ -6,8 +6,11 @@
 pub mod bench;
 pub mod book;
 pub mod bucket;
+pub mod change;
 pub mod disk;
+pub mod law;
 pub mod ledger_contract;
+pub mod listing;
 pub mod memory;
 pub mod moto;
 #[cfg(feature = "demo")]
@@ -17,6 +20,8 @@ pub(crate) mod prepare;
 #[cfg(feature = "demo")]
 pub mod scene;
 pub mod server;
+pub mod store;
+pub mod tree;
 pub mod walk;
 pub mod world;
 

@@ -118,10 +118,10 @@ impl Fake {
     pub async fn begin_upload(&self, key: &Key, spec: &Spec) -> Result<String, Fault> {
         self.request_of("CreateMultipartUpload", key, 20).await?;
         let id = self.with(|w| {
-            let at = Stamp { sec: w.wall + w.now().as_secs() as i64, nsec: 0 };
+            let at = w.server_time();
             w.create_upload(key, spec, at)
         });
-        self.reply(20).await?;
+        self.reply("CreateMultipartUpload", 20).await?;
         Ok(id)
     }
 
@@ -187,7 +187,7 @@ impl Fake {
             let body = body.get(range).ok_or_else(|| Fault::new(Class::Permanent, "copy", "416"))?;
             w.put_part(id, number, body.to_vec())
         })?;
-        self.reply(40).await?;
+        self.reply("UploadPartCopy", 40).await?;
         Ok(etag)
     }
 
@@ -245,7 +245,7 @@ impl Fake {
             w.shelf.weather.parts_left = w.shelf.weather.parts_left.map(|left| left - 1);
             w.put_part(id, number, body)
         })?;
-        self.reply(40).await?;
+        self.reply("UploadPart", 40).await?;
         Ok(etag)
     }
 

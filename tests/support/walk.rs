@@ -17,6 +17,8 @@ pub struct Walk {
     last: Option<Key>,
     /// Places that cannot be read, as was told.
     covers: BTreeSet<Key>,
+    /// A directory that this walk cannot read.
+    stale: Option<RelPath>,
 }
 
 impl Walk {
@@ -28,11 +30,24 @@ impl Walk {
         });
         names.sort();
         names.dedup();
-        let mut walk = Self { world, scope, prune, names: names.into(), last: None, covers: BTreeSet::new() };
+        let mut walk = Self {
+            world,
+            scope,
+            prune,
+            names: names.into(),
+            last: None,
+            covers: BTreeSet::new(),
+            stale: None,
+        };
         if walk.world.strikes("readdir EIO", 25) {
             // half of the root was read when it failed
             walk.names.truncate(walk.names.len() / 2);
             walk.covers.insert(Key::directory(walk.scope.path()));
+        }
+        if walk.world.strikes("readdir ESTALE", 25) {
+            let n = walk.world.draw(walk.names.len() as u64 + 1) as usize;
+            let dir = walk.names.get(n).and_then(|(_, p)| p.parent());
+            walk.stale = dir.filter(|dir| dir != walk.scope.path() && dir.is_within(walk.scope.path()));
         }
         walk
     }
@@ -63,6 +78,14 @@ impl Walk {
             Some(file) => Some(Local::Present(file.meta())),
             None => w.disk.links.contains(path).then_some(Local::Skipped(Skip::Link)),
         })?;
+        if let Some(mount) = self.mounted(path) {
+            let place = Key::directory(&mount);
+            // it was mounted while what it covers was being read
+            if self.last.as_ref().is_some_and(|last| *last >= place) && !self.covers.contains(&place) {
+                return Some((key, Local::Skipped(Skip::Mount)));
+            }
+            return self.covers.insert(place.clone()).then_some((place, Local::Skipped(Skip::Mount)));
+        }
         if let Some(closed) = self.closed(path) {
             let place = Key::directory(&closed);
             if self.covers.contains(&place) {
@@ -90,7 +113,16 @@ impl Walk {
     fn closed(&self, path: &RelPath) -> Option<RelPath> {
         self.world.with(|w| {
             let above = std::iter::successors(path.parent(), RelPath::parent);
-            above.filter(|dir| w.disk.closed.contains(dir) && dir.is_within(self.scope.path())).last()
+            let shut = |dir: &RelPath| w.disk.closed.contains(dir) || self.stale.as_ref() == Some(dir);
+            above.filter(|dir| shut(dir) && dir.is_within(self.scope.path())).last()
+        })
+    }
+
+    /// The uppermost mount point of the path.
+    fn mounted(&self, path: &RelPath) -> Option<RelPath> {
+        self.world.with(|w| {
+            let above = std::iter::successors(Some(path.clone()), RelPath::parent);
+            above.filter(|dir| w.disk.mounts.contains_key(dir)).last()
         })
     }
 }

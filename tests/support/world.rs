@@ -1,18 +1,21 @@
 //! The world that the fakes share: a disk, a bucket and a ledger in one mutex, with one seeded
 //! generator, under tokio's paused time.
 
-use super::{book::Book, bucket::Shelf, disk::Disk};
+use super::{book::Book, bucket::Shelf, disk::Disk, law::Law};
 use s3mirrord::model::{Class, Fault};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::time::{Instant, sleep};
 
-/// One tick of the disk's clock: coarse, so that writes within one are invisible to stat. tokio's timers round up to
-/// a millisecond, so a fine clock would hide the bugs this one shows.
+/// One tick of the disk's clock, if nothing else is said: coarse, so that writes within one are invisible to stat.
+/// tokio's timers round up to a millisecond, so a fine clock would hide the bugs this one shows.
 pub const TICK: Duration = Duration::from_millis(50);
+
+/// When every world begins, by the clock of its store.
+pub const EPOCH: i64 = 1_700_000_000;
 
 pub struct World {
     pub rng: fastrand::Rng,
@@ -20,18 +23,31 @@ pub struct World {
     pub disk: Disk,
     pub shelf: Shelf,
     pub book: Book,
+    pub law: Law,
     /// The ledger as it was at some moment before: last week's copy.
     pub kept: Book,
+    /// The ledger before what was written last, until that is durable.
+    pub undurable: Option<Book>,
+    /// The ledger's disk is full.
+    pub full: bool,
+    /// Kinds of fault that may be injected.
+    pub on: BTreeSet<&'static str>,
     /// How often each kind of fault was injected.
     pub faults: BTreeMap<&'static str, u64>,
     /// Faults are injected while this is true.
     pub stormy: bool,
-    /// Seconds that the wall clock is ahead.
+    /// The wall clock when the world began, if it never jumped.
     pub wall: i64,
+    /// When it last jumped, and how far.
+    pub jumped: (Duration, i64),
+    /// Clocks were further apart than an hour.
+    pub apart: bool,
     /// Promises found broken.
     pub broken: Vec<String>,
     /// What happened, in order.
     pub trace: Vec<String>,
+    /// That is written down: it takes a third of the time.
+    pub tracing: bool,
 }
 
 #[derive(Clone)]
@@ -45,12 +61,19 @@ impl Fake {
             disk: Disk::default(),
             shelf: Shelf::default(),
             book: Book::default(),
+            law: Law::default(),
             kept: Book::default(),
+            undurable: None,
+            full: false,
+            on: BTreeSet::new(),
             faults: BTreeMap::new(),
             stormy: false,
-            wall: 1_700_000_000,
+            wall: EPOCH,
+            jumped: (Duration::ZERO, 0),
+            apart: false,
             broken: vec![],
             trace: vec![],
+            tracing: true,
         })))
     }
 
@@ -80,11 +103,35 @@ impl Fake {
 
 impl World {
     pub fn strikes(&mut self, name: &'static str, one_in: u64) -> bool {
-        let hit = self.stormy && self.rng.u64(0..one_in) == 0;
+        // drawn in any case: a fault that is switched off changes nothing before it would have come
+        let drawn = self.rng.u64(0..one_in) == 0;
+        let hit = drawn && self.stormy && self.on.contains(name);
         if hit {
-            *self.faults.entry(name).or_default() += 1;
+            self.count(name);
         }
         hit
+    }
+
+    /// True if this kind of fault may be injected: one that lasts, and is counted when it shows.
+    pub fn may(&self, name: &'static str) -> bool {
+        self.on.contains(name)
+    }
+
+    pub fn count(&mut self, name: &'static str) {
+        *self.faults.entry(name).or_default() += 1;
+    }
+
+    /// The wall clock jumps so many seconds.
+    pub fn jump(&mut self, seconds: i64) {
+        self.jumped = (self.now(), seconds);
+        self.wall += seconds;
+        self.apart |= (self.wall - EPOCH - self.shelf.skew).abs() >= 3600;
+        self.log(format_args!("the wall clock jumps {seconds} s"));
+    }
+
+    /// Seconds since 1970 by the host's clock.
+    pub fn clock(&self) -> i64 {
+        self.wall + self.now().as_secs() as i64
     }
 
     pub fn now(&self) -> Duration {
@@ -92,12 +139,14 @@ impl World {
     }
 
     pub fn tick(&self) -> i64 {
-        (self.now().as_millis() / TICK.as_millis()) as i64
+        (self.now().as_millis() / self.disk.step.as_millis()) as i64
     }
 
     pub fn log(&mut self, what: impl std::fmt::Display) {
-        let at = self.now();
-        self.trace.push(format!("{at:?} {what}"));
+        if self.tracing {
+            let at = self.now();
+            self.trace.push(format!("{at:?} {what}"));
+        }
     }
 
     pub fn broke(&mut self, promise: impl Into<String>) {

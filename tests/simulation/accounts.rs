@@ -1,0 +1,106 @@
+//! The accounts, when everything is quiet: are the two sides equal, does the ledger tell the truth, and does a second
+//! pass have nothing to do?
+
+use crate::support::{
+    book::Book,
+    bucket::Object,
+    parts::ANOTHERS,
+    world::{Fake, World},
+};
+use s3mirrord::{engine::End, model::Key};
+use std::collections::BTreeMap;
+
+/// Are the two sides equal (I1), and does the ledger tell the truth (I5)?
+pub fn settle(world: &Fake) {
+    world.with(|w| {
+        let wrong: Vec<_> = [files(w), objects(w), records(w), uploads(w)].concat();
+        wrong.into_iter().for_each(|wrong| w.broke(wrong));
+    });
+}
+
+/// What is skipped or excluded now is left alone, and so is its row.
+fn left_alone(w: &World, key: &Key) -> bool {
+    key.path().is_some_and(|p| w.disk.is_skipped(&p) || w.law.prune.excludes(&p, false))
+}
+
+fn files(w: &World) -> Vec<String> {
+    let mut wrong = vec![];
+    for (name, file) in &w.disk.files {
+        let key = Key::of(name);
+        if left_alone(w, &key) {
+            continue;
+        }
+        match w.shelf.objects.get(&key) {
+            None => wrong.push(format!("I1: {name} has no object")),
+            // a silent write is only allowed not to be noticed: it is one of what was there since stat showed a change
+            Some(o) if o.body != file.body && !file.mixtures.contains(&o.body) => {
+                wrong.push(format!("I1: {name} differs"));
+            }
+            // what was adopted by content keeps the metadata it was found with
+            Some(o) => {
+                let known = w.book.records.get(&key).and_then(|r| r.attributes);
+                let seen = known.filter(|_| !w.shelf.put_back.contains(&key));
+                if seen.is_some_and(|a| a != file.meta().attributes || Some(a) != o.attributes) {
+                    wrong.push(format!("I1: {name} has other metadata: {:?}", o.attributes));
+                }
+            }
+        }
+    }
+    wrong
+}
+
+fn objects(w: &World) -> Vec<String> {
+    let mut wrong = vec![];
+    for (key, object) in &w.shelf.objects {
+        let kept = w.law.keep || left_alone(w, key) || w.shelf.foreign.get(key) == Some(object);
+        let file = key.path().is_some_and(|p| w.disk.files.contains_key(&p));
+        if !file && !kept && !key.is_reserved() {
+            wrong.push(format!("I1: {key} has no file and is still there"));
+        }
+    }
+    wrong
+}
+
+fn records(w: &World) -> Vec<String> {
+    let mut wrong = vec![];
+    for (key, record) in w.book.records.iter().filter(|(key, _)| !left_alone(w, key)) {
+        match w.shelf.objects.get(key) {
+            None => wrong.push(format!("I5: {key} is recorded and is not there")),
+            Some(object) if record.etag != object.etag => {
+                wrong.push(format!("I5: {key} is recorded as {:?} and is {:?}", record.etag, object.etag));
+            }
+            Some(_) => {}
+        }
+    }
+    wrong
+}
+
+/// A lost ledger takes its intents with it, an old one lacks them, and clocks that are a year apart make them older
+/// than any upload: nobody can tell those uploads from another's.
+fn uploads(w: &World) -> Vec<String> {
+    let lost = ["ledger lost", "ledger damaged", "ledger rolled back"];
+    if w.apart || lost.iter().any(|fault| w.faults.contains_key(fault)) {
+        return vec![];
+    }
+    let open = w.shelf.uploads.iter().filter(|(id, _)| *id != ANOTHERS);
+    open.map(|(id, open)| format!("{id} of {} was left open", open.key)).collect()
+}
+
+/// I6: it wrote nothing, read nothing, and only listed.
+pub fn second_pass(world: &Fake, end: &End, before: &(BTreeMap<Key, Object>, Book), unchanged: u64) {
+    world.with(|w| {
+        let others: Vec<_> =
+            w.shelf.requests.keys().filter(|op| !["ListObjectsV2", "GetObject"].contains(op)).collect();
+        if *end != End::Done || !others.is_empty() || w.shelf.requests["GetObject"] != 1 {
+            let requests = w.shelf.requests.clone();
+            w.broke(format!("I6: the second pass ended {end:?} and asked {requests:?}"));
+        }
+        if before.0 != w.shelf.objects || before.1.records != w.book.records {
+            w.broke("I6: the second pass changed something");
+        }
+        let files = w.disk.files.keys().filter(|name| !left_alone(w, &Key::of(name))).count() as u64;
+        if unchanged != files {
+            w.broke(format!("I6: {files} files, but {unchanged} unchanged"));
+        }
+    });
+}

@@ -1,0 +1,119 @@
+//! What comes over the mirror from outside, and lasts: roots, stores, clocks; and what happens while nothing runs.
+
+use crate::support::{
+    disk::path,
+    world::{Fake, World},
+};
+use s3mirrord::model::Key;
+use std::time::Duration;
+
+const YEAR: i64 = 31_536_000;
+
+/// The weather changes. What is not on in this seed leaves it as it is.
+pub fn weather(w: &mut World) {
+    // before the first claim, whichever root is there is the one
+    let claimed = w.shelf.objects.keys().any(Key::is_reserved);
+    match w.rng.u8(0..15) {
+        0 if w.may("store down") => w.shelf.down = !w.shelf.down,
+        1 if w.may("credentials refused") => w.shelf.refuses = !w.shelf.refuses,
+        2 if w.may("credentials expired") => w.shelf.expired = !w.shelf.expired,
+        3 | 4 if w.may("directory closed") => {
+            let dir = path(["d", "e", "e/f"][w.rng.usize(0..3)]);
+            if !w.disk.closed.remove(&dir) {
+                w.disk.closed.insert(dir);
+                w.count("directory closed");
+            }
+        }
+        5 if claimed && w.may("root missing") => {
+            w.disk.root_changed = w.now();
+            w.disk.missing = !w.disk.missing;
+            w.count("root missing");
+        }
+        // another file system is mounted there, or the true one again
+        6 if claimed && w.may("root swapped") => {
+            w.swap_root();
+            w.count("root swapped");
+        }
+        7 if w.may("a key denied") => {
+            let under = ["d/", "e/", "e/f/"][w.rng.usize(0..3)];
+            if !w.shelf.denied.remove(under) {
+                w.shelf.denied.insert(under);
+            }
+        }
+        8 if w.may("a storm of SlowDown") => {
+            w.shelf.storm = w.now() + Duration::from_millis(w.rng.u64(500..6000));
+        }
+        9 | 10 if w.may("a mount below the root") => {
+            let dir = path(["d", "e", "e/f", "d-1"][w.rng.usize(0..4)]);
+            w.mount(&dir);
+        }
+        11 if w.strikes("wall clock jumped in a life", 1) => leap(w),
+        12 if w.may("ledger disk full for long") => w.full = !w.full,
+        _ => clears(w),
+    }
+}
+
+/// It becomes fair, but for the root that is mounted.
+pub fn clears(w: &mut World) {
+    (w.shelf.down, w.shelf.refuses, w.shelf.expired, w.disk.missing, w.full) =
+        (false, false, false, false, false);
+}
+
+/// 20 minutes or a year, either way.
+fn leap(w: &mut World) {
+    let seconds = [1200, -1200, YEAR, -YEAR][w.rng.usize(0..4)];
+    w.jump(seconds);
+    // what another instance claimed may be void now, or valid again
+    w.law.forbidden = false;
+}
+
+/// A life has ended, as by a crash if it `crashed`.
+pub fn between_lives(world: &Fake, crashed: bool) {
+    world.with(|w| {
+        w.spoil_uploads();
+        if let Some(before) = w.undurable.take()
+            && crashed
+            && w.strikes("a ledger write lost at a crash", 2)
+        {
+            w.book = before;
+        }
+        if w.strikes("ledger lost", 3) {
+            w.book = Default::default();
+        }
+        // what is torn is told when it is opened, and a new one is begun
+        if w.strikes("ledger damaged", 4) {
+            w.book = Default::default();
+        }
+        if w.strikes("ledger rolled back", 3) {
+            w.book = w.kept.clone();
+        }
+        if w.strikes("ledger half lost", 4) {
+            let keep = w.book.records.len() / 2;
+            let late: Vec<Key> = w.book.records.keys().skip(keep).cloned().collect();
+            late.iter().for_each(|key| {
+                w.book.records.remove(key);
+            });
+        }
+        if w.strikes("wall clock jumped", 2) {
+            leap(w);
+        }
+        if w.book.binding.is_some() && w.shelf.objects.keys().any(Key::is_reserved) {
+            accept_root(w);
+        }
+    });
+}
+
+/// The operator has another root, and accepts it.
+fn accept_root(w: &mut World) {
+    if !w.strikes("another root accepted", 2) {
+        return;
+    }
+    if w.disk.root == w.disk.truth {
+        w.swap_root();
+    }
+    w.disk.truth = w.disk.root.clone();
+    if let Some(binding) = &mut w.book.binding {
+        binding.root = w.disk.root.clone();
+    }
+    w.log("the operator accepts this root");
+}
