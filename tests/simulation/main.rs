@@ -22,6 +22,7 @@ mod outages;
 mod story;
 mod turns;
 mod uploads;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use story::{Outcome, Sabotage, play};
