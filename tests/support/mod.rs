@@ -17,6 +17,8 @@ pub(crate) mod prepare;
 #[cfg(feature = "demo")]
 pub mod scene;
 pub mod server;
+#[cfg(feature = "demo")]
+pub mod space;
 pub mod walk;
 pub mod world;
 
