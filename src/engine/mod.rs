@@ -18,6 +18,7 @@ mod settle;
 mod survey;
 mod sweep;
 mod timetable;
+mod watch;
 mod worker;
 
 pub use bracket::Hooks;
@@ -37,6 +38,7 @@ use session::{Failed, Life};
 use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use watch::Watch;
 
 /// What the engine is told from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,9 +131,9 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
     let start = Instant::now();
     let mut input = Box::pin(input.fuse());
     let mut jitter = fastrand::Rng::with_seed(options.seed);
-    let (mut failures, mut armed) = (0, false);
+    let (mut failures, mut watch) = (0, Watch::default());
     loop {
-        let life = Life { stop: &stop, report: &report, start, jitter: &mut jitter, armed: &mut armed };
+        let life = Life { stop: &stop, report: &report, start, jitter: &mut jitter, watch: &mut watch };
         let begun = Instant::now();
         let session = session::run(&sides, &options, &prune, input.as_mut(), life).await;
         let Err(Failed { fault, worked, progressed }) = session else { return End::Done };
@@ -148,7 +150,7 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
             return End::Failed(fault);
         }
         let pause: Mono = delay(failures, jitter.f64());
-        let rest = rest(pause, input.as_mut(), &mut armed, |event| report.tell(start.elapsed(), &event));
+        let rest = rest(pause, input.as_mut(), &mut watch, |event| report.tell(start.elapsed(), &event));
         if stop.run_until_cancelled(rest).await.is_none() {
             return End::Done;
         }
@@ -161,7 +163,7 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
 async fn rest(
     pause: Mono,
     mut input: Pin<&mut Fuse<impl Stream<Item = Input> + Send>>,
-    armed: &mut bool,
+    watch: &mut Watch,
     tell: impl Fn(Event),
 ) {
     let begun = Instant::now();
@@ -175,13 +177,20 @@ async fn rest(
                     return tokio::time::sleep_until(begun + pause.min(delay(1, 1.0))).await;
                 }
                 Some(Input::Notice(Notice::Degraded(fault))) => {
-                    *armed = true;
                     // a root that does not open is told by the next session
-                    if fault.class != Class::Fatal {
+                    if fault.class == Class::Fatal {
+                        watch.armed = true;
+                    } else {
+                        watch.is_degraded();
                         tell(Event::Degraded(fault));
                     }
                 }
-                Some(Input::Notice(Notice::Armed)) | None => *armed = true,
+                Some(Input::Notice(Notice::Armed | Notice::Restored)) => {
+                    if watch.is_whole() {
+                        tell(Event::Restored);
+                    }
+                }
+                None => watch.armed = true,
                 Some(Input::Notice(Notice::Look(_)) | Input::Approved) => {}
             },
         }

@@ -69,6 +69,8 @@ pub enum Event {
     Trouble(Fault),
     /// Changes are not seen as they happen.
     Degraded(Fault),
+    /// They are again.
+    Restored,
 }
 
 /// The sums of one engine's life.
@@ -252,5 +254,6 @@ fn note(status: &mut Status, event: &Event) {
         Event::Released => status.held = None,
         Event::Trouble(fault) => status.trouble = Some(fault.clone()),
         Event::Degraded(fault) => status.degraded = Some(fault.clone()),
+        Event::Restored => status.degraded = None,
     }
 }

@@ -10,11 +10,12 @@ use super::{
     settle::{After, Committed, Task, Worked},
     survey::{Seen, Window, survey},
     timetable::Timetable,
+    watch::Watch,
     worker,
 };
 use crate::{
     ledger::Ledger,
-    local::{Notice, Prune, Tree},
+    local::{Prune, Tree},
     model::{Against, Change, Class, Fault, Sameness, Scope},
     queue::{self, Denials, Jobs, Mono, Note, Pending, Restless, Sources},
     store::Store,
@@ -59,8 +60,8 @@ pub(super) struct Life<'a> {
     pub report: &'a Report,
     pub start: Instant,
     pub jitter: &'a mut fastrand::Rng,
-    /// The watcher sees changes, or it is known that it does not.
-    pub armed: &'a mut bool,
+    /// What is known of the watcher.
+    pub watch: &'a mut Watch,
 }
 
 /// Opens the mirror, compares everything once and follows `input` until `stop` or, with `once`, until all is dealt with.
@@ -159,6 +160,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let wait = queue::Options { quiet: options.quiet, longest: options.longest, most: NOTES };
         let mut pending = Pending::new(wait);
         pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0);
+        let mut timetable = Timetable::new(options.relist, options.rescan, now);
+        timetable.polls(life.watch.degraded, now);
         Self {
             pending,
             jobs: Jobs::new(options.room),
@@ -179,7 +182,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             commit: JoinSet::new(),
             commit_at: now,
             unwritten: 0,
-            timetable: Timetable::new(options.relist, options.rescan, now),
+            timetable,
             renewing: false,
             doubts: false,
             relisted: false,
@@ -233,7 +236,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
                     }
                     None => {
                         watching = false;
-                        *self.life.armed = true;
+                        self.life.watch.armed = true;
                     }
                 },
                 () = sleep_until(wake) => {}
@@ -330,7 +333,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
     }
 
     fn may_survey(&self, swift: bool) -> bool {
-        let armed = self.ctx.options.once || *self.life.armed;
+        let armed = self.ctx.options.once || self.life.watch.armed;
         // a stream that has told its end is still among its like, until they are asked again
         let under_way = self.surveying.values().filter(|surveyed| surveyed.note.is_swift() == swift).count();
         armed && under_way < SURVEYS && self.ctx.turns.paused().is_none()
@@ -368,20 +371,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
     fn told(&mut self, told: Input) {
         let now = self.now();
         match told {
-            Input::Notice(Notice::Armed) => *self.life.armed = true,
-            Input::Notice(Notice::Look(scope)) => self.pending.note(scope, self.against(), now),
-            Input::Notice(Notice::Lost(reason)) => {
-                tracing::warn!(reason, "changes were lost; looking at everything");
-                self.look_at_everything(now);
-            }
-            Input::Notice(Notice::Degraded(fault)) => {
-                *self.life.armed = true;
-                match fault.class {
-                    // the root is gone, or is another one: begin anew, and nothing is in sync until then
-                    Class::Fatal => self.fail(fault),
-                    _ => self.tell(&Event::Degraded(fault)),
-                }
-            }
+            Input::Notice(notice) => self.noticed(notice, now),
             Input::Relist => self.pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0),
             Input::Approved => self.docket.judge_again(now),
             Input::Reopen => {

@@ -12,6 +12,11 @@ use crate::{
 /// The claim is renewed this often.
 const RENEW: Mono = Mono::from_secs(3600);
 
+/// While changes are not seen as they happen, everything is looked at this often, or each `rescan` if that is sooner,
+const POLL: Mono = Mono::from_secs(60);
+/// but for one in so many parts of the time at the most.
+const SHARE: u32 = 10;
+
 /// When what is due next.
 pub(super) struct Timetable {
     /// Time between two comparisons with the bucket,
@@ -24,12 +29,34 @@ pub(super) struct Timetable {
     renew_at: Mono,
     /// How long the last look at everything took.
     pub(super) took: Mono,
+    /// Only looks find all changes.
+    polls: bool,
 }
 
 impl Timetable {
     pub(super) fn new(relist: Mono, rescan: Mono, now: Mono) -> Self {
         let (relist_at, rescan_at, renew_at) = (now + relist, now + rescan, now + RENEW);
-        Self { relist, rescan, relist_at, rescan_at, tidy_at: rescan_at, renew_at, took: Mono::ZERO }
+        Self {
+            relist,
+            rescan,
+            relist_at,
+            rescan_at,
+            tidy_at: rescan_at,
+            renew_at,
+            took: Mono::ZERO,
+            polls: false,
+        }
+    }
+
+    /// Only looks find all changes from now on, or no longer.
+    pub(super) fn polls(&mut self, polls: bool, now: Mono) {
+        self.polls = polls;
+        self.rescan_at = self.rescan_at.min(now + self.period());
+    }
+
+    /// From one look at everything to the next.
+    fn period(&self) -> Mono {
+        if self.polls { self.rescan.min(POLL.max(self.took * SHARE)) } else { self.rescan }
     }
 
     /// When something is due next.
@@ -48,7 +75,7 @@ impl Timetable {
             return None;
         };
         let begins = under_way < Some(due);
-        self.rescan_at = now + self.rescan;
+        self.rescan_at = now + self.period();
         if due == Against::Bucket {
             self.relist_at = now + if begins { self.relist } else { self.relist.min(self.rescan) };
         }
@@ -84,6 +111,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         match self.timetable.look(now, self.looking_at_everything()) {
             Some(Against::Bucket) => {
                 self.pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0);
+            }
+            // not more often than it may be already
+            Some(Against::Ledger) if self.timetable.polls => {
+                self.pending.retry(Scope::everything(), self.against(), now, Mono::ZERO, 0);
             }
             Some(Against::Ledger) => self.look_at_everything(now),
             None => {}
@@ -135,7 +166,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
 
     /// Not more often than a tenth of the time.
     pub(super) fn look_at_everything(&mut self, now: Mono) {
-        let wait = self.ctx.options.quiet.max((self.timetable.took * 10).min(self.ctx.options.rescan));
+        let wait = self.ctx.options.quiet.max((self.timetable.took * SHARE).min(self.ctx.options.rescan));
         self.pending.retry(Scope::everything(), self.against(), now, wait, 0);
     }
 }
@@ -143,6 +174,22 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn c05_c10_while_changes_are_not_seen_everything_is_looked_at_each_minute_for_a_tenth_of_the_time() {
+        let secs = Mono::from_secs;
+        let mut table = Timetable::new(secs(86_400), secs(3600), secs(0));
+        table.polls(true, secs(100));
+        let looks = |table: &mut Timetable, took| {
+            table.took = took;
+            let now = table.rescan_at;
+            assert_eq!(table.look(now, None), Some(Against::Ledger));
+            now.as_secs()
+        };
+        assert_eq!([0, 5, 30, 900, 0].map(|took| looks(&mut table, secs(took))), [160, 220, 280, 580, 4180]);
+        table.polls(false, secs(4200));
+        assert_eq!(table.rescan_at, secs(4240), "what was planned still comes");
+    }
 
     #[test]
     fn everything_is_due_in_its_turn() {
@@ -165,6 +212,8 @@ mod tests {
         let (disk, bucket) = (Some(Against::Ledger), Some(Against::Bucket));
         assert_eq!(due, [(31, disk), (131, bucket), (191, disk)]);
         assert_eq!(tidied, 6, "also when it is not time for a rescan");
+        table.polls(true, secs(200));
+        assert_eq!((table.rescan_at, table.rescan), (secs(221), secs(30)), "more often than it polls anyway");
         assert!(!table.renewal(secs(3600)) && table.renewal(secs(3601)) && !table.renewal(secs(3602)));
     }
 }

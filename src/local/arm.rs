@@ -8,14 +8,16 @@
 
 use super::{
     Prune,
+    canary::{self, Perch},
     descend::{Descent, Stop, descend},
     entries::{self, Kind, enumerate},
     event::{Sign, signs},
     outbox::Outbox,
-    root::{Opened, Root, shown},
+    plight::{Shortfall, no_watcher},
+    root::{Opened, Root},
     stat::{LIST, Place, beneath},
 };
-use crate::model::{Class, Fault, RelPath};
+use crate::model::{Fault, RelPath};
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 use rustix::{fd::AsFd, io::Errno};
 use std::{
@@ -32,6 +34,9 @@ const DENIED: usize = 10_000;
 pub(super) struct Watches {
     root: Arc<Root>,
     prune: Prune,
+    perch: Perch,
+    /// The canary is watched. It comes before all directories, so that a limit does not silence it.
+    planted: bool,
     watcher: RecommendedWatcher,
     /// Disconnected when notify's thread has ended.
     alive: mpsc::Receiver<()>,
@@ -42,38 +47,32 @@ pub(super) struct Watches {
     buffer: Vec<MaybeUninit<u8>>,
 }
 
-/// What could not be watched.
-#[derive(Default)]
-struct Shortfall {
-    /// Directories seen.
-    directories: usize,
-    /// Those without a watch because the user's limit is reached.
-    over_limit: usize,
-    /// The first that could not be watched for another reason.
-    odd: Option<(RelPath, String)>,
-    /// It has been told already.
-    told: bool,
-}
-
 impl Watches {
     /// Watches all below the root.
     ///
     /// # Errors
     /// If the root is not there or is not the bound one, or the kernel grants no watcher.
-    pub(super) fn new(root: &Arc<Root>, prune: &Prune, inbox: &Arc<Outbox<Sign>>) -> Result<Self, Fault> {
+    pub(super) fn new(
+        root: &Arc<Root>,
+        prune: &Prune,
+        perch: &Perch,
+        inbox: &Arc<Outbox<Sign>>,
+    ) -> Result<Self, Fault> {
         let opened = root.open()?;
         let (living, alive) = mpsc::channel::<()>();
-        let (path, inbox) = (root.path().to_owned(), Arc::clone(inbox));
+        let (path, canary, inbox) = (root.path().to_owned(), perch.file.clone(), Arc::clone(inbox));
         let handler = move |event: notify::Result<notify::Event>| {
             // Held for as long as the thread that calls this.
             let _living = &living;
-            signs(&event, &path).into_iter().for_each(|sign| inbox.push(sign));
+            signs(&event, &path, canary.as_deref()).into_iter().for_each(|sign| inbox.push(sign));
         };
-        let watcher =
-            RecommendedWatcher::new(handler, notify::Config::default()).map_err(|e| no_watcher(root, &e))?;
+        let watcher = RecommendedWatcher::new(handler, notify::Config::default())
+            .map_err(|e| no_watcher(root.path(), &e))?;
         let mut watches = Self {
             root: Arc::clone(root),
             prune: prune.clone(),
+            perch: perch.clone(),
+            planted: false,
             watcher,
             alive,
             place: opened.place,
@@ -81,6 +80,8 @@ impl Watches {
             shortfall: Shortfall::default(),
             buffer: entries::buffer(),
         };
+        // what keeps it from being asked is told when it is asked in earnest
+        let _unheard = watches.ask();
         watches.add_all(&opened, RelPath::root());
         Ok(watches)
     }
@@ -125,30 +126,51 @@ impl Watches {
         }
     }
 
-    /// What cannot be seen as it happens, once.
-    pub(super) fn shortfall(&mut self) -> Option<Fault> {
-        let short = &mut self.shortfall;
-        if short.told || (short.over_limit == 0 && short.odd.is_none()) {
-            return None;
+    /// What cannot be seen as it happens.
+    pub(super) fn shortfall(&self) -> &Shortfall {
+        &self.shortfall
+    }
+
+    /// Tries for the watches that are missing, if one of them can be had now. True if none is missing any more.
+    ///
+    /// # Errors
+    /// If the root is not there or is not the bound one.
+    pub(super) fn refill(&mut self) -> Result<bool, Fault> {
+        let odd = self.shortfall.odd.as_ref().map(|(dir, _)| dir);
+        let Some(missing) = self.shortfall.first.as_ref().or(odd).cloned() else { return Ok(false) };
+        let opened = self.root.open()?;
+        let before = std::mem::take(&mut self.shortfall);
+        // gone is as good as watched
+        if self.watch(&missing).unwrap_or(true) && self.shortfall.plight().is_none() {
+            self.denied.clear();
+            self.add_all(&opened, RelPath::root());
+        } else {
+            self.shortfall = before;
         }
-        short.told = true;
-        let what = format!("watch the directories of {}", shown(self.root.path()));
-        if let Some((path, cause)) = short.odd.as_ref().filter(|_| short.over_limit == 0) {
-            let cause = format!("{path}: {cause}; perhaps others too");
-            return Some(
-                Fault::new(Class::Permanent, what, cause)
-                    .remedy("changes there are found by scans only (`rescan`)"),
-            );
+        Ok(self.shortfall.plight().is_none())
+    }
+
+    /// Asks the canary, which is planted if it was not yet.
+    ///
+    /// # Errors
+    /// Why it cannot be asked.
+    pub(super) fn ask(&mut self) -> Result<(), String> {
+        let Some(file) = self.perch.file.clone() else { return Ok(()) };
+        canary::ask(&file).map_err(|errno| errno.to_string())?;
+        if !self.planted {
+            let watched = self.watcher.watch(&file, RecursiveMode::NonRecursive);
+            watched.map_err(|error| error.to_string())?;
+            self.planted = true;
+            canary::ask(&file).map_err(|errno| errno.to_string())?;
         }
-        let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").ok();
-        let limit: usize = limit.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        Some(over_limit(what, short.directories, short.over_limit, limit))
+        Ok(())
     }
 
     fn add_all(&mut self, root: &Opened, dir: RelPath) {
         let mut waiting = vec![dir];
         let mut full = false;
         while let Some(dir) = waiting.pop() {
+            self.perch.pulse.beat();
             if let Err(errno) = self.add_one(root, &dir, &mut full, &mut waiting) {
                 match errno {
                     Errno::ACCESS | Errno::PERM if self.denied.len() < DENIED => {
@@ -201,6 +223,7 @@ impl Watches {
         match error.kind {
             ErrorKind::MaxFilesWatch => {
                 self.shortfall.over_limit += 1;
+                self.shortfall.first.get_or_insert_with(|| dir.clone());
                 return Ok(false);
             }
             ErrorKind::PathNotFound => return Err(Errno::NOENT),
@@ -218,37 +241,5 @@ impl Watches {
 
     fn odd(&mut self, dir: RelPath, cause: String) {
         self.shortfall.odd.get_or_insert((dir, cause));
-    }
-}
-
-fn over_limit(what: String, directories: usize, unwatched: usize, limit: usize) -> Fault {
-    let enough = (limit.saturating_add(unwatched)).saturating_mul(2).next_power_of_two();
-    let cause = format!(
-        "{unwatched} of {directories} directories are not watched: fs.inotify.max_user_watches is {limit}"
-    );
-    let remedy = format!(
-        "set `fs.inotify.max_user_watches = {enough}` in /etc/sysctl.d/ and restart; until then scans find the changes"
-    );
-    Fault::new(Class::Permanent, what, cause).remedy(remedy)
-}
-
-fn no_watcher(root: &Root, error: &notify::Error) -> Fault {
-    let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").ok();
-    let limit: usize = limit.and_then(|text| text.trim().parse().ok()).unwrap_or(128);
-    Fault::new(Class::Permanent, format!("watch {}", shown(root.path())), error).remedy(format!(
-        "set `fs.inotify.max_user_instances = {}` in /etc/sysctl.d/, or raise LimitNOFILE=; until then scans find the changes",
-        limit.saturating_mul(4)
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn c05_the_advice_names_the_limit_and_a_value() {
-        let fault = over_limit("watch".into(), 150_000, 50_000, 100_000);
-        assert!(fault.cause.contains("50000 of 150000"), "{fault}");
-        assert!(fault.remedy.is_some_and(|r| r.contains("fs.inotify.max_user_watches = 524288")));
     }
 }

@@ -2,7 +2,8 @@
 //! wait for a disk run on the runtime's blocking threads.
 
 use super::{
-    Entry, Notice, Prune, Tree, clone::Cloner, look, opener::Opener, read::File, root::Root, walk, watch,
+    Entry, Notice, Prune, Pulse, Tree, canary::Perch, clone::Cloner, look, opener::Opener, read::File,
+    root::Root, walk, watch,
 };
 use crate::model::{Class, Fault, Local, LocalMeta, RelPath, RootId, Scope, Stamp};
 use futures::{Stream, stream};
@@ -22,6 +23,7 @@ pub struct Directory {
     opener: Opener,
     aside: Arc<Path>,
     cloner: Arc<Cloner>,
+    perch: Perch,
 }
 
 impl Directory {
@@ -35,7 +37,8 @@ impl Directory {
         let root = Arc::new(Root::new(&path));
         let aside: Arc<Path> = std::env::temp_dir().into();
         let cloner = Arc::new(Cloner::new(Arc::clone(&aside)));
-        Ok(Self { opener: Opener::new(Arc::clone(&root)), root, aside, cloner })
+        let (opener, perch) = (Opener::new(Arc::clone(&root)), Perch::default());
+        Ok(Self { opener, root, aside, cloner, perch })
     }
 
     /// The directory where files without a name are made: for names of a walk that memory is not to hold, and for clones. By
@@ -44,6 +47,18 @@ impl Directory {
     pub fn aside(self, directory: &Path) -> Self {
         let aside: Arc<Path> = directory.into();
         Self { cloner: Arc::new(Cloner::new(Arc::clone(&aside))), aside, ..self }
+    }
+
+    /// Proves while it watches that events come, by a file of ours that is opened each `interval` and answers within
+    /// `patience`. It is made when it is first asked, and never a change of the mirror, wherever it lies.
+    #[must_use]
+    pub fn canary(self, file: &Path, interval: Duration, patience: Duration) -> Self {
+        Self { perch: Perch { file: Some(file.to_owned()), interval, patience, ..self.perch }, ..self }
+    }
+
+    /// Tells when its watcher last showed that it lives.
+    pub fn pulse(&self) -> Pulse {
+        self.perch.pulse.clone()
     }
 }
 
@@ -107,7 +122,7 @@ impl Tree for Directory {
     }
 
     fn watch(&self, prune: Prune) -> impl Stream<Item = Notice> + Send + use<> {
-        watch::watch(Arc::clone(&self.root), prune)
+        watch::watch(Arc::clone(&self.root), prune, self.perch.clone())
     }
 }
 

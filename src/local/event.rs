@@ -26,14 +26,19 @@ pub(super) enum Sign {
     Either(RelPath),
     /// Mode, owner or times of either.
     Attributes(RelPath),
+    /// The canary was heard.
+    Canary,
 }
 
-/// The signs of an event in the directory `root`.
-pub(super) fn signs(event: &notify::Result<Event>, root: &Path) -> Vec<Sign> {
+/// The signs of an event in the directory `root`, or of the file `canary`, which may lie below it.
+pub(super) fn signs(event: &notify::Result<Event>, root: &Path, canary: Option<&Path>) -> Vec<Sign> {
     // Whatever an error means, events may have gone with it.
     let Ok(event) = event else { return vec![Sign::Overflow] };
     if event.need_rescan() {
         return vec![Sign::Overflow];
+    }
+    if canary.is_some_and(|canary| event.paths.iter().any(|path| path == canary)) {
+        return vec![Sign::Canary];
     }
     let Some(sign) = meaning(event.kind) else { return Vec::new() };
     let below = |path: &Path| {
@@ -98,15 +103,28 @@ mod tests {
             (data, "/rest/a", None),
         ] {
             let event = Event::new(kind).add_path(path.into());
-            assert_eq!(signs(&Ok(event), Path::new("/r")).pop(), want, "{kind:?} {path}");
+            let canary = Some(Path::new("/r/state/canary"));
+            assert_eq!(signs(&Ok(event), Path::new("/r"), canary).pop(), want, "{kind:?} {path}");
+        }
+    }
+
+    #[test]
+    fn c14_whatever_befalls_the_canary_is_its_own_sign_even_below_the_root() {
+        for kind in [
+            EventKind::Access(AccessKind::Open(AccessMode::Any)),
+            EventKind::Create(CreateKind::File),
+            EventKind::Remove(RemoveKind::File),
+        ] {
+            let event = Ok(Event::new(kind).add_path("/r/state/canary".into()));
+            assert_eq!(signs(&event, Path::new("/r"), Some(Path::new("/r/state/canary"))), [Sign::Canary]);
         }
     }
 
     #[test]
     fn c02_an_overflow_has_no_path() {
         let event = Event::new(EventKind::Other).set_flag(Flag::Rescan);
-        assert_eq!(signs(&Ok(event), Path::new("/r")), [Sign::Overflow]);
+        assert_eq!(signs(&Ok(event), Path::new("/r"), None), [Sign::Overflow]);
         let error = notify::Error::generic("read");
-        assert_eq!(signs(&Err(error), Path::new("/r")), [Sign::Overflow]);
+        assert_eq!(signs(&Err(error), Path::new("/r"), None), [Sign::Overflow]);
     }
 }

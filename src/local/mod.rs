@@ -12,12 +12,14 @@
 //! | `prune`, `warnings` | what is left out: by the operator; because it has to be |
 //! | `read`, `reader`, `cached`, `opener` | an open file, and what reading leaves; opening what is in memory; opening many |
 //! | `clone` | a file that does not rest, as it is at one moment |
-//! | `watch`, `arm`, `event`, `outbox` | changes as they happen |
+//! | `watch`, `arm`, `event`, `outbox`, `plight` | changes as they happen, and why they are not seen |
+//! | `canary` | proof that they would be |
 
 mod arm;
 mod batch;
 mod buffers;
 mod cached;
+mod canary;
 mod clone;
 mod descend;
 mod directory;
@@ -29,6 +31,7 @@ mod mount;
 mod names;
 mod opener;
 mod outbox;
+mod plight;
 mod prune;
 mod read;
 mod reader;
@@ -41,6 +44,7 @@ mod walk;
 mod warnings;
 mod watch;
 
+pub use canary::Pulse;
 pub use directory::Directory;
 pub use prune::Prune;
 pub use read::File;
@@ -64,6 +68,8 @@ pub enum Notice {
     Lost(String),
     /// Changes are no longer seen as they happen: scans have to find them. What, and what to do.
     Degraded(Fault),
+    /// They are seen as they happen again.
+    Restored,
 }
 
 /// The mirrored directory. Clones share a handle; threads live behind it. Nothing is ever written
@@ -118,7 +124,7 @@ pub trait Tree: Clone + Send + Sync + 'static {
     /// cannot be had.
     fn snapshot(&self, file: &Self::File) -> impl Future<Output = Option<(Self::File, LocalMeta)>> + Send;
 
-    /// Starts watching; [`Notice::Armed`] comes first. The stream ends only
+    /// Starts watching; [`Notice::Armed`] comes first, and nothing is degraded until it is told. The stream ends only
     /// if the watcher dies. Bounded: what does not fit becomes `Lost`.
     fn watch(&self, prune: Prune) -> impl Stream<Item = Notice> + Send + use<Self>;
 }

@@ -73,6 +73,11 @@ impl<T: Clone + PartialEq> Outbox<T> {
         self.state().items.clear();
     }
 
+    /// True once either side has closed it.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
     /// No more items.
     pub(super) fn close(&self) {
         self.state().closed = true;

@@ -6,13 +6,15 @@
 //! where it was, all watches are made anew, and then all is to be looked at.
 //!
 //! The root itself is asked for every second: a mount over it makes no event at all, and an unmount
-//! none that notify passes on.
+//! none that notify passes on. That events come at all is proven by a canary.
 
 use super::{
     Notice, Prune,
     arm::Watches,
+    canary::{Canary, Perch, Turn},
     event::Sign,
     outbox::{Outbox, Taken},
+    plight::{Plight, remote},
     root::Root,
 };
 use crate::model::{Class, Fault, RelPath, Scope};
@@ -31,13 +33,19 @@ const OUTBOX: usize = 8_192;
 const TICK: Duration = Duration::from_secs(1);
 /// The longest rest between two rebuilds in a storm of overflows.
 const REST: Duration = Duration::from_secs(10);
+/// Trying for watches that are missing takes one in so many parts of the time at the most.
+const SHARE: u32 = 10;
 
 /// The notices of a root. Ends only when one of the threads has.
-pub(super) fn watch(root: Arc<Root>, prune: Prune) -> impl Stream<Item = Notice> + Send + use<> {
-    stream::unfold((None::<Reader>, Some((root, prune))), |(reader, start)| async move {
+pub(super) fn watch(
+    root: Arc<Root>,
+    prune: Prune,
+    perch: Perch,
+) -> impl Stream<Item = Notice> + Send + use<> {
+    stream::unfold((None::<Reader>, Some((root, prune, perch))), |(reader, start)| async move {
         let reader = match (reader, start) {
             (Some(reader), _) => reader,
-            (None, Some((root, prune))) => Reader::start(root, prune),
+            (None, Some((root, prune, perch))) => Reader::start(root, prune, perch),
             (None, None) => return None,
         };
         let notice = reader.lines.outbox.next().await?;
@@ -71,21 +79,28 @@ impl Lines {
 /// The stream's side; when it goes, the threads end.
 struct Reader {
     lines: Lines,
+    perch: Perch,
 }
 
 impl Reader {
-    fn start(root: Arc<Root>, prune: Prune) -> Self {
+    fn start(root: Arc<Root>, prune: Prune, perch: Perch) -> Self {
         let lines = Lines::new();
-        let warden = Warden { root, prune, lines: lines.clone() };
+        // one that begins after another has died is asked for from the beginning
+        perch.pulse.beat();
+        let canary = Canary::new(&perch, Instant::now());
+        let warden = Warden { root, prune, perch: perch.clone(), lines: lines.clone(), canary, told: None };
         if thread::Builder::new().name("watch".into()).spawn(move || warden.run()).is_err() {
             lines.close();
         }
-        Self { lines }
+        Self { lines, perch }
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        if !self.lines.inbox.is_closed() {
+            self.perch.pulse.end();
+        }
         self.lines.close();
     }
 }
@@ -94,7 +109,11 @@ impl Drop for Reader {
 struct Warden {
     root: Arc<Root>,
     prune: Prune,
+    perch: Perch,
     lines: Lines,
+    canary: Canary,
+    /// Why changes are not seen as they happen, as it was told.
+    told: Option<Plight>,
 }
 
 impl Drop for Warden {
@@ -112,20 +131,22 @@ enum End {
 }
 
 impl Warden {
-    fn run(self) {
+    fn run(mut self) {
         let mut lost: Option<String> = None;
         let mut trouble: Option<Fault> = None;
         loop {
             let begun = Instant::now();
-            match Watches::new(&self.root, &self.prune, &self.lines.inbox) {
+            match Watches::new(&self.root, &self.prune, &self.perch, &self.lines.inbox) {
                 Ok(mut watches) => {
                     trouble = None;
                     self.tell(lost.take().map_or(Notice::Armed, Notice::Lost));
-                    if let Some(kind) = self.root.open().ok().and_then(|root| root.filesystem.remote) {
-                        self.tell(Notice::Degraded(remote(kind)));
+                    let far = self.root.open().ok().and_then(|root| root.filesystem.remote);
+                    match far {
+                        None => self.perch.pulse.begin(),
+                        Some(_) => self.perch.pulse.end(),
                     }
                     let took = begun.elapsed();
-                    let end = self.serve(&mut watches);
+                    let end = self.serve(&mut watches, far, took);
                     watches.end();
                     match end {
                         End::Over => return,
@@ -144,9 +165,13 @@ impl Warden {
                     }
                     lost = Some("it could not be watched for a while".into());
                     if trouble.as_ref() != Some(&fault) {
+                        if fault.class != Class::Fatal {
+                            self.told = Some(Plight::Unwatched);
+                        }
                         self.tell(Notice::Degraded(fault.clone()));
                         trouble = Some(fault);
                     }
+                    self.perch.pulse.beat();
                     let retry = Instant::now() + TICK;
                     while let Some(left) = retry.checked_duration_since(Instant::now()) {
                         if self.lines.inbox.take(left) == Taken::Closed {
@@ -162,23 +187,55 @@ impl Warden {
         self.lines.outbox.push(notice);
     }
 
-    fn serve(&self, watches: &mut Watches) -> End {
+    /// Tells what is the matter, if it is not what was told.
+    fn report(&mut self, watches: &Watches, far: Option<&'static str>) {
+        let mute = (self.perch.file.as_ref()).filter(|_| self.canary.is_mute());
+        let short = watches.shortfall();
+        let plight = (short.plight()).or(mute.map(|_| Plight::Mute)).or(far.map(|_| Plight::Remote));
+        if plight == self.told {
+            return;
+        }
+        self.told = plight;
+        self.tell(match (plight, mute, far) {
+            (None, ..) => Notice::Restored,
+            (Some(Plight::Mute), Some(file), _) => Notice::Degraded(self.canary.fault(file)),
+            (Some(Plight::Remote), _, Some(kind)) => Notice::Degraded(remote(kind)),
+            _ => Notice::Degraded(short.fault(self.root.path())),
+        });
+    }
+
+    /// Until the watches, which it `took` some time to make, no longer serve.
+    fn serve(&mut self, watches: &mut Watches, far: Option<&'static str>, took: Duration) -> End {
         let mut due = Instant::now() + TICK;
+        let mut refill = Instant::now() + self.perch.interval.max(took * SHARE);
+        self.canary.listen(Instant::now());
+        // whoever was told of something of the former watches hears whether it is so with these
+        if self.told.is_some() && watches.shortfall().plight() == self.told {
+            self.told = None;
+        }
         loop {
-            if let Some(fault) = watches.shortfall() {
-                self.tell(Notice::Degraded(fault));
-            }
-            match self.lines.inbox.take(due.saturating_duration_since(Instant::now())) {
+            self.report(watches, far);
+            let wake = self.canary.next().map_or(due, |next| next.min(due));
+            match self.lines.inbox.take(wake.saturating_duration_since(Instant::now())) {
                 Taken::Closed => return End::Over,
                 Taken::Item(Sign::Overflow) => return End::Again("events were lost".into()),
                 Taken::Item(Sign::Root) => due = Instant::now(),
+                Taken::Item(Sign::Canary) => {
+                    self.canary.heard(Instant::now());
+                    self.perch.pulse.beat();
+                }
                 Taken::Item(sign) => {
                     // What it told of would be forgotten otherwise.
                     if let Err(fault) = self.heed(watches, sign) {
                         return End::Again(fault.cause);
                     }
                 }
-                Taken::Nothing => {}
+                // only now is it known that the canary's answer does not wait in the queue
+                Taken::Nothing => match self.canary.turn(Instant::now()) {
+                    Turn::Rest => {}
+                    Turn::Ask => self.canary.asked(watches.ask(), Instant::now()),
+                    Turn::Anew => return End::Again("the watcher does not hear its canary any more".into()),
+                },
             }
             if due <= Instant::now() {
                 if !watches.is_alive() {
@@ -189,6 +246,20 @@ impl Warden {
                     Ok(false) => return End::Again("the root was mounted or made anew".into()),
                     Err(fault) => return End::Again(fault.cause),
                 }
+                if self.canary.is_mute() {
+                    self.perch.pulse.beat();
+                }
+            }
+            if refill <= Instant::now() {
+                let begun = Instant::now();
+                match watches.refill() {
+                    Ok(true) => {
+                        self.tell(Notice::Lost("some directories were not watched for a while".into()))
+                    }
+                    Ok(false) => {}
+                    Err(fault) => return End::Again(fault.cause),
+                }
+                refill = Instant::now() + self.perch.interval.max(begun.elapsed() * SHARE);
             }
         }
     }
@@ -200,7 +271,7 @@ impl Warden {
             found.ok().map(|found| found.is_dir())
         };
         match sign {
-            Sign::Overflow | Sign::Root => {}
+            Sign::Overflow | Sign::Root | Sign::Canary => {}
             Sign::File(path) => self.file(path),
             Sign::Directory(path) => self.directory(watches, path)?,
             Sign::Either(path) => match kind(&path) {
@@ -236,15 +307,6 @@ impl Warden {
     }
 }
 
-fn remote(kind: &str) -> Fault {
-    Fault::new(
-        Class::Permanent,
-        "watch the root",
-        format!("{kind} does not tell of changes that others make"),
-    )
-    .remedy("scans find them: lower `rescan` if that is too late")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,7 +317,7 @@ mod tests {
         let temp = tempfile::tempdir().expect("a directory");
         let at = |path: &str| temp.path().join(path);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        let reader = Reader::start(Arc::new(Root::new(temp.path())), Prune::default());
+        let reader = Reader::start(Arc::new(Root::new(temp.path())), Prune::default(), Perch::default());
         let next = || {
             let notice = async { tokio::time::timeout(REST * 3, reader.lines.outbox.next()).await };
             runtime.block_on(notice).expect("a notice in time").expect("the watcher lives")
@@ -284,18 +346,12 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         // A filter that panics takes our thread with it.
         let prune = Prune::new(|path, _| panic!("asked of {path:?}"));
-        let reader = Reader::start(Arc::new(Root::new(temp.path())), prune);
+        let reader = Reader::start(Arc::new(Root::new(temp.path())), prune, Perch::default());
         runtime.block_on(async {
             assert_eq!(reader.lines.outbox.next().await, Some(Notice::Armed));
             fs::create_dir(temp.path().join("d")).expect("mkdir");
             let rest = tokio::time::timeout(REST, reader.lines.outbox.next()).await;
             assert_eq!(rest.expect("an end in time"), None);
         });
-    }
-
-    #[test]
-    fn c10_a_root_that_tells_nothing_says_so() {
-        let fault = remote("nfs");
-        assert!(fault.cause.contains("nfs") && fault.remedy.is_some());
     }
 }

@@ -30,6 +30,12 @@ const WORKERS: usize = 32;
 const PAGE: usize = 1000;
 /// How long uploads in flight may take to end after a stop. Less than what the supervisor gives them.
 pub const DRAIN: Duration = Duration::from_secs(25);
+/// A mirror's file that proves its watcher alive,
+const CANARY: &str = "canary";
+/// asked this long after its last answer,
+const CANARY_INTERVAL: Duration = Duration::from_secs(30);
+/// which may take so long.
+const CANARY_PATIENCE: Duration = Duration::from_secs(5);
 /// The pause before a watcher that ended is started again.
 const REARM: Duration = Duration::from_secs(1);
 
@@ -117,6 +123,7 @@ pub async fn sides(commons: &Commons, mirror: &Mirror, ledger: Database) -> Resu
     let (tree, aside) = (Directory::new(&mirror.root)?, commons.state_dir.join(&mirror.name));
     // a rehearsal makes no directory of its own
     let tree = if aside.is_dir() { tree.aside(&aside) } else { tree };
+    let tree = tree.canary(&aside.join(CANARY), CANARY_INTERVAL, CANARY_PATIENCE);
     let store = S3::connect(store_options(commons, mirror)).await?;
     let place = store.place();
     if let Some(other) = ledger.binding().await?.filter(|binding| binding.place != place) {

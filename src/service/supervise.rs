@@ -32,6 +32,8 @@ use tracing::Instrument;
 const INBOX: usize = 16;
 /// How often the service manager hears how it goes.
 const BEAT: Duration = Duration::from_secs(2);
+/// A watcher that gave no sign of life for so long is taken for dead; a healthy one gives one in 30 s.
+const LIFELESS: Duration = Duration::from_secs(120);
 /// What it is asked to wait, from each beat on, while we start or stop.
 const MORE: Duration = Duration::from_secs(30);
 /// What mirrors get to end after a stop, a little more than their engines take.
@@ -118,6 +120,12 @@ impl Post {
     /// Tells the engine; false if it does not listen.
     pub fn tell(&self, input: Input) -> bool {
         self.inbox.try_send(input).is_ok()
+    }
+
+    /// Its watcher lives, as far as that can be asked for.
+    fn lives(&self) -> bool {
+        let silence = self.sides().and_then(|(tree, ..)| tree.pulse().silence());
+        silence.is_none_or(|silence| silence < LIFELESS)
     }
 
     /// It works, or has told why not.
@@ -230,6 +238,7 @@ fn log(mirror: &str) -> Sink {
         }
         Event::Trouble(fault) => tracing::error!("{fault}; trying again"),
         Event::Degraded(fault) => tracing::warn!("{fault}"),
+        Event::Restored => tracing::info!("changes are seen as they happen again"),
     })
 }
 
@@ -277,6 +286,7 @@ impl Supervisor {
     pub async fn watch(mut self, shutdown: &mut Shutdown) -> Ended {
         let mut beat = tokio::time::interval(BEAT);
         let (mut ready, mut told) = (false, String::new());
+        let (watched, mut lifeless) = (systemd::watches(), false);
         loop {
             tokio::select! { biased;
                 () = self.stop.cancelled() => break,
@@ -290,6 +300,13 @@ impl Supervisor {
                     systemd::ready();
                 }
                 _ = beat.tick() => {
+                    let dead = self.posts.iter().find(|post| !post.lives()).map(|post| &post.mirror.name);
+                    if !std::mem::replace(&mut lifeless, dead.is_some()) && dead.is_some() {
+                        tracing::error!(mirror = dead, "its watcher gives no sign of life; restart the daemon if it stays so");
+                    }
+                    if watched && dead.is_none() {
+                        systemd::alive();
+                    }
                     let line = self.line();
                     if line != told {
                         systemd::status(&line);
@@ -324,7 +341,10 @@ impl Supervisor {
                     tracing::warn!("some uploads did not end in time; the next run takes them up");
                     return;
                 }
-                _ = beat.tick() => systemd::extend_timeout(MORE),
+                _ = beat.tick() => {
+                    systemd::extend_timeout(MORE);
+                    systemd::alive();
+                }
             }
         }
     }

@@ -22,6 +22,16 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
+/// True if it wants to hear [`alive`] now and then, or else ends the process.
+pub fn watches() -> bool {
+    sd_notify::watchdog_enabled().is_some()
+}
+
+/// All is well.
+pub fn alive() {
+    tell(&[NotifyState::Watchdog]);
+}
+
 /// One line for `systemctl status`. Control characters are replaced: a line break would begin a message of
 /// its own.
 pub fn status(text: &str) {
@@ -59,6 +69,7 @@ mod tests {
         status("1 file\nREADY=0\x1b");
         extend_timeout(Duration::from_millis(1500));
         extend_timeout(Duration::from_secs(9999));
+        alive();
         stopping();
     }
 
@@ -90,6 +101,7 @@ mod tests {
         assert_eq!(hear(), "STATUS=1 file READY=0 \n");
         assert_eq!(hear(), "EXTEND_TIMEOUT_USEC=1500000\n");
         assert_eq!(hear(), "EXTEND_TIMEOUT_USEC=4294967295\n");
+        assert_eq!(hear(), "WATCHDOG=1\n");
         assert_eq!(hear(), "STOPPING=1\n");
     }
 

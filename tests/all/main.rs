@@ -25,6 +25,8 @@ mod floors;
 mod integrity;
 mod kept;
 #[cfg(feature = "demo")]
+mod kernel;
+#[cfg(feature = "demo")]
 mod ladder;
 mod ledger;
 #[cfg(feature = "demo")]
@@ -49,4 +51,6 @@ mod stores;
 mod telling;
 mod tls;
 mod units;
+#[cfg(feature = "demo")]
+mod wipe;
 mod wire;

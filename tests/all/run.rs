@@ -117,7 +117,8 @@ async fn the_service_manager_hears_ready_when_it_is_so_and_stopping() {
     let held =
         bench.server.faults().add(Rule::new(Kind::Latency(Duration::from_secs(2))).operation("GetObject"));
     let mut command = bench.command(&["run"]);
-    let daemon = command.env("NOTIFY_SOCKET", &path).kill_on_drop(true).spawn().unwrap();
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "300000000");
+    let daemon = command.kill_on_drop(true).spawn().unwrap();
     let mut heard = vec![];
     let mut hear = async |what: &str| {
         let mut bytes = [0; 1024];
@@ -134,6 +135,7 @@ async fn the_service_manager_hears_ready_when_it_is_so_and_stopping() {
     assert!(before.iter().any(|told| told.contains("EXTEND_TIMEOUT_USEC")), "not ready at once: {before:?}");
     assert!(before.iter().any(|told| told.contains("STATUS=") && told.contains("late: ")), "{before:?}");
     bench.server.faults().remove(held);
+    hear("WATCHDOG=1").await;
     send(&daemon, Signal::HUP);
     hear("RELOADING=1").await;
     hear("READY=1").await;

@@ -29,6 +29,7 @@ mod turns;
 mod uploads;
 mod user;
 mod watcher;
+mod watching;
 mod weather;
 
 use plan::Plan;

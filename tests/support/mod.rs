@@ -20,6 +20,8 @@ pub(crate) mod prepare;
 #[cfg(feature = "demo")]
 pub mod scene;
 pub mod server;
+#[cfg(feature = "demo")]
+pub mod space;
 pub mod store;
 pub mod tree;
 pub mod walk;

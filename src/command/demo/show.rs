@@ -60,6 +60,7 @@ fn line(at: Duration, event: &Event, paint: Paint) -> Option<String> {
         Event::Released => (Tone::Good, "released", String::new()),
         Event::Trouble(fault) => (Tone::Bad, "trouble", fault.to_string()),
         Event::Degraded(fault) => (Tone::Warn, "degraded", fault.to_string()),
+        Event::Restored => (Tone::Good, "watching", "changes are seen as they happen again".into()),
     };
     let at = format!("{:6.2}s", at.as_secs_f64());
     let line = format!("{}  {:<8} {rest}", paint.with(Tone::Faint, at), paint.with(tone, word));

@@ -213,7 +213,9 @@ mod tests {
             tokio::spawn(async move { turns.store(&small, false).await.is_some() })
         };
         let rest = || tokio::time::sleep(Mono::from_millis(1));
-        (0..20).for_each(|_| turns.failed(1.0));
+        (0..20).for_each(|_| {
+            turns.failed(1.0);
+        });
         let until = turns.paused().expect("a pause");
         let mut waiting: Vec<_> = (0..8).map(|_| begin()).collect();
         let came = |waiting: &[tokio::task::JoinHandle<bool>]| {
@@ -231,7 +233,9 @@ mod tests {
         turns.answered();
         rest().await;
         assert_eq!(came(&waiting), 8, "all at once, and not at the end of a pause");
-        (0..20).for_each(|_| turns.failed(1.0));
+        (0..20).for_each(|_| {
+            turns.failed(1.0);
+        });
         waiting.extend((0..3).map(|_| begin()));
         rest().await;
         turns.close();

@@ -1,7 +1,7 @@
 //! Watches on real directories. Every wait is for a notice, with a deadline.
 
 use super::*;
-use crate::local::Notice;
+use crate::local::{Notice, Pulse};
 use futures::Stream;
 use std::{pin::Pin, time::Duration};
 
@@ -182,6 +182,77 @@ async fn a_root_that_is_missing_is_told_and_then_waited_for() {
     assert!(matches!(next(&mut watch).await, Notice::Lost(_)));
 }
 
+const SOON: Duration = Duration::from_millis(50);
+
+/// A canary that is asked often and waited for as long as anything is.
+fn with_canary(root: &Path, file: &Path) -> Directory {
+    directory(root).canary(file, SOON, PATIENCE)
+}
+
+/// Waits until the watcher has shown that it lives.
+async fn alive(pulse: &Pulse) {
+    let asked = std::time::Instant::now();
+    while pulse.silence().is_none_or(|silence| silence > asked.elapsed()) {
+        assert!(asked.elapsed() < PATIENCE, "{:?}", pulse.silence());
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn c14_the_canary_is_heard_again_and_again_and_is_no_change_even_within_the_root() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let state = temp.path().join("state");
+    std::fs::create_dir(&state).expect("mkdir");
+    // nothing leaves it out of the mirror
+    let dir = with_canary(temp.path(), &state.join("canary"));
+    let pulse = dir.pulse();
+    assert_eq!(pulse.silence(), None);
+    let mut watch = armed(&dir).await;
+    for _ in 0..5 {
+        alive(&pulse).await;
+    }
+    std::fs::write(temp.path().join("last"), "").expect("write");
+    assert_eq!(until(&mut watch, covers(&p("last"))).await, []);
+    assert_eq!(std::fs::read(state.join("canary")).expect("it is there"), b"", "nothing is written for it");
+    drop(watch);
+    assert_eq!(pulse.silence(), None, "nothing is asked of a watcher that was told to end");
+}
+
+#[tokio::test]
+async fn c14_watches_that_do_not_hear_the_canary_are_made_anew() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (root, file) = (temp.path().join("root"), temp.path().join("canary"));
+    std::fs::create_dir(&root).expect("mkdir");
+    let dir = directory(&root).canary(&file, SOON, Duration::from_secs(1));
+    let mut watch = armed(&dir).await;
+    alive(&dir.pulse()).await;
+    // another file in its place: the watch stays with the one that was there
+    std::fs::write(temp.path().join("other"), "").expect("write");
+    std::fs::rename(temp.path().join("other"), &file).expect("rename");
+    until(&mut watch, |notice| matches!(notice, Notice::Lost(why) if why.contains("canary"))).await;
+    alive(&dir.pulse()).await;
+    std::fs::write(root.join("f"), "").expect("write");
+    let before = until(&mut watch, covers(&p("f"))).await;
+    assert_eq!(before, [], "the new watches hear it");
+}
+
+#[tokio::test]
+async fn c14_a_canary_that_cannot_be_heard_is_told_of_once_and_tried_on() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (root, state) = (temp.path().join("root"), temp.path().join("state"));
+    std::fs::create_dir(&root).expect("mkdir");
+    let dir = directory(&root).canary(&state.join("canary"), SOON, SOON);
+    let mut watch = armed(&dir).await;
+    let Notice::Degraded(fault) = next(&mut watch).await else { panic!("not told") };
+    assert!(fault.cause.contains("No such file") && fault.remedy.is_some(), "{fault}");
+    // it is tried again by now, and the thread is seen at work meanwhile
+    alive(&dir.pulse()).await;
+    std::fs::write(root.join("f"), "").expect("write");
+    assert_eq!(until(&mut watch, covers(&p("f"))).await, [], "told once, and all else goes on");
+    std::fs::create_dir(&state).expect("mkdir");
+    until(&mut watch, |notice| *notice == Notice::Restored).await;
+}
+
 /// Runs this very test again where the user may have only so many of what `limit` counts: a user
 /// namespace of its own, so that nobody else is touched. True in there.
 fn limited(test: &str, limit: &str, most: usize) -> bool {
@@ -227,7 +298,7 @@ async fn c05_beyond_the_watch_limit_it_says_so_and_goes_on_with_what_is_watched(
     let mut watch = armed(&dir).await;
     let Notice::Degraded(fault) = next(&mut watch).await else { panic!("not told") };
     assert!(fault.cause.contains("4 of 7 directories"), "{fault}");
-    assert!(fault.remedy.is_some_and(|remedy| remedy.contains("max_user_watches")));
+    assert!(fault.remedy.is_some_and(|remedy| remedy.contains("user.max_inotify_watches = 16")));
     std::fs::write(temp.path().join("f"), "").expect("write");
     until(&mut watch, covers(&p("f"))).await;
     // What holds the limit is given back before new watches are made: it does not get worse.
@@ -240,6 +311,33 @@ async fn c05_beyond_the_watch_limit_it_says_so_and_goes_on_with_what_is_watched(
 }
 
 #[tokio::test]
+async fn c05_when_more_watches_can_be_had_the_rest_is_watched_and_looked_at() {
+    let test = "c05_when_more_watches_can_be_had_the_rest_is_watched_and_looked_at";
+    if !limited(test, "max_inotify_watches", 4) {
+        return;
+    }
+    let temp = tempfile::tempdir().expect("a directory");
+    let at = |path: &str| temp.path().join(path);
+    for n in 0..6 {
+        std::fs::create_dir_all(at(&format!("root/d{n}/e"))).expect("mkdir");
+    }
+    let dir = with_canary(&at("root"), &at("canary"));
+    let mut watch = armed(&dir).await;
+    let Notice::Degraded(fault) = next(&mut watch).await else { panic!("not told") };
+    assert!(fault.cause.contains("10 of 13 directories"), "the canary has the first: {fault}");
+    assert!(fault.cause.contains("user.max_inotify_watches is 4"), "{fault}");
+    alive(&dir.pulse()).await;
+    std::fs::write("/proc/sys/user/max_inotify_watches", "100").expect("raised");
+    until(&mut watch, |notice| matches!(notice, Notice::Lost(_))).await;
+    assert_eq!(next(&mut watch).await, Notice::Restored);
+    for n in 0..6 {
+        let file = p(&format!("d{n}/e/f"));
+        std::fs::write(at("root").join(file.as_path()), "").expect("write");
+        until(&mut watch, |notice| *notice == Notice::Look(Scope::File(file.clone()))).await;
+    }
+}
+
+#[tokio::test]
 async fn c05_without_a_watcher_it_says_so_and_the_stream_lives() {
     if !limited("c05_without_a_watcher_it_says_so_and_the_stream_lives", "max_inotify_instances", 0) {
         return;
@@ -247,7 +345,7 @@ async fn c05_without_a_watcher_it_says_so_and_the_stream_lives() {
     let temp = tempfile::tempdir().expect("a directory");
     let mut watch = armed(&directory(temp.path())).await;
     let Notice::Degraded(fault) = next(&mut watch).await else { panic!("not told") };
-    assert!(fault.remedy.is_some_and(|remedy| remedy.contains("max_user_instances")));
+    assert!(fault.remedy.is_some_and(|remedy| remedy.contains("user.max_inotify_instances = 128")));
     assert_eq!(tokio::time::timeout(Duration::from_millis(10), watch.next()).await.ok(), None);
 }
 
