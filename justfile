@@ -18,6 +18,10 @@ release:
 test *FILTER:
     cargo test --locked -- {{FILTER}}
 
+# N seeds of the simulation, from seed FROM on: how many a minute, and how often each fault was injected.
+storm N="100000" FROM="0":
+    S3MIRRORD_SEEDS={{N}} S3MIRRORD_FROM={{FROM}} cargo test --locked --release --test simulation -- --nocapture promises_hold
+
 # Formatting, and every lint as an error, with and without the demo.
 lint:
     cargo fmt --check

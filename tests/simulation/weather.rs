@@ -28,6 +28,7 @@ pub fn weather(w: &mut World) {
             w.disk.root_changed = w.now();
             w.disk.missing = !w.disk.missing;
             w.count("root missing");
+            w.log("disk: the root is gone, or back");
         }
         // another file system is mounted there, or the true one again
         6 if claimed && w.may("root swapped") => {

@@ -61,6 +61,8 @@ pub struct Disk {
     pub shows_clock: bool,
     /// Is rewritten just before it is looked at and again just after it is read, for as long as the clock does not tick.
     pub hasty: Option<RelPath>,
+    /// When each path was last opened.
+    pub opened_at: BTreeMap<RelPath, Duration>,
     /// How often a file was opened.
     pub opened: u64,
     /// Files can be cloned.
@@ -97,6 +99,7 @@ impl Default for Disk {
             step: TICK,
             shows_clock: true,
             hasty: None,
+            opened_at: BTreeMap::new(),
             opened: 0,
             clones: false,
             cloned: 0,

@@ -89,8 +89,10 @@ impl World {
         if foreign && gone {
             self.broke(format!("I4: {key} is foreign, has no file, and was replaced"));
         }
-        if self.another_root() && replaced {
-            self.broke(format!("I2: {key} was replaced under another root"));
+        // what was open before is the true root's still
+        let opened = self.disk.opened_at.get(path).is_some_and(|at| *at > self.disk.root_changed);
+        if self.another_root() && replaced && opened {
+            self.broke(format!("I2: {key} was replaced by what another root holds"));
         }
         if self.law.prune.excludes(path, false) {
             self.broke(format!("I4: {key} is excluded and was written"));

@@ -31,11 +31,11 @@ impl World {
             true => {
                 let ago = Duration::from_millis(self.rng.u64(0..LONGEST.as_millis() as u64));
                 let former = self.former(ago);
-                page(former.iter().map(|(key, meta)| (key, meta.clone())), prefix, depth, start)
+                page(former.keys(), |key| former[key].clone(), prefix, depth, start)
             }
             false => {
-                let objects = self.shelf.objects.iter();
-                page(objects.map(|(key, object)| (key, object.listed())), prefix, depth, start)
+                let objects = &self.shelf.objects;
+                page(objects.keys(), |key| objects[key].listed(), prefix, depth, start)
             }
         };
         if self.strikes("listing omits a key", 25) && !page.objects.is_empty() {
@@ -51,7 +51,8 @@ impl World {
 }
 
 fn page<'a>(
-    all: impl Iterator<Item = (&'a Key, RemoteMeta)>,
+    all: impl Iterator<Item = &'a Key>,
+    listed: impl Fn(&Key) -> RemoteMeta,
     prefix: &Key,
     depth: Depth,
     start: &Start,
@@ -67,7 +68,7 @@ fn page<'a>(
             && after.is_none_or(|after| k > after)
     };
     let (mut page, mut last) = (Page::default(), None::<&Key>);
-    for (key, meta) in all.filter(|(key, _)| under(key)) {
+    for key in all.filter(|key| under(key)) {
         let rest = &key.as_str()[prefix.as_str().len()..];
         let sub = rest.find('/').filter(|_| depth == Depth::Children);
         let sub = sub.map(|at| Key::raw(&key.as_str()[..prefix.as_str().len() + at + 1]));
@@ -84,7 +85,7 @@ fn page<'a>(
             // a directory that the page before ended in is not named again
             Some(sub) if token.is_some_and(|t| t.starts_with(sub.as_str())) => {}
             Some(sub) => page.directories.push(sub),
-            None => page.objects.push((key.clone(), meta)),
+            None => page.objects.push((key.clone(), listed(key))),
         }
     }
     page

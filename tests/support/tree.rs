@@ -158,7 +158,11 @@ impl Tree for Fake {
         self.fault("open EMFILE", 80, Class::Transient)?;
         self.fault("open ESTALE", 80, Class::Transient)?;
         self.fault("open EACCES", 80, Class::Permanent)?;
-        self.with(|w| w.disk.opened += 1);
+        self.with(|w| {
+            let now = w.now();
+            w.disk.opened += 1;
+            w.disk.opened_at.insert(p.clone(), now);
+        });
         self.with(|w| match w.disk.local(p) {
             Local::Present(first) => {
                 Ok(Open { world: self.clone(), inode: first.print.inode, first, frozen: None })
