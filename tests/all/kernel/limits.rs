@@ -126,11 +126,11 @@ async fn c02_a_queue_of_sixteen_events_that_overflows_loses_nothing() {
     // while it stands still, more happens than the queue takes: directories are made of which it never hears
     let send = |signal| kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
     send(Signal::STOP);
-    let mut want = vec![];
-    for n in 0..100 {
-        want.push((format!("born/{}/{n}", n % 7), "new".to_owned()));
-        bench.write(&want[n].0, "new");
-    }
+    // (it hears of the first files, and of nothing that comes after)
+    let made = |dir: &str, n| (format!("{dir}/{n}"), "new".to_owned());
+    let mut want: Vec<_> = (100..150).map(|n| made("old", n)).collect();
+    want.extend((0..100).map(|n| made(&format!("born/{}", n % 7), n)));
+    want.iter().for_each(|(name, text)| bench.write(name, text));
     for n in 0..20 {
         match n % 2 {
             0 => bench.remove(&format!("old/{n}")),
@@ -138,9 +138,9 @@ async fn c02_a_queue_of_sixteen_events_that_overflows_loses_nothing() {
         }
     }
     send(Signal::CONT);
-    let borrowed = |want: &[(String, String)]| -> Vec<(&'static str, &'static str)> {
-        want.iter().map(|(n, t)| (&*n.clone().leak(), &*t.clone().leak())).collect()
-    };
+    fn borrowed(all: &[(String, String)]) -> Vec<(&str, &str)> {
+        all.iter().map(|(name, text)| (&**name, &**text)).collect()
+    }
     bench.await_objects(&borrowed(&want)).await;
     assert!(log(&bench).contains("events were lost"), "{}", log(&bench));
     assert_eq!(deleted(&bench).await.len(), 10);
