@@ -124,8 +124,7 @@ impl Post {
 
     /// Its watcher lives, as far as that can be asked for.
     fn lives(&self) -> bool {
-        let silence = self.sides().and_then(|(tree, ..)| tree.pulse().silence());
-        silence.is_none_or(|silence| silence < LIFELESS)
+        lives(self.sides().and_then(|(tree, ..)| tree.pulse().silence()))
     }
 
     /// It works, or has told why not.
@@ -206,6 +205,11 @@ fn fault(error: OpenError) -> Fault {
 
 fn held_elsewhere(held: &Held) -> Fault {
     Fault::new(Class::Owned, "open the mirror", held).remedy("stop the other one")
+}
+
+/// A watcher that was silent for so long; `None`: it need not be heard.
+fn lives(silence: Option<Duration>) -> bool {
+    silence.is_none_or(|silence| silence < LIFELESS)
 }
 
 /// Events as log lines.
@@ -367,5 +371,19 @@ impl Supervisor {
             }
         }
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c14_the_service_manager_is_told_nothing_for_a_watcher_that_was_silent_for_long() {
+        // from one answer of the canary to the next, and then new watches, at their slowest
+        let slow = Duration::from_secs(30 + 5 + 10 + 5);
+        for (silence, want) in [(None, true), (Some(slow), true), (Some(LIFELESS * 2), false)] {
+            assert_eq!(lives(silence), want, "{silence:?}");
+        }
     }
 }
