@@ -138,7 +138,8 @@ async fn c54_a_rename_that_is_denied_keeps_the_old_object() {
 /// neither name.
 #[tokio::test(start_paused = true)]
 async fn c54_what_was_renamed_and_changed_keeps_its_old_object() {
-    let changes: [(&str, fn(&mut World)); 4] = [
+    type Change = fn(&mut World);
+    let changes: [(&str, Change); 4] = [
         ("touched", |w| w.write(&path("c"), 0, 1)),
         ("appended to", |w| w.write(&path("c"), 1, 2)),
         ("rewritten", |w| w.write(&path("c"), 0, 2)),
