@@ -57,5 +57,5 @@ pub(crate) fn etag(n: usize) -> ETag {
 /// The `n`th file, in sync.
 pub(crate) fn triple(n: usize) -> Triple {
     let (remote, record) = (Some(remote(n)), Some(record(n)));
-    Triple { key: Key::of(&path(n)), local: local(n), remote, record, asked: 0, twin: None }
+    Triple { key: Key::of(&path(n)), local: local(n), remote, record, asked: 0, kin: None }
 }
