@@ -50,8 +50,11 @@ pub fn acts(w: &mut World, names: &[RelPath]) {
 }
 
 fn put(w: &mut World, key: &Key, object: Object, is_foreign: bool) {
-    // by the tag alone nobody sees that metadata is another
-    if w.shelf.objects.get(key).is_some_and(|had| had.etag == object.etag) {
+    // by the tag alone, which is in the bucket or in a ledger, nobody sees that metadata is another
+    let had = w.shelf.objects.get(key).map(|had| &had.etag);
+    let books = [Some(&w.book), Some(&w.kept), w.undurable.as_ref()];
+    let recorded = books.into_iter().flatten().filter_map(|book| book.records.get(key));
+    if recorded.map(|record| &record.etag).chain(had).any(|etag| *etag == object.etag) {
         w.shelf.put_back.insert(key.clone());
     }
     match is_foreign {

@@ -74,7 +74,7 @@ pub fn between_lives(world: &Fake, crashed: bool) {
         w.spoil_uploads();
         if let Some(before) = w.undurable.take()
             && crashed
-            && w.strikes("a ledger write lost at a crash", 2)
+            && w.strikes("a ledger write lost at a crash", 1)
         {
             w.book = before;
         }

@@ -187,7 +187,7 @@ impl Fake {
             let body = body.get(range).ok_or_else(|| Fault::new(Class::Permanent, "copy", "416"))?;
             w.put_part(id, number, body.to_vec())
         })?;
-        self.reply("UploadPartCopy", 40).await?;
+        self.reply("UploadPartCopy", 12).await?;
         Ok(etag)
     }
 

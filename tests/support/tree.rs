@@ -177,7 +177,7 @@ impl Tree for Fake {
         let first = open.file().ok()?.meta();
         self.lag(40).await;
         let body = open.file().ok()?.body;
-        let may = self.with(|w| w.disk.clones && !w.strikes("no room for a clone", 30));
+        let may = self.with(|w| w.disk.clones && !w.strikes("no room for a clone", 4));
         if !may || body.len() as u64 != first.print.size {
             return None;
         }
