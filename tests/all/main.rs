@@ -47,5 +47,7 @@ mod stores;
 #[cfg(feature = "demo")]
 mod telling;
 mod tls;
+#[cfg(feature = "demo")]
+mod trash;
 mod units;
 mod wire;

@@ -19,6 +19,7 @@ mod deletes;
 mod denials;
 mod hooks;
 mod story;
+mod trash;
 mod turns;
 mod uploads;
 
@@ -135,4 +136,9 @@ fn a_skipped_second_fstat_is_caught() {
 #[test]
 fn a_ledger_written_before_the_confirmation_is_caught() {
     caught("a ledger written before the confirmation", "I5", Sabotage { lies: true, ..Sabotage::default() });
+}
+
+#[test]
+fn a_trash_that_keeps_nothing_is_caught() {
+    caught("a trash that keeps nothing", "trash", Sabotage { keeps_nothing: true, ..Sabotage::default() });
 }

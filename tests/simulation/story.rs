@@ -1,17 +1,16 @@
 //! One seed's story: a few lives of the engine under storm, then quiet, then the accounts.
 
 use crate::support::{
-    bucket::Object,
     disk::{BLOCK, File, path},
     parts::{ANOTHERS, Open},
     world::{Fake, World},
 };
 use futures::StreamExt;
 use s3mirrord::{
-    engine::{self, Event, Input, Options, Report},
+    engine::{self, Event, Input, Options, Report, Trash},
     ledger::Ledger,
     local::{Notice, Prune, Tree},
-    model::{Capabilities, Change, ETag, Key, MirrorId, RelPath, Scope, Spec, Stamp},
+    model::{Capabilities, Change, Key, MirrorId, RelPath, Scope, Spec, Stamp, TRASH},
     plan::Limits,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -67,6 +66,8 @@ pub const FAULTS: &[&str] = &[
     "root swapped",
     "wall clock jumped",
     "deletes held",
+    "kept in the trash",
+    "kept in the trash by parts",
 ];
 
 /// What is broken on purpose.
@@ -76,6 +77,7 @@ pub struct Sabotage {
     pub events_are_deletes: bool,
     pub frozen_stat: bool,
     pub lies: bool,
+    pub keeps_nothing: bool,
 }
 
 pub struct Outcome {
@@ -87,6 +89,7 @@ pub struct Outcome {
 }
 
 const S: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
 
 pub struct Story {
     pub world: Fake,
@@ -197,6 +200,16 @@ impl Story {
                 w.shelf.can.verifies_sha256 = w.rng.bool();
             }
             w.shelf.budget = limits.map(|limits| (limits.count, limits.window.as_secs() as i64));
+            if self.seed % 3 == 1 {
+                w.shelf.trash = Some(DAY);
+                w.shelf.keeps_nothing = sabotage.keeps_nothing;
+                // what others put there stays; what we did goes when it is old
+                for (name, sec) in
+                    [("2020-01-01/theirs", 0), ("theirs/x", 0), ("2020-01-01/a.000000Z-0123456789abcdef", 0)]
+                {
+                    w.plant(&format!("{TRASH}{name}"), sec);
+                }
+            }
             w.shelf.weather.parts_refused = w.rng.u8(0..10) == 0;
             w.disk.shows_clock = w.rng.bool();
             w.disk.clones = w.rng.bool();
@@ -226,20 +239,7 @@ impl Story {
                 w.disk.elsewhere.0.insert(name.clone(), file);
             }
             for key in ["foreign/x", "n3", "d/n9", "a//b", "../x", "d/", "\u{FF0F}"] {
-                let body = key.as_bytes().to_vec();
-                let etag = ETag::new(&format!("foreign {key}"));
-                let object = Object {
-                    body,
-                    etag,
-                    own: None,
-                    sha256: None,
-                    part_size: None,
-                    mtime: None,
-                    attributes: None,
-                    modified: Stamp { sec: 1_600_000_001, nsec: 0 },
-                    checksum: None,
-                };
-                w.shelf.objects.insert(Key::raw(key), object.clone());
+                let object = w.plant(key, 1_600_000_001);
                 w.shelf.tags.insert((Key::raw(key), object.etag.clone()));
                 w.shelf.foreign.insert(Key::raw(key), object);
             }
@@ -256,6 +256,10 @@ impl Story {
             rescan: S * 15,
             relist: S * 60,
             deletes: true,
+            trash: self
+                .world
+                .with(|w| w.shelf.trash)
+                .map(|keep| Trash { prefix: "t/".into(), keep: Some(keep) }),
             limits: self.limits,
             once,
             dry_run: false,

@@ -85,6 +85,14 @@ pub struct Shelf {
     pub late: bool,
     /// Keys whose metadata such a request changed, and nothing else: no listing shows that.
     pub put_back: BTreeSet<Key>,
+    /// How long what is in the trash is to stay, if there is one.
+    pub trash: Option<Duration>,
+    /// What was copied there, and of which key it is.
+    pub trashed: BTreeMap<Key, Key>,
+    /// Sabotage: what is to go there is told to be there, and is not.
+    pub keeps_nothing: bool,
+    /// Keys that a request landed on whose sender gave up on it, on a store without conditions.
+    pub strays: BTreeSet<Key>,
     /// Keys whose delete was confirmed, and which were not written since.
     pub confirmed: BTreeSet<Key>,
     /// What answers to batches of deletes, and to writes of records, say of these keys.
@@ -110,6 +118,8 @@ pub enum Oddity {
     Untold,
     /// It is sealed with a key of the customer's: it is listed, and HEAD tells nothing.
     Sealed,
+    /// A copy of it fails, so.
+    Uncopied(Class),
     /// The whole request fails for it, and a delete or a write of it alone as well.
     Poison,
 }
@@ -149,6 +159,10 @@ impl Default for Shelf {
             budget: None,
             late: false,
             put_back: BTreeSet::new(),
+            trash: None,
+            trashed: BTreeMap::new(),
+            keeps_nothing: false,
+            strays: BTreeSet::new(),
             confirmed: BTreeSet::new(),
             oddities: BTreeMap::new(),
             in_flight: BTreeSet::new(),
@@ -224,6 +238,7 @@ impl World {
             if self.another_root() && !self.shelf.late && self.shelf.objects.contains_key(key) {
                 self.broke(format!("I2: {key} was replaced under another root"));
             }
+            self.replaces(key, &body);
         } else if !key.is_reserved() {
             self.broke(format!("I4: {key} was written, though no file can have it"));
         }
@@ -259,11 +274,80 @@ impl World {
         RemoteMeta { size, etag, modified: None }
     }
 
+    /// Another tool writes an object, at this time by the server's clock.
+    pub fn plant(&mut self, key: &str, sec: i64) -> Object {
+        let object = Object {
+            body: key.as_bytes().to_vec(),
+            etag: ETag::new(&format!("foreign {key}")),
+            own: None,
+            sha256: None,
+            part_size: None,
+            mtime: None,
+            attributes: None,
+            modified: Stamp { sec, nsec: 0 },
+            checksum: None,
+        };
+        self.shelf.objects.insert(Key::raw(key), object.clone());
+        object
+    }
+
+    /// An object is about to be replaced by one with these bytes, if there is one: is it in the trash?
+    fn replaces(&mut self, key: &Key, body: &[u8]) {
+        let stray = !self.shelf.can.conditional_put && (self.shelf.late || self.shelf.strays.contains(key));
+        let old = self.shelf.objects.get(key).map(|o| o.body.clone()).filter(|old| old != body);
+        if let Some(old) = old.filter(|_| self.shelf.trash.is_some() && !stray)
+            && !self.is_trashed(key, &old)
+        {
+            self.broke(format!("trash: {key} was replaced, and what it was is not there"));
+        }
+        match self.shelf.late && !self.shelf.can.conditional_put {
+            true => self.shelf.strays.insert(key.clone()),
+            false => self.shelf.strays.remove(key),
+        };
+    }
+
+    /// True if the trash holds these bytes as those of `key`.
+    pub fn is_trashed(&self, key: &Key, body: &[u8]) -> bool {
+        let is =
+            |(at, of): (&Key, &Key)| of == key && self.shelf.objects.get(at).is_some_and(|o| o.body == body);
+        self.shelf.trashed.iter().any(is)
+    }
+
+    /// An object arrives in the trash.
+    fn trash(&mut self, of: &Key, to: &Key, said: Option<&Key>, object: Object) {
+        let name = to.trash_name().and_then(|name| name.split_once('/')).map(|(_, rest)| rest);
+        let plain = name.is_some_and(|rest| rest.len() > 25 && rest[..rest.len() - 25] == *of.as_str());
+        if to.trashed_at().is_none() || !plain && said != Some(of) {
+            self.broke(format!("trash: {to} does not say that it was {of}, or when"));
+        }
+        if self.shelf.objects.get(to).is_some_and(|there| there.body != object.body) {
+            self.broke(format!("trash: {to} was overwritten"));
+        }
+        *self.faults.entry("kept in the trash").or_default() += 1;
+        self.log(format_args!("bucket: {of} is kept as {to}"));
+        if !self.shelf.keeps_nothing {
+            self.shelf.trashed.insert(to.clone(), of.clone());
+            self.shelf.objects.insert(to.clone(), object);
+        }
+    }
+
+    /// An object goes from the trash: only one of ours, and old by the store's clock.
+    fn untrash(&mut self, key: &Key, gone: &Object) {
+        let age = 1_700_000_000 + self.now().as_secs() as i64 - gone.modified.sec;
+        let keep = self.shelf.trash.map_or(i64::MAX, |keep| keep.as_secs() as i64);
+        if key.trashed_at().is_none() || age < keep {
+            self.broke(format!("I4: {key} went from the trash, {age} s old"));
+        }
+    }
+
     /// An object goes: I2 and I4 are checked here.
     fn unshelve(&mut self, key: &Key) {
         let (now, grace) = (self.now(), self.shelf.grace);
         let Some(gone) = self.shelf.objects.remove(key) else { return };
         self.log(format_args!("bucket: {key} is gone"));
+        if key.trash_name().is_some() {
+            return self.untrash(key, &gone);
+        }
         let Some(path) = key.path() else {
             if !key.is_reserved() {
                 self.broke(format!("I4: {key} was deleted, though no file can have it"));
@@ -290,6 +374,11 @@ impl World {
         }
         if self.another_root() {
             self.broke(format!("I2: {key} was deleted under another root"));
+        }
+        let moved = self.book.condemned.values().any(|row| row.key == *key && row.moved);
+        let elsewhere = || self.shelf.objects.values().any(|o| o.body == gone.body);
+        if self.shelf.trash.is_some() && !self.is_trashed(key, &gone.body) && !(moved && elsewhere()) {
+            self.broke(format!("trash: {key} was deleted, and what it was is not there"));
         }
     }
 
@@ -433,7 +522,9 @@ impl Store for Fake {
             };
             let mut page = Page::default();
             let mut last: Option<Key> = None;
-            for key in w.shelf.objects.keys().filter(under) {
+            // the trash is not below the prefix
+            let here = |k: &&Key| k.trash_name().is_some() == prefix.trash_name().is_some();
+            for key in w.shelf.objects.keys().filter(here).filter(under) {
                 let rest = &key.as_str()[prefix.as_str().len()..];
                 let sub = rest.find('/').filter(|_| depth == Depth::Children);
                 let sub = sub.map(|at| Key::raw(&key.as_str()[..prefix.as_str().len() + at + 1]));
@@ -614,6 +705,38 @@ impl Store for Fake {
         self.copy_parts(upload, from, spec).await
     }
 
+    async fn keep(&self, from: (&Key, &ETag), to: &Key, said: Option<&Key>) -> Result<(), Fault> {
+        let _flight = self.takes_off(to);
+        self.request_of("HeadObject", from.0, 20).await?;
+        let source = self.with(|w| w.source(from))?;
+        self.request_of("CopyObject", from.0, 20).await?;
+        tokio::time::sleep(Duration::from_millis(self.with(|w| w.shelf.write_takes))).await;
+        if let Some(Oddity::Uncopied(class)) = self.with(|w| w.shelf.oddities.get(from.0).copied()) {
+            return Err(Fault::new(class, "CopyObject", "injected"));
+        }
+        let parts = source.body.len() as u64 > self.with(|w| w.shelf.one_copy);
+        if parts {
+            self.keep_in_parts(from, to, &source).await?;
+        }
+        self.with(|w| {
+            let Object { body, .. } = w.source(from)?;
+            let etag = w.etag(&body, parts);
+            let modified = Stamp { sec: 1_700_000_000 + w.now().as_secs() as i64, nsec: 0 };
+            w.trash(from.0, to, said, Object { body, etag, modified, ..source });
+            Ok::<_, Fault>(())
+        })?;
+        self.reply(12).await
+    }
+
+    fn clock(&self) -> Option<i64> {
+        Some(self.with(|w| 1_700_000_000 + w.now().as_secs() as i64))
+    }
+
+    async fn keeps_versions(&self) -> Result<bool, Fault> {
+        self.request("GetBucketVersioning", 20).await?;
+        Ok(false)
+    }
+
     async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {
         let _flight = self.takes_off(key);
         self.request_of("DeleteObject", key, 12).await?;
@@ -672,6 +795,7 @@ impl Store for Fake {
                     drop(answers.insert(key.clone(), Err(Fault::new(class, "delete", "in a batch"))));
                 }
                 Some(Oddity::Forgotten | Oddity::Poison | Oddity::Sealed) => {}
+                Some(Oddity::Uncopied(_)) => drop(answers.insert(key.clone(), w.remove_object(key, etag))),
                 Some(Oddity::Untold) => drop(w.remove_object(key, etag)),
                 None => drop(answers.insert(key.clone(), w.remove_object(key, etag))),
             });
