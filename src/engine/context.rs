@@ -73,7 +73,7 @@ pub(super) struct Context<T, S, L> {
     /// Keys whose multipart upload may be left open, and how often it could not be gone on with.
     unsettled: Mutex<BTreeMap<Key, u32>>,
     /// What was copied to the trash, and when: what is tried again need not be copied again.
-    kept: Mutex<BTreeMap<(Key, ETag), Instant>>,
+    kept: Mutex<BTreeMap<Key, (ETag, Instant)>>,
     unsorted: AtomicBool,
 }
 
@@ -194,17 +194,25 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
 
     /// Remembers that the object was copied to the trash.
     pub(super) fn kept(&self, key: &Key, etag: &ETag) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept_keys();
         if kept.len() >= KEPT {
             kept.clear();
         }
-        kept.insert((key.clone(), etag.clone()), Instant::now());
+        kept.insert(key.clone(), (etag.clone(), Instant::now()));
+    }
+
+    /// It is gone, or another is in its place: what comes to be what it was is kept anew.
+    pub(super) fn parted(&self, key: &Key) {
+        self.kept_keys().remove(key);
     }
 
     /// True if it was, not long ago.
     pub(super) fn is_kept(&self, key: &Key, etag: &ETag) -> bool {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(&(key.clone(), etag.clone())).is_some_and(|at| at.elapsed() < KEPT_FOR)
+        self.kept_keys().get(key).is_some_and(|(kept, at)| kept == etag && at.elapsed() < KEPT_FOR)
+    }
+
+    fn kept_keys(&self) -> MutexGuard<'_, BTreeMap<Key, (ETag, Instant)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unsettled_keys(&self) -> MutexGuard<'_, BTreeMap<Key, u32>> {

@@ -370,6 +370,7 @@ fn fared<T: Tree, S: Store, L: Ledger>(
 ) -> (Condemned, Fate, Vec<Change>) {
     let (fate, changes) = match said {
         Ok(()) => {
+            ctx.parted(&row.key);
             tracing::debug!(key = %row.key, proof = license.proof(), why = ABSENT, "deleted");
             let costs = !row.approved && !row.moved;
             (Fate::Deleted, vec![Change::Deleted { key: row.key.clone(), at: (ctx.options.wall)(), costs }])

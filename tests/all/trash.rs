@@ -67,7 +67,7 @@ async fn c56_c58_what_goes_to_the_trash_keeps_all_that_it_has() {
 
 /// The road through the binary: what is replaced and deleted is there, nothing else in the bucket is touched.
 #[tokio::test(flavor = "multi_thread")]
-async fn c26_c62_what_is_replaced_or_deleted_is_found_in_the_trash() {
+async fn what_is_replaced_or_deleted_is_found_in_the_trash() {
     let bench = Bench::with(&format!("{QUICK}{TRASH}")).await;
     for (name, text) in [("changed", "old"), ("dir/gone", "was"), ("renamed", "moves"), ("same", "same")] {
         bench.write(name, text);

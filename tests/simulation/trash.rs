@@ -97,6 +97,40 @@ async fn every_version_of_a_day_is_there() {
     unbroken(&story);
 }
 
+/// The daemon, which remembers what it has just kept, forgets that when it is no longer what the bucket holds.
+#[tokio::test(start_paused = true)]
+async fn what_comes_back_as_it_was_is_kept_again() {
+    let story = scene();
+    write(&story, "left", 1);
+    let mut versions = vec![];
+    story
+        .daemon(async |notices| {
+            for text in [1, 2, 1, 2] {
+                write(&story, "a", text);
+                notices.send(look("a")).await.unwrap();
+                let body = story.world.with(|w| w.disk.files[&path("a")].body.clone());
+                until(&story, ms(20_000), "it is there", || holds(&story, "a").as_ref() == Some(&body)).await;
+                versions.push(body);
+                tokio::time::sleep(ms(2_000)).await;
+            }
+            for body in [1, 1] {
+                story.world.with(|w| w.remove(&path("a")));
+                look_at_everything(&notices).await;
+                until(&story, ms(30_000), "it is gone", || holds(&story, "a").is_none()).await;
+                tokio::time::sleep(ms(2_000)).await;
+                write(&story, "a", body);
+                notices.send(look("a")).await.unwrap();
+                until(&story, ms(20_000), "it is there", || holds(&story, "a").is_some()).await;
+                versions.push(holds(&story, "a").unwrap());
+                tokio::time::sleep(ms(2_000)).await;
+            }
+        })
+        .await;
+    versions.pop();
+    assert_eq!(kept(&story, "a"), versions);
+    unbroken(&story);
+}
+
 /// The last good object stays until it is in the trash, whatever stands in the way of that.
 #[tokio::test(start_paused = true)]
 async fn c59_what_cannot_be_copied_stays_and_is_told_of() {

@@ -96,6 +96,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
                 ctx.stumble(key);
             }
         })?;
+        ctx.parted(key);
         let mut changes = match self.proof(held, remote, digest) {
             Change::Proof(key, record) => vec![Change::Proof(key, Record { print, ..record })],
             other => vec![other],
