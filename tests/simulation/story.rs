@@ -1,5 +1,6 @@
 //! One seed's story: a few lives of the engine under storm, then quiet, then the accounts.
 
+use crate::cases::owner;
 use crate::support::{
     disk::{BLOCK, File, path},
     parts::{ANOTHERS, Open},
@@ -575,7 +576,7 @@ fn weather(w: &mut World) {
             }
         }
         // before the first claim, whichever root is there is the one
-        5 | 6 if !w.shelf.objects.keys().any(Key::is_reserved) => {}
+        5 | 6 if !w.shelf.objects.contains_key(&owner()) => {}
         5 => {
             w.disk.root_changed = w.now();
             w.disk.missing = !w.disk.missing;
