@@ -113,7 +113,7 @@ async fn what_comes_back_as_it_was_is_kept_again() {
                 versions.push(body);
                 tokio::time::sleep(ms(2_000)).await;
             }
-            for body in [1, 1] {
+            for body in [2, 2] {
                 story.world.with(|w| w.remove(&path("a")));
                 look_at_everything(&notices).await;
                 until(&story, ms(30_000), "it is gone", || holds(&story, "a").is_none()).await;
