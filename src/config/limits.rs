@@ -11,7 +11,7 @@ use toml::de::DeValue;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What becomes of an object whose file is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -20,6 +20,9 @@ pub enum DeletePolicy {
     Mirror,
     /// It stays.
     Keep,
+    /// As `Mirror`, and it is copied to the trash before; so is one that is replaced.
+    #[value(skip)]
+    Trash,
 }
 
 /// More deletes than this are held for approval.
@@ -86,11 +89,11 @@ fn listers(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<usize> {
 
 fn delete(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<DeletePolicy> {
     let given = table.text("delete", reader)?;
-    let remedy = "write delete = \"mirror\" or \"keep\"";
+    let remedy = "write delete = \"mirror\", \"keep\" or \"trash\"";
     let complaint = match given.value {
         "mirror" => return Some(DeletePolicy::Mirror),
         "keep" => return Some(DeletePolicy::Keep),
-        "trash" => Complaint::new("`delete = \"trash\"` is not yet built", remedy),
+        "trash" => return Some(DeletePolicy::Trash),
         other => Complaint::new(format!("`delete = {}` is not a policy", Shown(other)), remedy),
     };
     reader.complain(given.at, complaint);

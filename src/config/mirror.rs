@@ -10,6 +10,7 @@ use super::{
     raw::{Given, Reader, Table},
     s3::{Layer, S3, absolute, store},
     schema::{OBJECTS, PRICES, S3 as S3_SHAPE},
+    trash::Trash,
 };
 use crate::{
     model::{MAX_KEY_BYTES, ObjectOptions, Rates, RelPath},
@@ -33,6 +34,8 @@ pub struct Mirror {
     pub exclude: Vec<String>,
     /// What becomes of objects whose file is gone.
     pub delete: DeletePolicy,
+    /// Where they go before that, and objects before they are replaced.
+    pub trash: Option<Trash>,
     /// How long a file must stay away before its object is deleted, 0 to 30 days.
     pub delete_grace: Duration,
     /// More deletes are held; `None`: they never are.
@@ -70,6 +73,8 @@ pub(super) struct Draft {
     pub(super) name: Option<Given<String>>,
     pub(super) target: Option<Given<Target>>,
     pub(super) root: Option<Given<PathBuf>>,
+    /// Where its trash is.
+    pub(super) trash: Option<Given<Target>>,
     /// Whole, if nothing that must be there is missing.
     pub(super) mirror: Option<Mirror>,
 }
@@ -119,21 +124,26 @@ impl Draft {
         let own = table.table("prices", &PRICES, reader);
         let prices = own.map_or_else(|| shared.1.clone(), |own| Prices::read(&own, shared.1, reader));
 
-        let target = bucket.as_ref().zip(prefix.as_ref()).map(|(bucket, prefix)| Given {
-            at: prefix.at,
-            value: Target {
+        let trash =
+            prefix.as_ref().and_then(|mirror| Trash::read(table, limits.delete, &mirror.value, reader));
+        let target = |at: Option<usize>, prefix: &str| {
+            let value = Target {
                 store: store(s3.endpoint_url.as_deref()),
-                bucket: bucket.value.clone(),
-                prefix: prefix.value.clone(),
-            },
-        });
+                bucket: bucket.as_ref()?.value.clone(),
+                prefix: prefix.to_owned(),
+            };
+            Some(Given { at, value })
+        };
+        let away = trash.as_ref().and_then(|trash| target(trash.at, &trash.value.prefix));
+        let target = prefix.as_ref().and_then(|prefix| target(prefix.at, &prefix.value));
         let mirror = (|| {
             let (name, root, target) = (name.as_ref()?, root.as_ref()?, target.as_ref()?);
             let (name, root) = (name.value.clone(), root.value.clone());
             let mirror = Mirror::new(name, root, &target.value, exclude, limits, s3);
-            Some(Mirror { prices, options, rules, requester_pays, hooks, bandwidth, ..mirror })
+            let trash = trash.map(|trash| trash.value);
+            Some(Mirror { trash, prices, options, rules, requester_pays, hooks, bandwidth, ..mirror })
         })();
-        Self { name, target, root, mirror }
+        Self { name, target, root, trash: away, mirror }
     }
 }
 
@@ -154,6 +164,7 @@ impl Mirror {
             prefix: target.prefix.clone(),
             exclude,
             delete: limits.delete,
+            trash: None,
             delete_grace: limits.delete_grace,
             max_delete: limits.max_delete,
             quiet: limits.quiet,
@@ -267,10 +278,15 @@ pub(super) fn bucket(text: &str) -> Result<String, Complaint> {
     ))
 }
 
+/// What the keys of a mirror begin with: room is left for the names of files, and for our own record beside them.
 pub(super) fn prefix(text: &str) -> Result<String, Complaint> {
-    let wrong = |what: &str, remedy: String| {
-        Err(Complaint::new(format!("`prefix = {}` {what}", Shown(text)), remedy))
-    };
+    prefix_of("prefix", text, MAX_KEY_BYTES - 64)
+}
+
+/// A prefix of at most so many bytes: empty, or ending in `/`.
+pub(super) fn prefix_of(key: &str, text: &str, most: usize) -> Result<String, Complaint> {
+    let wrong =
+        |what: &str, remedy: String| Err(Complaint::new(format!("`{key} = {}` {what}", Shown(text)), remedy));
     let plain: Vec<_> =
         text.split('/').filter(|part| !matches!(*part, "" | "." | ".." | ".s3mirrord")).collect();
     let meant = plain.join("/") + if plain.is_empty() { "" } else { "/" };
@@ -278,17 +294,15 @@ pub(super) fn prefix(text: &str) -> Result<String, Complaint> {
         return wrong("holds a control character", "take it out".to_owned());
     }
     if text.starts_with('/') {
-        return wrong("begins with `/`", format!("keys do not: prefix = {}", Shown(&meant)));
+        return wrong("begins with `/`", format!("keys do not: {key} = {}", Shown(&meant)));
     }
     let body = text.strip_suffix('/').unwrap_or(text);
     if !body.is_empty() && body.split('/').any(|part| matches!(part, "" | "." | ".." | ".s3mirrord")) {
         return wrong(
             "has an empty, `.`, `..` or `.s3mirrord` part",
-            format!("write prefix = {}", Shown(&meant)),
+            format!("write {key} = {}", Shown(&meant)),
         );
     }
-    // Room for the names of files, and for our own record beside them.
-    let most = MAX_KEY_BYTES - 64;
     if text.len() > most {
         return wrong("leaves no room for names", format!("write at most {most} bytes"));
     }

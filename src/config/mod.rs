@@ -19,6 +19,7 @@ mod raw;
 mod s3;
 mod schema;
 mod surroundings;
+mod trash;
 mod valid;
 
 pub use direct::Direct;
@@ -31,6 +32,7 @@ pub use problem::{Problem, Problems};
 pub use s3::{S3, Secret};
 pub use schema::known_keys;
 pub use surroundings::Surroundings;
+pub use trash::Trash;
 
 use crate::model::Rates;
 use problem::Complaint;

@@ -62,7 +62,9 @@ pub(super) static MIRROR: Shape = Shape {
         key("bucket", "bucket = \"backups\""),
         key("prefix", "prefix = \"web-1/www/\""),
         key("exclude", "exclude = [\"*.tmp\", \".cache/\"]"),
-        key("delete", "delete = \"mirror\" or \"keep\""),
+        key("delete", "delete = \"mirror\", \"keep\" or \"trash\""),
+        key("trash_prefix", "trash_prefix = \"trash/web-1/www/\""),
+        key("trash_keep", "trash_keep = \"30d\" or \"forever\""),
         key("delete_grace", "delete_grace = \"10s\""),
         key("max_delete", "max_delete = { count = 10000, percent = 20, window = \"1h\" } or \"off\""),
         key("debounce", "debounce = { quiet = \"2s\", longest = \"60s\" }"),
@@ -142,17 +144,8 @@ static SHAPES: [&Shape; 9] =
     [&TOP, &S3, &PRICES, &MIRROR, &OBJECTS, &MAX_DELETE, &DEBOUNCE, &SSE, &RETENTION];
 
 /// Keys whose meaning is settled and that this version does not act on: never taken without a word.
-static LATER: [&str; 9] = [
-    "root_marker",
-    "trash_prefix",
-    "cross_mounts",
-    "max_overwrite",
-    "xattrs",
-    "scrub",
-    "drill",
-    "metrics",
-    "heartbeat",
-];
+static LATER: [&str; 8] =
+    ["root_marker", "cross_mounts", "max_overwrite", "xattrs", "scrub", "drill", "metrics", "heartbeat"];
 
 /// Every key, with the table it belongs in as the file spells it (empty for the top).
 pub fn known_keys() -> impl Iterator<Item = (&'static str, &'static str)> {

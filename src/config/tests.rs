@@ -139,9 +139,11 @@ fn each_wrong_value_is_told_with_its_line_and_a_remedy() {
         ("bandwidth = \"1M\"", "not a rate", "2MiB/s"),
         ("bandwidth = [\"1MiB/s\", \"8:00 = 1MiB/s\"]", "not a time", "Mon-Fri"),
         ("metrics = { listen = 1 }", "not yet built", "take it out"),
-        ("delete = \"trash\"", "not yet built", "\"mirror\" or \"keep\""),
-        ("delete = \"no\"", "is not a policy", "\"mirror\" or \"keep\""),
-        ("delete = false", "must be a text in quotes, not true or false", "\"mirror\" or \"keep\""),
+        ("delete = \"bin\"", "is not a policy", "\"keep\" or \"trash\""),
+        ("trash_keep = \"1d\"", "does nothing without delete = \"trash\"", "write that, or take it out"),
+        ("trash_prefix = \"t/\"", "does nothing without delete = \"trash\"", "write that, or take it out"),
+        ("delete = \"no\"", "is not a policy", "\"keep\" or \"trash\""),
+        ("delete = false", "must be a text in quotes, not true or false", "\"keep\" or \"trash\""),
         ("prefix = \"/a\"", "begins with `/`", "prefix = \"a/\""),
         ("exclude = \"*.tmp\"", "must be a list of texts, not a text", "exclude = ["),
         ("exclude = [\"ok\", 3]", "must be a list of texts, not a number", "exclude = ["),
@@ -207,7 +209,7 @@ name = \"a/b\"
 root = \"www\"
 bucket = \"B\"
 [[mirror]]
-delete = \"trash\"
+delete = \"bin\"
 [mirror.s3]
 sse = \"AES256\"
 ";

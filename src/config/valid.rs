@@ -46,6 +46,7 @@ pub(super) fn read(
     let read = |table| Draft::read(table, (&shared, &prices), credentials.as_deref(), &mut reader);
     let mut drafts: Vec<Draft> = tables.iter().map(read).collect();
     compare(&drafts, &mut reader);
+    part(&drafts, &mut reader);
 
     let mut warnings = Vec::new();
     for draft in &mut drafts {
@@ -102,6 +103,30 @@ fn compare(drafts: &[Draft], reader: &mut Reader<'_>) {
                 let remedy = "give each mirror a prefix that is neither equal to nor below another's";
                 reader.complain(target.at, Complaint::new(message, remedy));
             }
+        }
+    }
+}
+
+/// Notes trashes that lie in a mirror, or overlap another's: what is in one would be taken for what is in the other.
+fn part(drafts: &[Draft], reader: &mut Reader<'_>) {
+    for (n, draft) in drafts.iter().enumerate() {
+        let Some(trash) = &draft.trash else { continue };
+        let whose =
+            |draft: &Draft| draft.name.as_ref().map_or("a mirror".into(), |name| format!("`{}`", name.value));
+        let prefixes = drafts.iter().filter_map(|other| Some((other.target.as_ref()?, other, "the prefix")));
+        let trashes =
+            drafts[..n].iter().filter_map(|other| Some((other.trash.as_ref()?, other, "the trash")));
+        let taken = prefixes.chain(trashes).find(|(taken, ..)| taken.value.overlaps(&trash.value));
+        if let Some((taken, other, what)) = taken {
+            let (own, prefix) = (&trash.value.prefix, &taken.value.prefix);
+            let message = format!("the trash {own:?} overlaps {what} {prefix:?} of {}", whose(other));
+            let remedy = match prefix.is_empty() {
+                true => {
+                    "give that mirror a prefix: where the whole bucket is a mirror there is no place for a trash"
+                }
+                false => "write a trash_prefix that is neither equal to nor below nor above that",
+            };
+            reader.complain(trash.at, Complaint::new(message, remedy));
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     ledger::Ledger,
     local::{Prune, Tree},
-    model::{Binding, Class, Fault, Key, LocalMeta, Sameness, Spec, Stamp},
+    model::{Binding, Class, ETag, Fault, Key, LocalMeta, Sameness, Spec, Stamp},
     plan::View,
     store::Store,
 };
@@ -29,6 +29,11 @@ use tokio::{
 
 /// The clock of a file system is looked at this often.
 const TICK: Duration = Duration::from_millis(1);
+
+/// Objects that are known to be in the trash; more are copied again if need be,
+const KEPT: usize = 4096;
+/// and after so long, too: somebody may have emptied it.
+const KEPT_FOR: Duration = Duration::from_secs(3600);
 
 /// Seconds that the clocks of one store's servers may be apart.
 const APART: i64 = 900;
@@ -67,6 +72,8 @@ pub(super) struct Context<T, S, L> {
     refused: OnceLock<Fault>,
     /// Keys whose multipart upload may be left open, and how often it could not be gone on with.
     unsettled: Mutex<BTreeMap<Key, u32>>,
+    /// What was copied to the trash, and when: what is tried again need not be copied again.
+    kept: Mutex<BTreeMap<Key, (ETag, Instant)>>,
     unsorted: AtomicBool,
 }
 
@@ -93,6 +100,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
             claimed: OnceCell::new(),
             refused: OnceLock::new(),
             unsettled: Mutex::default(),
+            kept: Mutex::default(),
             unsorted: AtomicBool::new(false),
             tree,
             store,
@@ -182,6 +190,29 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
         while !self.tree.ticked(changed) && Instant::now() < end {
             sleep_until(end.min(Instant::now() + TICK)).await;
         }
+    }
+
+    /// Remembers that the object was copied to the trash.
+    pub(super) fn kept(&self, key: &Key, etag: &ETag) {
+        let mut kept = self.kept_keys();
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(key.clone(), (etag.clone(), Instant::now()));
+    }
+
+    /// It is gone, or another is in its place: what comes to be what it was is kept anew.
+    pub(super) fn parted(&self, key: &Key) {
+        self.kept_keys().remove(key);
+    }
+
+    /// True if it was, not long ago.
+    pub(super) fn is_kept(&self, key: &Key, etag: &ETag) -> bool {
+        self.kept_keys().get(key).is_some_and(|(kept, at)| kept == etag && at.elapsed() < KEPT_FOR)
+    }
+
+    fn kept_keys(&self) -> MutexGuard<'_, BTreeMap<Key, (ETag, Instant)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unsettled_keys(&self) -> MutexGuard<'_, BTreeMap<Key, u32>> {

@@ -1,6 +1,6 @@
 //! The road of a delete: found absent, condemned, found absent again, licensed, gone (promise I2).
 
-use super::{context::Context, docket::Sweep, report::ABSENT};
+use super::{context::Context, docket::Sweep, report::ABSENT, trash};
 use crate::{
     ledger::Ledger,
     local::{Prune, Tree},
@@ -197,7 +197,9 @@ struct Court<'a, T, S, L> {
 
 impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
     async fn delete_together(&self, rows: Vec<Condemned>) -> Executed {
-        let (doomed, mut dealt) = self.licensed(rows).await;
+        let (rows, mut dealt) = self.kept(rows).await;
+        let (doomed, refused) = self.licensed(rows).await;
+        dealt.extend(refused);
         let objects: Vec<_> =
             doomed.iter().map(|(_, license)| (license.key().clone(), license.etag().clone())).collect();
         let mut said = match objects.is_empty() {
@@ -214,6 +216,8 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
     async fn delete_singly(&self, rows: Vec<Condemned>) -> Executed {
         let (mut dealt, mut groups) = (vec![], stream::iter(rows).chunks(ABREAST));
         while let Some(group) = groups.next().await {
+            let (group, not_kept) = self.kept(group).await;
+            dealt.extend(not_kept);
             let (doomed, refused) = self.licensed(group).await;
             dealt.extend(refused);
             let deletes = doomed.into_iter().map(|(row, license)| async move {
@@ -221,8 +225,7 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
                 fared(self.ctx, row, &license, said)
             });
             let done = join_all(deletes).await;
-            let passing: Vec<_> = done.iter().filter_map(|(_, fate, _)| fate.passing()).collect();
-            let fault = passing.last().filter(|_| passing.len() == ABREAST).map(|fault| (*fault).clone());
+            let fault = in_vain(&done);
             dealt.extend(done);
             if let Some(fault) = fault {
                 // the store as a whole: what comes next would fail, too
@@ -231,6 +234,45 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
             }
         }
         dealt
+    }
+
+    /// Those whose objects are in the trash now, or need not be, and what becomes of the others. What is copied takes its
+    /// time, so the licences that say what is worth it are none to delete by.
+    async fn kept(&self, rows: Vec<Condemned>) -> (Vec<Condemned>, Executed) {
+        if self.ctx.options.trash.is_none() {
+            return (rows, vec![]);
+        }
+        let (doomed, mut dealt) = self.licensed(rows).await;
+        let (mut kept, mut groups) = (vec![], stream::iter(doomed).chunks(ABREAST));
+        while let Some(group) = groups.next().await {
+            let copies = group.into_iter().map(|(row, license)| async move {
+                // what was renamed lives on
+                let copied = match row.moved || self.ctx.turns.are_over() {
+                    true => Ok(()),
+                    false => trash::keep(self.ctx, license.key(), license.etag()).await,
+                };
+                (row, copied)
+            });
+            let (mut done, mut failed) = (vec![], vec![]);
+            for (row, copied) in join_all(copies).await {
+                match copied {
+                    Ok(()) => done.push(row),
+                    Err(fault) if matches!(fault.class, Class::Changed | Class::Missing) => {
+                        let (fate, changes) = acquit(&row, Against::Bucket);
+                        failed.push((row, fate, changes));
+                    }
+                    Err(fault) => failed.extend(left(vec![row], &fault)),
+                }
+            }
+            let fault = in_vain(&failed);
+            kept.extend(done);
+            dealt.extend(failed);
+            if let Some(fault) = fault {
+                dealt.extend(left(groups.concat().await.into_iter().map(|(row, _)| row).collect(), &fault));
+                break;
+            }
+        }
+        (kept, dealt)
     }
 
     /// Looks again at rows that are held: those whose file is back hold others no longer.
@@ -273,6 +315,12 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
         }
         (doomed, dealt)
     }
+}
+
+/// Why the store did none of these, if that may pass.
+fn in_vain(done: &Executed) -> Option<Fault> {
+    let passing: Vec<_> = done.iter().filter_map(|(_, fate, _)| fate.passing()).collect();
+    passing.last().filter(|_| passing.len() == ABREAST).map(|fault| (*fault).clone())
 }
 
 fn refused(row: Condemned, refusal: Refusal) -> (Condemned, Fate, Vec<Change>) {
@@ -322,6 +370,7 @@ fn fared<T: Tree, S: Store, L: Ledger>(
 ) -> (Condemned, Fate, Vec<Change>) {
     let (fate, changes) = match said {
         Ok(()) => {
+            ctx.parted(&row.key);
             tracing::debug!(key = %row.key, proof = license.proof(), why = ABSENT, "deleted");
             let costs = !row.approved && !row.moved;
             (Fate::Deleted, vec![Change::Deleted { key: row.key.clone(), at: (ctx.options.wall)(), costs }])

@@ -18,12 +18,14 @@ mod settle;
 mod survey;
 mod sweep;
 mod timetable;
+mod trash;
 mod watch;
 mod worker;
 
 pub use bracket::Hooks;
 pub use live::{Progress, Stored};
 pub use report::{Deed, Ending, Event, Report, Sink, Status, Sums};
+pub use trash::Trash;
 
 use crate::{
     ledger::Ledger,
@@ -71,6 +73,8 @@ pub struct Options {
     pub relist: Duration,
     /// Objects whose file is gone are deleted.
     pub deletes: bool,
+    /// They, and objects that are replaced, are copied there before; `None`: they are not.
+    pub trash: Option<Trash>,
     /// How many; `None`: any number.
     pub limits: Option<Limits>,
     /// One pass, then end.

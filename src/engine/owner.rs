@@ -180,6 +180,16 @@ pub(super) async fn claim<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) 
         ctx.store.know(found);
         binding.capabilities = Some(found);
     }
+    if ctx.options.trash.is_some() {
+        match ctx.store.keeps_versions().await {
+            Ok(true) => tracing::info!(
+                "the bucket keeps versions: what is replaced or deleted can be had back without a trash, and each copy \
+                 there costs a request and storage"
+            ),
+            Ok(false) => {}
+            Err(fault) => tracing::debug!(%fault, "whether the bucket keeps versions is not known"),
+        }
+    }
     if ctx.fresh && binding.claimed.is_none() {
         binding.claimed = ctx.store.head(&key()).await?.and_then(|head| head.meta.modified);
     }

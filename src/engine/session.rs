@@ -204,7 +204,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let (mut watched, mut watching) = (false, !self.ctx.options.once);
         loop {
             self.begin();
-            if self.ctx.options.once && self.is_idle() && self.docket.is_empty() {
+            if self.ctx.options.once && self.is_idle() && self.docket.is_empty() && !self.expire() {
                 return Ok(());
             }
             let wake = self.life.start + self.wake().unwrap_or(Mono::MAX / 4);

@@ -45,6 +45,7 @@ pub(super) enum Task {
     Sentenced(Result<(Vec<Change>, Vec<Scope>), Fault>),
     Purged(Result<(), Fault>),
     Renewed(Result<(), Fault>),
+    Expired(Result<u64, Fault>),
     Tidied(Vec<Key>, Result<(), Fault>),
     Pass(Pass),
 }
@@ -330,6 +331,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 result.unwrap_or_else(|fault| self.fail(fault));
             }
             Task::Renewed(result) => self.renewed(result),
+            Task::Expired(result) => self.expired(result),
             Task::Tidied(keys, result) => {
                 self.free(&keys);
                 if let Err(fault) = result {
@@ -337,6 +339,19 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 }
             }
             Task::Pass(pass) => self.passed(pass),
+        }
+    }
+
+    /// What is old in the trash is gone, or stays until the next time.
+    fn expired(&mut self, result: Result<u64, Fault>) {
+        self.timetable.expiring = self.ctx.options.once;
+        match result {
+            Ok(0) => {}
+            Ok(gone) => tracing::info!(gone, "what was old in the trash is gone"),
+            Err(fault) if matches!(fault.class, Class::Fatal | Class::Owned) => self.fail(fault),
+            Err(fault) => {
+                tracing::warn!(%fault, "the trash holds more than it should; trying again in a day")
+            }
         }
     }
 

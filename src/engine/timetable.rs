@@ -1,6 +1,6 @@
 //! What is done again and again, whatever happens: everything is looked at, the claim is renewed.
 
-use super::{owner, session::Session, settle::Task, worker};
+use super::{owner, session::Session, settle::Task, trash, worker};
 use crate::{
     ledger::Ledger,
     local::Tree,
@@ -11,6 +11,10 @@ use crate::{
 
 /// The claim is renewed this often.
 const RENEW: Mono = Mono::from_secs(3600);
+/// What is old in the trash goes this often,
+const EXPIRE: Mono = Mono::from_secs(24 * 3600);
+/// and first so soon.
+const SOON: Mono = Mono::from_secs(60);
 
 /// While changes are not seen as they happen, everything is looked at this often, or each `rescan` if that is sooner,
 const POLL: Mono = Mono::from_secs(60);
@@ -27,6 +31,9 @@ pub(super) struct Timetable {
     rescan_at: Mono,
     tidy_at: Mono,
     renew_at: Mono,
+    expire_at: Mono,
+    /// What is old in the trash is being deleted; of a pass, or was.
+    pub(super) expiring: bool,
     /// How long the last look at everything took.
     pub(super) took: Mono,
     /// Only looks find all changes.
@@ -43,6 +50,8 @@ impl Timetable {
             rescan_at,
             tidy_at: rescan_at,
             renew_at,
+            expire_at: now + SOON,
+            expiring: false,
             took: Mono::ZERO,
             polls: false,
         }
@@ -61,7 +70,7 @@ impl Timetable {
 
     /// When something is due next.
     pub(super) fn next(&self) -> Mono {
-        self.relist_at.min(self.rescan_at).min(self.tidy_at).min(self.renew_at)
+        self.relist_at.min(self.rescan_at).min(self.tidy_at).min(self.renew_at).min(self.expire_at)
     }
 
     /// How everything is to be looked at now, if it is time. A comparison with the bucket is a look at the files, too.
@@ -90,6 +99,15 @@ impl Timetable {
             self.tidy_at = now + self.rescan;
         }
         due
+    }
+
+    /// True if what is old in the trash is to go now; not before the bucket was compared once.
+    fn expires(&mut self, now: Mono, relisted: bool) -> bool {
+        let due = now >= self.expire_at;
+        if due {
+            self.expire_at = now + if relisted { EXPIRE } else { SOON };
+        }
+        due && relisted
     }
 
     /// True if the claim is to be renewed now.
@@ -128,6 +146,22 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if self.timetable.renewal(now) {
             self.renew();
         }
+        if self.timetable.expires(now, self.relisted) {
+            self.expire();
+        }
+    }
+
+    /// Begins to delete what is old in the trash, if there is one; false if there is not, or it was done.
+    pub(super) fn expire(&mut self) -> bool {
+        let keeps = self.ctx.options.trash.as_ref().is_some_and(|trash| trash.keep.is_some());
+        let may = keeps && !self.ctx.options.dry_run && self.ctx.root == Sameness::Same;
+        if !may || self.timetable.expiring || self.ctx.turns.are_over() {
+            return false;
+        }
+        self.timetable.expiring = true;
+        let ctx = self.ctx.clone();
+        self.task_of(async move { Task::Expired(trash::expire(&ctx).await) });
+        true
     }
 
     /// Renews the claim, once at a time.
@@ -195,7 +229,7 @@ mod tests {
     fn everything_is_due_in_its_turn() {
         let secs = Mono::from_secs;
         let mut table = Timetable::new(secs(100), secs(30), secs(1));
-        let (mut due, mut tidied) = (vec![], 0);
+        let (mut due, mut tidied, mut expired) = (vec![], 0, vec![]);
         while table.next() < secs(200) {
             let now = table.next();
             let under_way = match now.as_secs() {
@@ -207,11 +241,14 @@ mod tests {
             due.push((now.as_secs(), table.look(now, under_way)));
             assert_eq!(table.look(now, None), None, "once");
             tidied += u32::from(table.tidies(now));
+            expired.extend(table.expires(now, now > secs(70)).then_some(now.as_secs()));
         }
         due.retain(|(_, look)| look.is_some());
         let (disk, bucket) = (Some(Against::Ledger), Some(Against::Bucket));
         assert_eq!(due, [(31, disk), (131, bucket), (191, disk)]);
         assert_eq!(tidied, 6, "also when it is not time for a rescan");
+        assert_eq!(expired, [121], "a minute after it was too soon");
+        assert!(!table.expires(secs(86_520), true) && table.expires(secs(86_521), true));
         table.polls(true, secs(200));
         assert_eq!((table.rescan_at, table.rescan), (secs(221), secs(30)), "more often than it polls anyway");
         assert!(!table.renewal(secs(3600)) && table.renewal(secs(3601)) && !table.renewal(secs(3602)));

@@ -15,6 +15,7 @@ mod record;
 mod root;
 mod scope;
 mod source;
+mod trash;
 mod triple;
 mod upload;
 
@@ -30,5 +31,6 @@ pub use record::{Binding, Capabilities, Change, Condemned, MirrorId, Record, Seq
 pub use root::{RootId, Sameness};
 pub use scope::{Against, Scope};
 pub use source::Source;
+pub use trash::{TRASH, Trashed};
 pub use triple::{Absence, Kin, Local, Skip, Triple};
 pub use upload::{Begun, Intent, Part, Upload};

@@ -167,6 +167,7 @@ fn store_options(commons: &Commons, mirror: &Mirror) -> store::Options {
         throttle: commons.throttle.and(&throttle(&mirror.bandwidth)),
         objects: objects(mirror),
         requester_pays: mirror.requester_pays,
+        trash: mirror.trash.as_ref().map(|trash| trash.prefix.clone()),
         ..store::Options::new(&mirror.bucket, &mirror.prefix)
     }
 }
@@ -221,7 +222,8 @@ pub fn options(mirror: &Mirror, manner: Manner) -> Result<engine::Options, Fault
         grace: mirror.delete_grace,
         rescan: mirror.rescan,
         relist: mirror.relist,
-        deletes: mirror.delete == DeletePolicy::Mirror,
+        deletes: mirror.delete != DeletePolicy::Keep,
+        trash: trash(mirror),
         limits,
         once: manner.once,
         dry_run: manner.dry_run,
@@ -241,6 +243,11 @@ pub fn options(mirror: &Mirror, manner: Manner) -> Result<engine::Options, Fault
             .then(|| Arc::new(Hook::of(mirror)) as Arc<dyn engine::Hooks>),
         wall: Arc::new(now),
     })
+}
+
+fn trash(mirror: &Mirror) -> Option<engine::Trash> {
+    let trash = mirror.trash.as_ref()?;
+    Some(engine::Trash { prefix: trash.prefix.clone(), keep: trash.keep })
 }
 
 fn now() -> Stamp {

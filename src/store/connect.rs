@@ -1,6 +1,8 @@
 //! From options to a client.
 
-use super::{Options, answer::Whole, credentials, payer::Payer, refusal::NotAgain, requests::Requests};
+use super::{
+    Options, answer::Whole, clock::Clock, credentials, payer::Payer, refusal::NotAgain, requests::Requests,
+};
 use crate::model::{Class, Fault};
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableRegionProvider,
@@ -23,6 +25,7 @@ const ANY_REGION: &str = "us-east-1";
 pub(super) async fn client(
     options: &Options,
     requests: &Requests,
+    clock: &Clock,
 ) -> Result<(aws_sdk_s3::Client, String), Fault> {
     let http = match &options.ca_bundle {
         Some(path) => Some(trusting(path).await?),
@@ -46,6 +49,7 @@ pub(super) async fn client(
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .retry_classifier(NotAgain)
         .interceptor(requests.clone())
+        .interceptor(clock.clone())
         .interceptor(Whole);
     if options.requester_pays {
         builder = builder.interceptor(Payer);

@@ -14,9 +14,13 @@ use super::{
     s3::tag,
 };
 use crate::model::{Class, ETag, Fault, Key, Only, RemoteMeta, Spec};
-use aws_sdk_s3::types::{MetadataDirective, ServerSideEncryption, TaggingDirective};
+use aws_sdk_s3::{
+    operation::copy_object::builders::CopyObjectFluentBuilder,
+    types::{MetadataDirective, ServerSideEncryption, TaggingDirective},
+};
+use std::collections::HashMap;
 
-const COPY: &str = "CopyObject";
+pub(super) const COPY: &str = "CopyObject";
 
 pub(super) async fn copy(
     store: &S3,
@@ -34,30 +38,50 @@ pub(super) async fn copy(
     let mut all = metadata::kept(origin.head.metadata().cloned());
     all.extend(metadata::outgoing(spec, spec.sha256, spec.part_size));
     let (if_none_match, if_match) = store.condition(&only);
-    let request = store
+    let request = begun(store, &origin, from.1, &to, all);
+    let request = request.set_if_none_match(if_none_match).set_if_match(if_match);
+    let request = object::copy(keep!(request, &origin, &to), store.chosen(&to));
+    send(store, (from, &origin), (key, &to), request).await
+}
+
+/// The copy of all that goes along by itself, with this metadata.
+pub(super) fn begun(
+    store: &S3,
+    origin: &Origin,
+    etag: &ETag,
+    to: &str,
+    metadata: HashMap<String, String>,
+) -> CopyObjectFluentBuilder {
+    store
         .client()
         .copy_object()
         .bucket(store.bucket())
-        .key(&to)
+        .key(to)
         .copy_source(origin.header(store))
-        .copy_source_if_match(from.1.quoted())
-        .set_if_none_match(if_none_match)
-        .set_if_match(if_match)
+        .copy_source_if_match(etag.quoted())
         .metadata_directive(MetadataDirective::Replace)
-        .set_metadata(Some(all))
-        .tagging_directive(TaggingDirective::Copy);
-    let request = object::copy(keep!(request, &origin, &to), store.chosen(&to));
+        .set_metadata(Some(metadata))
+        .tagging_directive(TaggingDirective::Copy)
+}
+
+/// Has it made, and looks at what was copied.
+pub(super) async fn send(
+    store: &S3,
+    (from, origin): ((&Key, &ETag), &Origin),
+    (key, to): (&Key, &str),
+    request: CopyObjectFluentBuilder,
+) -> Result<RemoteMeta, Fault> {
     let patience = 10 * store.options().patience;
     let send = || {
         let config = attempt_timeout(store.options(), patience);
         request.clone().customize().config_override(config).send()
     };
-    let answer = store.send(Load::Copy(spec.size), send).await.map_err(|e| fault(COPY, &to, &e))?;
+    let answer = store.send(Load::Copy(origin.size), send).await.map_err(|e| fault(COPY, to, &e))?;
     let result = answer.copy_object_result();
     let sse = answer.server_side_encryption().map(ServerSideEncryption::as_str);
-    let etag = tag(COPY, &to, result.and_then(|r| r.e_tag()))?;
+    let etag = tag(COPY, to, result.and_then(|r| r.e_tag()))?;
     let made = Tagged::new(etag, sse, answer.sse_customer_algorithm());
-    if let Err(fault) = confirm(store, (from, &origin), (key, &to), &made).await {
+    if let Err(fault) = confirm(store, (from, origin), (key, to), &made).await {
         // it would say of itself that it is the file's
         if from.0 != key {
             let _ = delete::one(store, key, &made.etag).await;

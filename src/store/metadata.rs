@@ -1,6 +1,6 @@
 //! What travels with an object: user metadata as rclone writes it, and ours.
 
-use crate::model::{Attributes, Checksum, Head, RemoteMeta, Spec, Stamp};
+use crate::model::{Attributes, Checksum, Head, Key, RemoteMeta, Spec, Stamp};
 use aws_sdk_s3::{operation::head_object::HeadObjectOutput, types::ChecksumType};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::collections::HashMap;
@@ -8,6 +8,9 @@ use std::collections::HashMap;
 const OWN: &str = "s3mirrord-own";
 const SHA256: &str = "s3mirrord-sha256";
 const PART_SIZE: &str = "s3mirrord-part-size";
+
+/// The key that an object of the trash had, where its name does not say it.
+const TRASHED: &str = "s3mirrord-trash-key";
 
 /// All names that [`outgoing`] may write.
 const WRITTEN: [&str; 7] = ["mtime", "mode", "uid", "gid", OWN, SHA256, PART_SIZE];
@@ -39,6 +42,16 @@ pub(super) fn outgoing(
 pub(super) fn kept(metadata: Option<HashMap<String, String>>) -> HashMap<String, String> {
     let mut all = metadata.unwrap_or_default();
     all.retain(|name, _| !WRITTEN.contains(&name.to_ascii_lowercase().as_str()));
+    all
+}
+
+/// All that an object has, and the key that it had if that is to be said: for its copy in the trash.
+pub(super) fn trashed(
+    metadata: Option<HashMap<String, String>>,
+    said: Option<&Key>,
+) -> HashMap<String, String> {
+    let mut all = metadata.unwrap_or_default();
+    all.extend(said.map(|key| (TRASHED.to_owned(), header_text(key.as_str()))));
     all
 }
 

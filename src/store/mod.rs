@@ -6,6 +6,7 @@
 
 mod answer;
 mod check;
+mod clock;
 mod connect;
 mod copy;
 mod credentials;
@@ -35,7 +36,9 @@ mod s3;
 mod sieve;
 mod splice;
 mod throttle;
+mod trash;
 mod upload;
+mod whole;
 
 pub use memory::Memory;
 pub use object::Objects;
@@ -88,7 +91,8 @@ pub enum Start {
     Token(String),
 }
 
-/// One prefix of one bucket. Clones share a connection. `stage` does everything but make the object
+/// One prefix of one bucket, and its trash: keys that begin with [`TRASH`](crate::model::TRASH) are elsewhere in the
+/// bucket, below the trash prefix, and no listing of others shows them. Clones share a connection. `stage` does everything but make the object
 /// visible, and so does `fill` of what goes up in parts; only `commit` does that.
 pub trait Store: Clone + Send + Sync + 'static {
     /// An upload ready to become visible.
@@ -205,6 +209,28 @@ pub trait Store: Clone + Send + Sync + 'static {
         from: (&Key, &ETag),
         spec: &Spec,
     ) -> impl Future<Output = Result<Self::Staged, Fault>> + Send;
+
+    /// Copies the object on the server to a key of the trash, with all that it has: nothing is chosen anew, and metadata
+    /// says the key that it had if that is given. One that is too large for one request ([`Store::copy_part_size`]) is
+    /// copied by parts; if that fails, its upload may be left open.
+    ///
+    /// # Errors
+    /// `Changed` if its tag is another, or it is gone; `Permanent` if this object cannot be copied.
+    fn keep(
+        &self,
+        from: (&Key, &ETag),
+        to: &Key,
+        said: Option<&Key>,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Seconds since 1970 by the store's clock, as its last answer told; `None` if it did not.
+    fn clock(&self) -> Option<i64>;
+
+    /// True if the bucket keeps versions: what is replaced or deleted can be had back without us.
+    ///
+    /// # Errors
+    /// As for any request; it may be denied.
+    fn keeps_versions(&self) -> impl Future<Output = Result<bool, Fault>> + Send;
 
     /// Deletes the object if it still has this tag; one that is gone already counts as deleted.
     ///

@@ -36,6 +36,8 @@ pub struct Options {
     pub bucket: String,
     /// What every key of the mirror begins with; empty, or ending in `/`.
     pub prefix: String,
+    /// Where its trash is, outside that prefix, ending in `/`; `None`: it has none.
+    pub trash: Option<String>,
     /// The region requests are signed for.
     pub region: Option<String>,
     /// The service, `http://` or `https://`; `None` for AWS itself.
@@ -87,6 +89,7 @@ impl Options {
         Self {
             bucket: bucket.into(),
             prefix: prefix.into(),
+            trash: None,
             region: None,
             endpoint_url: None,
             force_path_style: false,

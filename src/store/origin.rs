@@ -56,6 +56,11 @@ impl Origin {
         Ok(Self { size: size("HeadObject", &full, head.content_length())?, full, head })
     }
 
+    /// Its full key.
+    pub(super) fn full(&self) -> &str {
+        &self.full
+    }
+
     /// The header `x-amz-copy-source`.
     pub(super) fn header(&self, store: &S3) -> String {
         header(store.bucket(), &self.full)

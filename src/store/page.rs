@@ -21,12 +21,18 @@ const UPLOADS: &str = "ListMultipartUploads";
 struct Keys<'a> {
     operation: &'static str,
     prefix: &'a str,
+    /// What keys begin with instead of the prefix.
+    instead: &'static str,
     encoded: bool,
 }
 
 impl<'a> Keys<'a> {
-    fn new(operation: &'static str, prefix: &'a str, echo: Option<&EncodingType>) -> Self {
-        Self { operation, prefix, encoded: echo == Some(&EncodingType::Url) }
+    fn new(
+        operation: &'static str,
+        (prefix, instead): (&'a str, &'static str),
+        echo: Option<&EncodingType>,
+    ) -> Self {
+        Self { operation, prefix, instead, encoded: echo == Some(&EncodingType::Url) }
     }
 
     /// The full key.
@@ -46,7 +52,8 @@ impl<'a> Keys<'a> {
     fn below(&self, key: Option<&str>) -> Result<Key, Fault> {
         let full = self.full(key)?;
         match full.strip_prefix(self.prefix) {
-            Some(key) => Ok(Key::raw(key)),
+            Some(key) if self.instead.is_empty() => Ok(Key::raw(key)),
+            Some(key) => Ok(Key::raw(format!("{}{key}", self.instead))),
             None => Err(self.unbelievable(format!("it shows {:?}, which was not asked for", full))),
         }
     }
@@ -149,7 +156,7 @@ pub(super) async fn list(store: &S3, prefix: &Key, depth: Depth, start: Start) -
         None => store.send(0, || ask().send()).await,
     };
     let answer = answer.map_err(|e| fault(LIST, &full, &e))?;
-    let keys = Keys::new(LIST, store.prefix(), answer.encoding_type());
+    let keys = Keys::new(LIST, store.home(prefix), answer.encoding_type());
     let found = answer.next_continuation_token().filter(|t| !t.is_empty()).map(str::to_owned);
     Ok(Page {
         next: following(LIST, &full, answer.is_truncated(), token.as_ref(), found)?,
@@ -183,7 +190,7 @@ pub(super) async fn uploads(store: &S3, range: &KeyRange) -> Result<Vec<Upload>,
             .set_upload_id_marker(id_marker.flatten());
         let answer = store.send(0, || request.clone().send()).await;
         let answer = answer.map_err(|e| fault(UPLOADS, &full, &e))?;
-        let keys = Keys::new(UPLOADS, store.prefix(), answer.encoding_type());
+        let keys = Keys::new(UPLOADS, store.home(key), answer.encoding_type());
         for upload in answer.uploads() {
             let upload = keys.upload(upload)?;
             if range.contains(&upload.key) {
@@ -207,6 +214,7 @@ pub(super) async fn uploads(store: &S3, range: &KeyRange) -> Result<Vec<Upload>,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::TRASH;
 
     #[test]
     fn c44_keys_are_decoded_only_if_the_encoding_is_echoed() {
@@ -222,10 +230,12 @@ mod tests {
             (false, "p/", Some("")),
         ] {
             let echo = encoded.then_some(EncodingType::Url);
-            let found = Keys::new(LIST, "p/", echo.as_ref()).below(Some(key)).ok();
+            let found = Keys::new(LIST, ("p/", ""), echo.as_ref()).below(Some(key)).ok();
             assert_eq!(found.as_ref().map(Key::as_str), want, "{key}");
         }
-        assert!(Keys::new(LIST, "", None).below(None).is_err());
+        assert!(Keys::new(LIST, ("", ""), None).below(None).is_err());
+        let trash = Keys::new(LIST, ("t/", TRASH), None).below(Some("t/a/b")).ok();
+        assert_eq!(trash.as_ref().and_then(Key::trash_name), Some("a/b"));
     }
 
     #[test]
@@ -243,7 +253,7 @@ mod tests {
 
     #[test]
     fn c45_objects_without_tag_or_size_are_no_listing() {
-        let keys = Keys::new(LIST, "", None);
+        let keys = Keys::new(LIST, ("", ""), None);
         let whole = Object::builder().key("a").size(1).e_tag("\"x\"");
         assert!(keys.object(&whole.clone().build()).is_ok());
         assert!(keys.object(&whole.clone().set_e_tag(None).build()).is_err());

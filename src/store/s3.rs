@@ -3,22 +3,22 @@
 use super::{
     Answers, Depth, Options, Page, Staged, Start, Store,
     check::Check,
+    clock::Clock,
     connect, copy, delete,
     direct::Direct,
-    error::{chain, fault, no_s3, what},
+    error::{no_s3, what},
     gate::Gate,
     head,
     lanes::Lane,
-    page, part,
-    payload::Payload,
-    probe,
+    page, part, probe,
     requests::Requests,
-    resume, splice,
+    resume, splice, trash,
     upload::{self, Road},
+    whole,
 };
 use crate::model::{
     Begun, Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, ObjectOptions, Only,
-    Part, RemoteMeta, Source, Spec, Upload,
+    Part, RemoteMeta, Source, Spec, TRASH, Upload,
 };
 use aws_sdk_s3::Client;
 use bytes::Bytes;
@@ -31,9 +31,6 @@ use std::{
     },
 };
 
-/// The largest object that is read whole.
-const READ_MOST: u64 = super::options::MIB;
-
 /// One prefix of one bucket of a store that speaks S3. Clones share connections and what was learnt of
 /// the store.
 #[derive(Clone)]
@@ -44,6 +41,7 @@ struct Inner {
     options: Options,
     endpoint: String,
     requests: Requests,
+    clock: Clock,
     direct: Direct,
     gate: Gate,
     /// What the store was seen to honour.
@@ -76,8 +74,8 @@ impl S3 {
         let lane = Lane::new();
         options.memory = options.memory.in_lane(lane);
         options.throttle = options.throttle.in_lane(lane);
-        let requests = Requests::default();
-        let (client, endpoint) = connect::client(&options, &requests).await?;
+        let (requests, clock) = (Requests::default(), Clock::default());
+        let (client, endpoint) = connect::client(&options, &requests, &clock).await?;
         Ok(Self(Arc::new(Inner {
             client,
             options,
@@ -85,6 +83,7 @@ impl S3 {
             direct: Direct::new(requests.clone()),
             gate: Gate::new(),
             requests,
+            clock,
             known: RwLock::default(),
             one_by_one: AtomicBool::new(false),
             odd: AtomicBool::new(false),
@@ -170,9 +169,16 @@ impl S3 {
         self.0.odd.store(true, Relaxed);
     }
 
+    /// What the full keys of keys like this one begin with, and what those begin with instead.
+    pub(super) fn home(&self, key: &Key) -> (&str, &'static str) {
+        let trash = self.options().trash.as_deref().filter(|_| key.trash_name().is_some());
+        trash.map_or((self.prefix(), ""), |trash| (trash, TRASH))
+    }
+
     /// The full key, unchecked: for listings.
     pub(super) fn below(&self, key: &Key) -> String {
-        format!("{}{}", self.prefix(), key.as_str())
+        let (prefix, instead) = self.home(key);
+        format!("{prefix}{}", &key.as_str()[instead.len()..])
     }
 
     /// What the operator chose for the object of a file.
@@ -329,6 +335,18 @@ impl Store for S3 {
         Ok(Staged(Road::Parts(splice::fill(self, upload, from, spec).await?)))
     }
 
+    async fn keep(&self, from: (&Key, &ETag), to: &Key, said: Option<&Key>) -> Result<(), Fault> {
+        trash::keep(self, from, to, said).await
+    }
+
+    fn clock(&self) -> Option<i64> {
+        self.0.clock.last()
+    }
+
+    async fn keeps_versions(&self) -> Result<bool, Fault> {
+        trash::versions(self).await
+    }
+
     async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {
         delete::one(self, key, etag).await
     }
@@ -342,41 +360,11 @@ impl Store for S3 {
     }
 
     async fn read(&self, key: &Key) -> Result<Option<(Bytes, RemoteMeta)>, Fault> {
-        const GET: &str = "GetObject";
-        let full = self.full(GET, key)?;
-        let get = self.client().get_object().bucket(self.bucket()).key(&full);
-        let answer = self.send(0, || get.clone().send()).await;
-        let answer = match answer.map_err(|e| fault(GET, &full, &e)) {
-            Ok(answer) => answer,
-            Err(gone) if gone.class == Class::Missing => return Ok(None),
-            Err(other) => return Err(other),
-        };
-        let meta = RemoteMeta {
-            size: size(GET, &full, answer.content_length())?,
-            etag: tag(GET, &full, answer.e_tag())?,
-            modified: answer.last_modified().map(page::stamp),
-        };
-        if meta.size > READ_MOST {
-            let cause = format!("{} bytes are more than this object should have", meta.size);
-            return Err(Fault::new(Class::Permanent, what(GET, &full), cause));
-        }
-        let body = answer
-            .body
-            .collect()
-            .await
-            .map_err(|e| Fault::new(Class::Transient, what(GET, &full), chain(&e)))?;
-        let body = body.into_bytes();
-        if body.len() as u64 != meta.size {
-            return Err(Fault::new(Class::Transient, what(GET, &full), "the body was cut short"));
-        }
-        Ok(Some((body, meta)))
+        whole::read(self, key).await
     }
 
     async fn write(&self, key: &Key, body: Bytes, only: Only) -> Result<RemoteMeta, Fault> {
-        let full = self.full("PutObject", key)?;
-        let size = body.len() as u64;
-        let etag = self.put(&full, &Payload::new(body, self.check()), None, self.condition(&only)).await?;
-        Ok(RemoteMeta { size, etag, modified: None })
+        whole::write(self, key, body, only).await
     }
 
     async fn probe(&self, near: &Key) -> Result<Capabilities, Fault> {

@@ -15,10 +15,11 @@ use super::{
     s3::tag,
     upload::{ONE_REQUEST, abort},
 };
-use crate::model::{Class, ETag, Fault, Key, Spec, Upload};
+use crate::model::{Class, ETag, Fault, Key, ObjectOptions, Spec, Upload};
 use aws_sdk_s3::types::CompletedPart;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
+use std::{collections::HashMap, sync::Arc};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -48,7 +49,17 @@ pub(super) async fn create(store: &S3, from: (&Key, &ETag), to: &Key, spec: &Spe
     let digest = spec.sha256.filter(|_| spec.part_size == used);
     let mut all = metadata::kept(origin.head.metadata().cloned());
     all.extend(metadata::outgoing(spec, digest, used));
-    let chosen = store.chosen(&full);
+    open(store, &origin, (to, &full), all, store.chosen(&full)).await
+}
+
+/// Begins an upload with this metadata, what the origin has beside its bytes, and what is chosen over that.
+pub(super) async fn open(
+    store: &S3,
+    origin: &Origin,
+    (to, full): (&Key, &str),
+    metadata: HashMap<String, String>,
+    chosen: Option<Arc<ObjectOptions>>,
+) -> Result<Upload, Fault> {
     let tags = match chosen.as_ref().is_some_and(|chosen| chosen.tags.is_some()) {
         true => None,
         false => origin.tags(store).await?,
@@ -57,13 +68,15 @@ pub(super) async fn create(store: &S3, from: (&Key, &ETag), to: &Key, spec: &Spe
         .client()
         .create_multipart_upload()
         .bucket(store.bucket())
-        .key(&full)
-        .set_metadata(Some(all))
+        .key(full)
+        .set_metadata(Some(metadata))
         .set_tagging(tags)
         .set_checksum_algorithm(store.check().algorithm())
         .set_checksum_type(store.check().kind());
-    let request = object::create(keep!(request, &origin, &full), chosen);
-    part::begin(store, request, PART, to, &full).await
+    // in the trash it is of the type that it was of
+    let named = if to.trash_name().is_some() { origin.full() } else { full };
+    let request = object::create(keep!(request, origin, named), chosen);
+    part::begin(store, request, PART, to, full).await
 }
 
 /// Has the store copy all parts of `from`. If that fails, the upload is taken back, as well as that goes: to begin anew

@@ -11,7 +11,7 @@ use md5::Md5;
 use s3mirrord::{
     model::{
         Begun, Capabilities, Checksum, Class, Digest, ETag, Key, KeyRange, MAX_KEY_BYTES, Only, Part,
-        RemoteMeta, Spec, Stamp, Upload,
+        RemoteMeta, Spec, Stamp, TRASH, Trashed, Upload,
     },
     store::{BATCH, Depth, Start, Store},
 };
@@ -29,7 +29,8 @@ pub(crate) struct Expect {
     pub(crate) uploads: bool,
     /// Parts are taken with their checksums: needed for uploads in parts at all.
     pub(crate) parts: bool,
-    /// CompleteMultipartUpload is answered as S3 does; else it counts as open, and HEAD tells (case 46).
+    /// CompleteMultipartUpload is answered as S3 does; else it counts as open, and HEAD tells (case 46). So is
+    /// GetBucketVersioning.
     pub(crate) completes: bool,
     /// ListParts is answered as S3 does.
     pub(crate) resumes: bool,
@@ -51,6 +52,7 @@ pub(crate) async fn run<S: Store>(store: S, faithful: Expect) {
     long_keys(&store).await;
     conditions(&store, &faithful).await;
     copies(&store, &faithful).await;
+    keeps(&store, &faithful).await;
     deletes(&store, &faithful).await;
     deletes_together(&store, &faithful).await;
     lists_pages(&store).await;
@@ -65,6 +67,7 @@ pub(crate) async fn run<S: Store>(store: S, faithful: Expect) {
         terms_are_all_that_is_said(&store).await;
         copies_what_went_up_in_parts(&store, &faithful).await;
         copies_by_parts(&store, &faithful).await;
+        keeps_by_parts(&store, &faithful).await;
         many_large_files_at_once(&store, &faithful).await;
     }
     assert_eq!(every_key(&store, "").await, Vec::<String>::new(), "all is clean in the end");
@@ -328,6 +331,48 @@ async fn copies<S: Store>(store: &S, faithful: &Expect) {
     assert_eq!((again.mtime, again.sha256), (Some(spec.mtime), Some(digest.sha256)));
     assert_eq!(store.read(&to).await.unwrap().unwrap().0, "content");
     clean(store, "copy/").await;
+}
+
+/// Where a copy of the object goes, with another name each time.
+fn trashed(at: &str, etag: &ETag, sec: i64) -> Key {
+    Trashed::new(&key(at), etag, Stamp { sec, nsec: 0 }, "old/").key
+}
+
+/// What goes to the trash has all that it had, and is listed there alone.
+async fn keeps<S: Store>(store: &S, faithful: &Expect) {
+    let (old, digest) = put(store, faithful, "keep/a+b.txt", Memory::new("content"), Only::Always).await;
+    let from = key("keep/a+b.txt");
+    let to = trashed("keep/a+b.txt", &old.etag, 1_795_953_013);
+    let wrong = ETag::new("00000000000000000000000000000000");
+    for (from, etag) in [(&from, &wrong), (&key("keep/none"), &old.etag)] {
+        let fault = store.keep((from, etag), &to, None).await.unwrap_err();
+        assert_eq!(fault.class, Class::Changed, "{fault}");
+    }
+    assert_eq!(every_key(store, TRASH).await, [""; 0]);
+    store.keep((&from, &old.etag), &to, None).await.unwrap();
+    store.keep((&from, &old.etag), &to, None).await.unwrap();
+    assert_eq!(every_key(store, TRASH).await, [to.as_str()]);
+    assert_eq!(every_key(store, &format!("{TRASH}2026-11-29/")).await, [to.as_str()]);
+    let (objects, days) = every(store, TRASH, Depth::Children).await;
+    assert_eq!((objects, days), (vec![], vec![key(&format!("{TRASH}2026-11-29/"))]));
+    assert_eq!(every_key(store, "keep/").await, ["keep/a+b.txt"]);
+    let (was, is) = (store.head(&from).await.unwrap().unwrap(), store.head(&to).await.unwrap().unwrap());
+    assert_eq!((is.own.as_deref(), is.sha256), (Some("own keep/a+b.txt"), Some(digest.sha256)));
+    assert_eq!((is.mtime, is.attributes, is.meta.size), (was.mtime, was.attributes, 7));
+    assert_eq!(store.read(&to).await.unwrap().unwrap().0, "content");
+    assert!(store.clock().is_some_and(|now| now > 1_500_000_000), "{:?}", store.clock());
+    if faithful.completes {
+        assert!(!store.keeps_versions().await.unwrap());
+    }
+
+    // a key that its name does not say
+    let long = Trashed::new(&from, &old.etag, Stamp { sec: 1, nsec: 0 }, &"x".repeat(990));
+    assert!(long.said.is_some());
+    store.keep((&from, &old.etag), &long.key, long.said.as_ref()).await.unwrap();
+    assert_eq!(store.read(&long.key).await.unwrap().unwrap().0, "content");
+    clean(store, TRASH).await;
+    assert_eq!(every_key(store, "keep/").await, ["keep/a+b.txt"]);
+    clean(store, "keep/").await;
 }
 
 /// Case 49, where the store has conditions and where it has not.
@@ -723,6 +768,40 @@ async fn copies_by_parts<S: Store>(store: &S, faithful: &Expect) {
         assert_eq!(store.uploads(&KeyRange::Under(key("splice/"))).await.unwrap(), [], "left open");
     }
     clean(store, "splice/").await;
+}
+
+/// Case 56, to the trash.
+async fn keeps_by_parts<S: Store>(store: &S, faithful: &Expect) {
+    let bytes = Memory::pattern(2 * PART + 5, 1);
+    let file = Memory::pattern(2 * PART + 5, 1);
+    let (old, digest) = put(store, faithful, "keep/big", file, Only::Always).await;
+    let from = key("keep/big");
+    let to = trashed("keep/big", &old.etag, 1_795_953_013);
+    let wrong = ETag::new("00000000000000000000000000000000");
+    let fault = store.keep((&from, &wrong), &to, None).await.unwrap_err();
+    assert_eq!(fault.class, Class::Changed, "{fault}");
+    match store.keep((&from, &old.etag), &to, None).await {
+        Err(open) if !faithful.completes => assert_eq!(open.class, Class::Transient, "{open}"),
+        sure => sure.unwrap(),
+    }
+    let head = store.head(&to).await.unwrap().unwrap();
+    assert_eq!((head.meta.size, head.part_size), (old.size, digest.part_size));
+    assert_eq!(head.own.as_deref(), Some("own keep/big"));
+    if faithful.capabilities.etag_is_md5 {
+        assert_eq!(head.meta.etag.to_string(), md5_of_parts(bytes.bytes()), "the parts are in order");
+    }
+    if faithful.uploads {
+        assert_eq!(store.uploads(&KeyRange::Under(key(TRASH))).await.unwrap(), [], "left open");
+        // one that was left open is found and ended by its key
+        let spec = Memory::new("").spec("o");
+        let upload = store.create(&to, &spec).await.unwrap();
+        let open = store.uploads(&KeyRange::One(to.clone())).await.unwrap();
+        assert_eq!(open.iter().map(|u| (&u.key, &u.id)).collect::<Vec<_>>(), [(&to, &upload.id)]);
+        store.abort(&upload).await.unwrap();
+        assert_eq!(store.uploads(&KeyRange::One(to)).await.unwrap(), []);
+    }
+    clean(store, TRASH).await;
+    clean(store, "keep/").await;
 }
 
 /// More bytes at once than the memory budget: all must end.

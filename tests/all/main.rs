@@ -50,6 +50,8 @@ mod stores;
 #[cfg(feature = "demo")]
 mod telling;
 mod tls;
+#[cfg(feature = "demo")]
+mod trash;
 mod units;
 #[cfg(feature = "demo")]
 mod wipe;

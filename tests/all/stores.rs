@@ -18,6 +18,7 @@ pub(crate) fn options(endpoint: String, bucket: &str, prefix: &str, key: &str, s
     options.access_key_id = Some(key.to_owned());
     options.secret_access_key = Some(Secret::new(secret));
     options.copy_threshold = 16 << 20;
+    options.trash = Some(format!("old/ä+/{prefix}"));
     options
 }
 

@@ -54,7 +54,7 @@ fn objects(w: &World) -> Vec<String> {
     for (key, object) in &w.shelf.objects {
         let kept = w.law.keep || left_alone(w, key) || w.shelf.foreign.get(key) == Some(object);
         let file = key.path().is_some_and(|p| w.disk.files.contains_key(&p));
-        if !file && !kept && !key.is_reserved() {
+        if !file && !kept && !key.is_reserved() && key.trash_name().is_none() {
             wrong.push(format!("I1: {key} has no file and is still there"));
         }
     }

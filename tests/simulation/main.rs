@@ -25,6 +25,7 @@ mod plan;
 mod scene;
 mod story;
 mod stranger;
+mod trash;
 mod turns;
 mod uploads;
 mod user;
@@ -200,4 +201,9 @@ fn a_skipped_second_fstat_is_caught() {
 #[test]
 fn a_ledger_written_before_the_confirmation_is_caught() {
     caught("a ledger written before the confirmation", "I5", Sabotage { lies: true, ..Sabotage::default() });
+}
+
+#[test]
+fn a_trash_that_keeps_nothing_is_caught() {
+    caught("a trash that keeps nothing", "trash", Sabotage { keeps_nothing: true, ..Sabotage::default() });
 }

@@ -95,7 +95,14 @@ pub const FAULTS: &[(&str, u64)] = &[
 ];
 
 /// What has to have happened, too: it shows that faults met something.
-pub const EVENTS: &[&str] = &["a part is not sent again", "a copy in parts", "deletes held", "taken over"];
+pub const EVENTS: &[&str] = &[
+    "a part is not sent again",
+    "a copy in parts",
+    "deletes held",
+    "taken over",
+    "kept in the trash",
+    "kept in the trash by parts",
+];
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {

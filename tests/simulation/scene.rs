@@ -6,7 +6,7 @@ use crate::support::{
     parts::{ANOTHERS, Open},
     world::World,
 };
-use s3mirrord::model::{Capabilities, ETag, Key, RelPath, Spec, Stamp};
+use s3mirrord::model::{Capabilities, ETag, Key, RelPath, Spec, Stamp, TRASH};
 use std::{collections::BTreeMap, time::Duration};
 
 /// The names that files ever have.
@@ -40,6 +40,12 @@ pub fn set(w: &mut World) {
     set_disk(w);
     set_uploads(w);
     set_files(w);
+    if w.shelf.trash.is_some() {
+        // what others put there stays; what we did goes when it is old
+        for name in ["2020-01-01/theirs", "theirs/x", "2020-01-01/a.000000Z-0123456789abcdef"] {
+            w.plant(&format!("{TRASH}{name}"), 0);
+        }
+    }
     for key in ["foreign/x", "n3", "d/n9", "a//b", "../x", "d/", "\u{FF0F}"] {
         let (body, etag) = (key.as_bytes().to_vec(), ETag::new(&format!("foreign {key}")));
         let object = foreign(body, etag, Stamp { sec: 1_600_000_001, nsec: 0 });

@@ -11,7 +11,7 @@ use crate::{
 };
 use futures::StreamExt;
 use s3mirrord::{
-    engine::{self, Event, Input, Options, Report},
+    engine::{self, Event, Input, Options, Report, Trash},
     ledger::Ledger,
     local::{Notice, Prune, Tree},
     model::{Binding, Change, MirrorId, Stamp},
@@ -31,6 +31,7 @@ pub struct Sabotage {
     pub events_are_deletes: bool,
     pub frozen_stat: bool,
     pub lies: bool,
+    pub keeps_nothing: bool,
 }
 
 #[derive(Default)]
@@ -43,6 +44,8 @@ pub struct Outcome {
 }
 
 const S: Duration = Duration::from_secs(1);
+/// What is in the trash is to stay for as long.
+const DAY: Duration = Duration::from_secs(86_400);
 
 pub struct Story {
     pub world: Fake,
@@ -73,6 +76,8 @@ pub async fn play(plan: &Plan, sabotage: Sabotage, tracing: bool) -> Outcome {
     let mut story = Story { world, limits, sabotage, ..Story::calm_of(plan.seed) };
     story.world.with(|w| {
         w.shelf.budget = limits.map(|limits| (limits.count, limits.window.as_secs() as i64));
+        w.shelf.keeps_nothing = sabotage.keeps_nothing;
+        w.shelf.trash = (plan.seed % 3 == 1).then_some(DAY);
         w.disk.frozen_stat = sabotage.frozen_stat;
         w.disk.absent_for_good = sabotage.absent_for_good || sabotage.events_are_deletes;
         scene::set(w);
@@ -153,6 +158,10 @@ impl Story {
             rescan: S * 15,
             relist: S * 60,
             deletes: !self.config.keep,
+            trash: self
+                .world
+                .with(|w| w.shelf.trash)
+                .map(|keep| Trash { prefix: "t/".into(), keep: Some(keep) }),
             limits: self.limits,
             once,
             dry_run: false,

@@ -1,5 +1,6 @@
 //! What comes over the mirror from outside, and lasts: roots, stores, clocks; and what happens while nothing runs.
 
+use crate::cases::owner;
 use crate::support::{
     disk::path,
     world::{Fake, World},
@@ -12,7 +13,7 @@ const YEAR: i64 = 31_536_000;
 /// The weather changes. What is not on in this seed leaves it as it is.
 pub fn weather(w: &mut World) {
     // before the first claim, whichever root is there is the one
-    let claimed = w.shelf.objects.keys().any(Key::is_reserved);
+    let claimed = w.shelf.objects.contains_key(&owner());
     match w.rng.u8(0..15) {
         0 if w.may("store down") => w.shelf.down = !w.shelf.down,
         1 if w.may("credentials refused") => w.shelf.refuses = !w.shelf.refuses,
@@ -98,7 +99,7 @@ pub fn between_lives(world: &Fake, crashed: bool) {
         if w.strikes("wall clock jumped", 2) {
             leap(w);
         }
-        if w.book.binding.is_some() && w.shelf.objects.keys().any(Key::is_reserved) {
+        if w.book.binding.is_some() && w.shelf.objects.contains_key(&owner()) {
             accept_root(w);
         }
     });

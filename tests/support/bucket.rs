@@ -96,6 +96,14 @@ pub struct Shelf {
     pub late: bool,
     /// Keys whose metadata such a request changed, and nothing else: no listing shows that.
     pub put_back: BTreeSet<Key>,
+    /// How long what is in the trash is to stay, if there is one.
+    pub trash: Option<Duration>,
+    /// What was copied there, and of which key it is.
+    pub trashed: BTreeMap<Key, Key>,
+    /// Sabotage: what is to go there is told to be there, and is not.
+    pub keeps_nothing: bool,
+    /// Keys that a request landed on whose sender gave up on it, on a store without conditions.
+    pub strays: BTreeSet<Key>,
     /// Keys whose delete was confirmed, and which were not written since.
     pub confirmed: BTreeSet<Key>,
     /// What answers to batches of deletes, and to writes of records, say of these keys.
@@ -121,6 +129,8 @@ pub enum Oddity {
     Untold,
     /// It is sealed with a key of the customer's: it is listed, and HEAD tells nothing.
     Sealed,
+    /// A copy of it fails, so.
+    Uncopied(Class),
     /// The whole request fails for it, and a delete or a write of it alone as well.
     Poison,
 }
@@ -168,6 +178,10 @@ impl Default for Shelf {
             budget: None,
             late: false,
             put_back: BTreeSet::new(),
+            trash: None,
+            trashed: BTreeMap::new(),
+            keeps_nothing: false,
+            strays: BTreeSet::new(),
             confirmed: BTreeSet::new(),
             oddities: BTreeMap::new(),
             in_flight: BTreeSet::new(),

@@ -34,7 +34,8 @@ impl World {
         let etag = self.etag(&body, parts);
         if let Some(path) = key.path() {
             self.may_come(key, &path, &body);
-        } else if !key.is_reserved() {
+            self.replaces(key, &body);
+        } else if !key.is_reserved() && key.trash_name().is_none() {
             self.broke(format!("I4: {key} was written, though no file can have it"));
         }
         self.may_write(key);
@@ -113,6 +114,9 @@ impl World {
         if self.shelf.foreign.get(key) != Some(&gone) {
             self.shelf.former.insert(key.clone(), gone.clone());
         }
+        if key.trash_name().is_some() {
+            return self.untrash(key, &gone);
+        }
         let Some(path) = key.path() else {
             if !key.is_reserved() {
                 self.broke(format!("I4: {key} was deleted, though no file can have it"));
@@ -149,6 +153,9 @@ impl World {
         }
         if self.another_root() {
             self.broke(format!("I2: {key} was deleted under another root"));
+        }
+        if !unseen {
+            self.went(key, &gone);
         }
     }
 

@@ -62,8 +62,11 @@ fn page<'a>(
         Start::After(key) => (Some(key), None),
         Start::Token(token) => (None, Some(token)),
     };
+    // the trash is not below the prefix
+    let here = |k: &Key| k.trash_name().is_some() == prefix.trash_name().is_some();
     let under = |k: &Key| {
-        k.as_str().starts_with(prefix.as_str())
+        here(k)
+            && k.as_str().starts_with(prefix.as_str())
             && token.is_none_or(|t| k.as_str() > t.as_str())
             && after.is_none_or(|after| k > after)
     };

@@ -23,6 +23,7 @@ pub mod server;
 #[cfg(feature = "demo")]
 pub mod space;
 pub mod store;
+pub mod trash;
 pub mod tree;
 pub mod walk;
 pub mod world;

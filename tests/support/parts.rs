@@ -1,10 +1,12 @@
 //! Uploads in parts as the fake keeps them, across every crash, until they are objects.
 
 use super::{
-    bucket::{Staged, md5, sha256},
+    bucket::{Object, Staged, md5, sha256},
     world::{Fake, World},
 };
-use s3mirrord::model::{Begun, Class, Digest, ETag, Fault, Key, Part, Source, Spec, Stamp, Upload};
+use s3mirrord::model::{
+    Attributes, Begun, Class, Digest, ETag, Fault, Key, Part, Source, Spec, Stamp, Upload,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -152,6 +154,25 @@ impl Fake {
                 Err(fault)
             }
         }
+    }
+
+    /// Copies to the trash by parts; whatever goes wrong, the upload may be left open.
+    pub async fn keep_in_parts(&self, from: (&Key, &ETag), to: &Key, source: &Object) -> Result<(), Fault> {
+        let spec = Spec {
+            size: source.body.len() as u64,
+            mtime: Stamp::default(),
+            attributes: Attributes { mode: 0, uid: 0, gid: 0 },
+            own: String::new(),
+            sha256: None,
+            part_size: source.part_size,
+        };
+        let id = self.begin_upload(to, &spec).await?;
+        let parts = self.copy_each(&id, from, &spec).await?;
+        self.request("CompleteMultipartUpload", 20).await?;
+        let (body, _) = self.with(|w| w.complete_upload(&id, &parts))?;
+        assert_eq!(body, source.body);
+        self.with(|w| *w.faults.entry("kept in the trash by parts").or_default() += 1);
+        Ok(())
     }
 
     async fn copy_each(&self, id: &str, from: (&Key, &ETag), spec: &Spec) -> Result<Vec<(u32, ETag)>, Fault> {

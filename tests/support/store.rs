@@ -188,6 +188,20 @@ impl Store for Fake {
         self.copy_parts(upload, from, spec).await
     }
 
+    async fn keep(&self, from: (&Key, &ETag), to: &Key, said: Option<&Key>) -> Result<(), Fault> {
+        let _flight = self.takes_off(to);
+        self.keep_object(from, to, said).await
+    }
+
+    fn clock(&self) -> Option<i64> {
+        Some(self.with(|w| w.server_time().sec))
+    }
+
+    async fn keeps_versions(&self) -> Result<bool, Fault> {
+        self.request("GetBucketVersioning", 20).await?;
+        Ok(false)
+    }
+
     async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {
         let _flight = self.takes_off(key);
         self.request_of("DeleteObject", key, 12).await?;
@@ -259,7 +273,9 @@ impl Store for Fake {
                 }
                 Some(Oddity::Forgotten | Oddity::Poison | Oddity::Sealed) => {}
                 Some(Oddity::Untold) => drop(w.remove_object(key, Some(etag))),
-                None => drop(answers.insert(key.clone(), w.remove_object(key, Some(etag)))),
+                Some(Oddity::Uncopied(_)) | None => {
+                    drop(answers.insert(key.clone(), w.remove_object(key, Some(etag))))
+                }
             });
         }
         if let Err(fault) = self.reply("DeleteObjects", 12).await {

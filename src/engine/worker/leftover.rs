@@ -161,7 +161,7 @@ async fn left_open<T: Tree, S: Store, L: Ledger>(
 }
 
 /// Ends the uploads of `key` that were begun by us and left open.
-pub(super) async fn settle<T: Tree, S: Store, L: Ledger>(
+pub(in crate::engine) async fn settle<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
     key: &Key,
 ) -> Result<(), Fault> {

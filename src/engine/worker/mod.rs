@@ -23,7 +23,7 @@ use crate::{
 use counted::Counted;
 use futures::FutureExt;
 pub(super) use hash::Hashing;
-pub(super) use leftover::{recover, tidy};
+pub(super) use leftover::{recover, settle, tidy};
 use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},

@@ -2,6 +2,7 @@
 
 use super::{Held, How, Work, leftover::settle};
 use crate::{
+    engine::trash,
     ledger::Ledger,
     local::Tree,
     model::{Change, Class, Did, Digest, Fault, Fingerprint, Only, Outcome, Record, Sameness},
@@ -88,12 +89,14 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         parts: bool,
     ) -> Result<Vec<Change>, Fault> {
         let (ctx, key) = (self.ctx, &self.job.key);
+        trash::before(ctx, key, &only, digest).await?;
         let remote = ctx.store.commit(staged, only).await.inspect_err(|fault| {
             // what somebody else has to put right says nothing of the upload
             if !matches!(fault.class, Class::Denied | Class::Fatal | Class::Owned) {
                 ctx.stumble(key);
             }
         })?;
+        ctx.parted(key);
         let mut changes = match self.proof(held, remote, digest) {
             Change::Proof(key, record) => vec![Change::Proof(key, Record { print, ..record })],
             other => vec![other],
