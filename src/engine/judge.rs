@@ -180,7 +180,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         match verdict {
             // those in sync were only counted
             Verdict::InSync | Verdict::Leave => {}
-            Verdict::Condemn(etag) => self.docket.absent(key, etag),
+            Verdict::Condemn(etag) => {
+                self.news = true;
+                self.docket.absent(key, etag);
+            }
             Verdict::Acquit => self.acquit(key),
             Verdict::Put(only, why) => self.start(&[], job(Op::Put(only), why), from),
             Verdict::Metadata(why) => self.start(&[], job(Op::Metadata, why), from),
@@ -233,6 +236,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             let (outcome, took) = worker::work(ctx, job.clone(), manner).await;
             Worked { keys, job, failures, outcome, took }
         };
+        self.news = true;
         self.workers.spawn(work.in_current_span());
     }
 

@@ -149,6 +149,8 @@ pub(super) struct Session<'a, T, S, L> {
     /// The note that the first comparison with the bucket followed, until rows that it did not find absent are dropped.
     pub(super) purge: Option<u64>,
     settled: bool,
+    /// Something was begun since it was last told that all is in sync.
+    pub(super) news: bool,
     pub(super) progressed: bool,
     fatal: Option<Fault>,
 }
@@ -189,6 +191,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             looks: 0,
             purge: None,
             settled: false,
+            news: true,
             progressed: false,
             fatal: None,
             ctx,
@@ -284,7 +287,10 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         self.begin_sweep(now);
         let mine = self.ctx.root != Sameness::Changed;
         let settled = mine && self.relisted && self.is_idle() && (self.docket.is_empty() || self.is_held());
-        if settled && !self.settled && self.life.report.with(|status| status.failing.is_empty()) {
+        // what is held or fails is not in sync, and that nothing has happened since is no news
+        let whole = |status: &mut super::Status| status.failing.is_empty() && status.held.is_none();
+        if settled && self.news && self.life.report.with(whole) {
+            self.news = false;
             self.tell(&Event::Settled);
         }
         if settled != self.settled {

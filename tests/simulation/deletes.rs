@@ -131,8 +131,12 @@ async fn c61_held_deletes_of_files_that_are_back_are_dropped() {
             sleep(ms(8_000)).await;
             let mut aside = take_aside(&story, &names);
             look_at_everything(&notices).await;
+            let settled =
+                || story.world.with(|w| w.trace.iter().filter(|line| line.ends_with("Settled")).count());
+            let before = settled();
             until(&story, ms(9_000), "they are held", || story.world.with(|w| w.book.held)).await;
             sleep(ms(5_000)).await;
+            assert_eq!(settled(), before, "what is held is not in sync");
             // the first is gone for good, the second is a link now
             aside.drain(..2);
             bring_back(&story, aside);

@@ -30,6 +30,12 @@ async fn c05_c10_what_is_not_seen_is_found_within_a_minute_until_all_is_seen_aga
             let fault = Fault::new(Class::Permanent, "watch", "for the test");
             notices.send(Notice::Degraded(fault.clone())).await.unwrap();
             until(&story, 2 * minute, "unseen", || there("unseen")).await;
+            sleep(minute).await;
+            let told =
+                || story.world.with(|w| w.trace.iter().filter(|line| line.ends_with("Settled")).count());
+            let before = told();
+            sleep(10 * minute).await;
+            assert_eq!(told(), before, "that nothing happened is no news");
             change("second");
             story.world.with(|w| w.remove(&path("unseen")));
             until(&story, 3 * minute, "second", || there("second") && !there("unseen")).await;

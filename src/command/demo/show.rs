@@ -9,25 +9,12 @@ use crate::{
     engine::{Deed, Ending, Event, Sink},
 };
 use indicatif::HumanBytes;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// Shows the events of a mirror on stdout.
 pub(super) fn sink(_: &Mirror) -> Sink {
-    let (paint, held) = (Paint::stdout(), AtomicBool::new(false));
+    let paint = Paint::stdout();
     Arc::new(move |at, event| {
-        match event {
-            Event::Held(_) => held.store(true, Relaxed),
-            Event::Released => held.store(false, Relaxed),
-            // but for what is held, which would be odd to read
-            Event::Settled if held.load(Relaxed) => return,
-            _ => {}
-        }
         if let Some(line) = line(at, event, paint) {
             print(&line);
         }
