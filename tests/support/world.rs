@@ -103,9 +103,8 @@ impl Fake {
 
 impl World {
     pub fn strikes(&mut self, name: &'static str, one_in: u64) -> bool {
-        // drawn in any case: a fault that is switched off changes nothing before it would have come
-        let drawn = self.rng.u64(0..one_in) == 0;
-        let hit = drawn && self.stormy && self.on.contains(name);
+        // drawn for faults that are switched off, too: one less changes nothing before it would have come
+        let hit = self.stormy && self.rng.u64(0..one_in) == 0 && self.on.contains(name);
         if hit {
             self.count(name);
         }
