@@ -173,7 +173,7 @@ fn a_seed_replays_identically() {
 }
 
 fn caught(name: &str, promise: &str, sabotage: Sabotage) {
-    let outcomes = play_all(0..300, sabotage, told);
+    let outcomes = play_all(0..100, sabotage, told);
     let hits = outcomes.values().filter(|o| o.broken.iter().any(|b| b.contains(promise))).count();
     println!("{name}: caught by {hits} of {} seeds", outcomes.len());
     assert!(hits > 0, "{name} was not caught");
