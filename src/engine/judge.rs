@@ -1,7 +1,7 @@
 //! What a survey saw becomes a job, a condemned row, or nothing.
 
 use super::{
-    ROUNDS,
+    Deed, Ending, Event, ROUNDS, Status,
     session::{Session, Surveyed},
     settle::{After, Worked},
     survey::{InSync, Seen},
@@ -15,6 +15,7 @@ use crate::{
     queue::{Mono, Note, delay},
     store::Store,
 };
+use std::collections::BTreeSet;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -39,8 +40,17 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let now = self.now();
         match seen {
             Seen::Triple(triple) => {
-                let Some(Surveyed { note, window, found, .. }) = self.surveying.get_mut(&id) else { return };
-                *found = true;
+                let Some(Surveyed { note, window, awaited, .. }) = self.surveying.get_mut(&id) else {
+                    return;
+                };
+                match triple.local {
+                    // what lies below is not told of, and may well be there
+                    Local::Unknown | Local::Skipped(Skip::Mount) => {
+                        awaited.retain(|key| !is_at_or_below(key, &triple.key));
+                    }
+                    Local::Skipped(_) => {}
+                    Local::Present(_) | Local::Absent(_) => drop(awaited.remove(&triple.key)),
+                }
                 let (from, failures, against) = (From::of(note), note.failures, note.against);
                 let old = window.is_old(&triple.key);
                 window.pass(&triple.key);
@@ -65,8 +75,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 }
             }
             Seen::Anew => {
-                if let Some(surveyed) = self.surveying.get_mut(&id) {
-                    surveyed.in_sync = 0;
+                let anew = self.surveying.get(&id).map(|surveyed| self.remembered(&surveyed.note.scope));
+                if let (Some(surveyed), Some(awaited)) = (self.surveying.get_mut(&id), anew) {
+                    (surveyed.in_sync, surveyed.awaited) = (0, awaited);
                     // what it begins anew with may be older than what comes of what it told
                     self.jobs.seen(.., surveyed.note.against);
                 }
@@ -77,16 +88,14 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             Seen::Also(scope, against) => self.pending.retry(scope, against, now, Mono::ZERO, 0),
             Seen::End(result) => {
                 let Some(surveyed) = self.surveying.remove(&id) else { return };
-                let Surveyed { note, begun, in_sync, found, .. } = surveyed;
+                let Surveyed { note, begun, in_sync, awaited, .. } = surveyed;
                 if self.whole.take_if(|whole| *whole == id).is_some() {
                     self.life.report.live().look_ends(result.is_ok());
                 }
                 match result {
                     // a look that is broken off comes to the same files again; a single file was looked at before
                     Ok(()) => {
-                        if let (Scope::File(path), false, 0) = (&note.scope, found, in_sync) {
-                            self.nothing_at(&Key::of(path));
-                        }
+                        awaited.iter().for_each(|key| self.nothing_at(key));
                         let first = !matches!(note.scope, Scope::File(_));
                         self.life.report.live().unchanged.add(if first { in_sync } else { 0 });
                         self.looked(&note, now.saturating_sub(begun));
@@ -97,9 +106,26 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
     }
 
-    /// There is neither a file nor an object of this name.
+    /// Keys below `scope` whose files failed, or are to arrive before an object that is kept for them goes.
+    pub(super) fn remembered(&self, scope: &Scope) -> BTreeSet<Key> {
+        let failing = |status: &mut Status| status.failing.keys().cloned().collect::<BTreeSet<_>>();
+        let mut keys = self.life.report.with(failing);
+        keys.extend(self.sources.awaited().cloned());
+        keys.retain(|key| scope.holds(key));
+        keys
+    }
+
+    /// There is no file of this name, or it is in sync: it does not fail any more, and nothing is kept for it.
     fn nothing_at(&mut self, key: &Key) {
+        if !self.jobs.is_free(key) {
+            return;
+        }
         self.life.report.with(|status| status.fails_no_longer(key));
+        self.vanished(key);
+    }
+
+    /// There is no file of this name.
+    fn vanished(&mut self, key: &Key) {
         if let Some(former) = self.sources.vanished(key) {
             self.look_for(&former);
         }
@@ -134,14 +160,32 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     fn blind(&mut self, note: Note, fault: Fault, now: Mono) {
-        let failures = note.failures + 1;
+        let (failures, once) = (note.failures + 1, self.ctx.options.once);
         let lasting = matches!(fault.class, Class::Denied | Class::Fatal | Class::Owned);
-        if lasting || (self.ctx.options.once && failures >= ROUNDS) {
+        let one = match &note.scope {
+            Scope::File(path) if !lasting => Some(Key::of(path)),
+            _ => None,
+        };
+        if lasting || (once && failures >= ROUNDS && one.is_none()) {
             return self.fail(fault);
         }
         tracing::warn!(%fault, attempt = failures, "looking again later");
         let jitter = self.life.jitter.f64();
-        self.ctx.turns.failed(jitter);
+        match one {
+            // it may be this one alone that the store fails
+            Some(key) => {
+                self.store_failed();
+                if failures >= ROUNDS && !self.is_told(&key) {
+                    self.tell(&unseen(key, fault));
+                }
+                if once && failures >= ROUNDS {
+                    return;
+                }
+            }
+            None => {
+                self.ctx.turns.failed(jitter);
+            }
+        }
         self.pending.retry(note.scope, note.against, now, delay(failures, jitter), failures);
     }
 
@@ -167,6 +211,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             return;
         }
         let verdict = decide(&triple, self.ctx.view());
+        match (&triple.local, &verdict) {
+            (Local::Absent(_), Verdict::Leave) => self.nothing_at(&triple.key),
+            (Local::Absent(_), _) => self.vanished(&triple.key),
+            _ => {}
+        }
         if self.has_to_rest(&triple, &verdict, from.failures, against) {
             return;
         }
@@ -250,4 +299,17 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         tracing::debug!(%key, "it cannot be read; nothing is deleted there");
         self.life.report.with(|status| status.unknown += 1);
     }
+}
+
+/// True if `key` is `place`, the key of a file or a directory, or lies below it.
+fn is_at_or_below(key: &Key, place: &Key) -> bool {
+    let place = place.as_str().trim_end_matches('/');
+    let rest = key.as_str().strip_prefix(place);
+    place.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What there is of it in the bucket could not be found out.
+fn unseen(key: Key, fault: Fault) -> Event {
+    let why = "what the bucket holds of it is not known";
+    Event::Action { key, deed: Deed::Put, from: None, why, ending: Ending::Failed(fault), bytes: 0 }
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     ledger::Ledger,
     local::{Prune, Tree},
-    model::{Against, Change, Class, Fault, Sameness, Scope},
+    model::{Against, Change, Class, Fault, Key, Sameness, Scope},
     queue::{self, Denials, Jobs, Mono, Note, Pending, Restless, Sources},
     store::Store,
 };
@@ -24,7 +24,11 @@ use futures::{
     Stream, StreamExt,
     stream::{BoxStream, SelectAll},
 };
-use std::{collections::BTreeMap, pin::Pin, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::Pin,
+    sync::Arc,
+};
 use tokio::{
     select,
     task::JoinSet,
@@ -103,8 +107,8 @@ pub(super) struct Surveyed {
     pub(super) begun: Mono,
     /// Files that it found in sync.
     pub(super) in_sync: u64,
-    /// It found something else, too.
-    pub(super) found: bool,
+    /// Keys that something is remembered of, of which it did not tell anything yet.
+    pub(super) awaited: BTreeSet<Key>,
     pub(super) window: Window,
 }
 
@@ -271,7 +275,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             let survey = survey(self.ctx.clone(), &note, window.reach());
             let surveys = if note.is_swift() { &mut self.swift } else { &mut self.broad };
             surveys.push(survey.map(move |seen| (id, seen)).boxed());
-            self.surveying.insert(id, Surveyed { note, begun: now, in_sync: 0, found: false, window });
+            let awaited = self.remembered(&note.scope);
+            self.surveying.insert(id, Surveyed { note, begun: now, in_sync: 0, awaited, window });
         }
         if let Some(absent) = self.docket.take_absent() {
             let (ctx, begin) = (self.ctx.clone(), self.docket.begin());

@@ -33,6 +33,11 @@ impl Sources {
         self.release(&from).then_some(from)
     }
 
+    /// The new names of the files that objects are kept for.
+    pub fn awaited(&self) -> impl Iterator<Item = &Key> {
+        self.renamed.keys()
+    }
+
     /// There is no file of that new name any more: the object that was kept for it alone.
     pub fn vanished(&mut self, to: &Key) -> Option<Key> {
         let from = self.renamed.remove(to)?;

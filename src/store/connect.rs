@@ -16,10 +16,13 @@ use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use std::{fmt::Display, path::Path};
+use std::{fmt::Display, path::Path, time::Duration};
 
 /// Signed for where neither options nor environment name a region: what stores other than AWS take.
 const ANY_REGION: &str = "us-east-1";
+
+/// A request that hangs is tried again once: for as long between its attempts.
+const PAUSES: Duration = Duration::from_secs(2);
 
 /// A client, and the endpoint it talks to as text.
 pub(super) async fn client(
@@ -39,6 +42,8 @@ pub(super) async fn client(
             TimeoutConfig::builder()
                 .connect_timeout(options.connect_timeout)
                 .operation_attempt_timeout(options.patience)
+                // one that hangs is not tried as often as one that is answered
+                .operation_timeout(2 * options.patience + PAUSES)
                 .build(),
         )
         .stalled_stream_protection(

@@ -183,13 +183,14 @@ impl Payload {
     }
 }
 
-/// A setting for one request.
+/// A setting for one request that may take its time.
 pub(super) fn attempt_timeout(options: &Options, timeout: Duration) -> Builder {
     timeouts(options, TimeoutConfig::builder().operation_attempt_timeout(timeout))
 }
 
 fn timeouts(options: &Options, timeouts: TimeoutConfigBuilder) -> Builder {
-    Builder::new().timeout_config(timeouts.connect_timeout(options.connect_timeout).build())
+    let timeouts = timeouts.disable_operation_timeout().connect_timeout(options.connect_timeout);
+    Builder::new().timeout_config(timeouts.build())
 }
 
 /// Signs with a digest that is known already.

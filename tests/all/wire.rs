@@ -13,7 +13,10 @@ use s3mirrord::{
 };
 use sha2::{Digest, Sha256};
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 use tokio::{
@@ -858,4 +861,27 @@ async fn c52_a_dead_uplink_is_a_stall() {
     let stalled = put(&store, Memory::pattern(PART, 1), Only::Always);
     let fault = tokio::time::timeout(Duration::from_secs(30), stalled).await.expect("given up").unwrap_err();
     assert_eq!(fault.class, Class::Transient, "{fault}");
+}
+
+/// What hangs is not waited for as often as what is answered may be tried.
+#[tokio::test]
+async fn c52_a_request_without_an_answer_is_given_up_after_two_times_its_patience() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (endpoint, met) =
+        (format!("http://{}", listener.local_addr().unwrap()), Arc::new(AtomicUsize::new(0)));
+    let count = met.clone();
+    let taking = tokio::spawn(async move {
+        let mut silent = vec![];
+        while let Ok((connection, _)) = listener.accept().await {
+            count.fetch_add(1, Relaxed);
+            silent.push(connection);
+        }
+    });
+    let patient = Options { patience: Duration::from_secs(1), max_attempts: 9, ..options(endpoint) };
+    let store = S3::connect(patient).await.unwrap();
+    let fault = store.list(&key(""), Depth::All, Start::First).await.unwrap_err();
+    taking.abort();
+    assert_eq!(fault.class, Class::Transient, "{fault}");
+    let met = met.load(Relaxed);
+    assert!((2..=4).contains(&met), "{met} attempts");
 }

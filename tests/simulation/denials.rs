@@ -6,7 +6,11 @@ use crate::{
     story::Story,
     support::{disk::path, world::World},
 };
-use s3mirrord::{engine::Options, model::Key};
+use s3mirrord::{
+    engine::Options,
+    local::Notice,
+    model::{Key, Scope},
+};
 use tokio::time::sleep;
 
 /// So many files, at most 999.
@@ -201,6 +205,80 @@ async fn c54_what_was_kept_for_a_file_that_goes_is_deleted() {
             assert_eq!(arrived(&story, "c"), 1);
             story.world.with(|w| w.remove(&path("d/e")));
             until(&story, ms(400_000), "the end of the object", || arrived(&story, "c") == 0).await;
+        })
+        .await;
+    unbroken(&story);
+}
+
+/// So it is if the new name had an object of its own, or is a link by then.
+#[tokio::test(start_paused = true)]
+async fn c54_what_was_kept_for_a_file_that_took_anothers_place_is_deleted() {
+    for becomes_a_link in [false, true] {
+        let story = scene(0, 1);
+        story.world.with(|w| {
+            w.shelf.denied.clear();
+            [("c", 1), ("d/e", 2)].iter().for_each(|(name, text)| w.write(&path(name), 0, *text));
+        });
+        story
+            .daemon_with(options(&story), async |notices| {
+                until(&story, ms(60_000), "the files", || arrived(&story, "") == 4).await;
+                story.world.with(|w| {
+                    w.shelf.denied.insert("d/");
+                    w.rename(&path("c"), &path("d/e"));
+                });
+                look_at_everything(&notices).await;
+                sleep(ms(100_000)).await;
+                assert_eq!(arrived(&story, "c"), 1);
+                story.world.with(|w| {
+                    w.shelf.denied.clear();
+                    match becomes_a_link {
+                        true => w.link(&path("d/e")),
+                        false => w.remove(&path("d/e")),
+                    }
+                });
+                until(&story, ms(400_000), "the end of the object", || arrived(&story, "c") == 0).await;
+            })
+            .await;
+        unbroken(&story);
+    }
+}
+
+/// But not if it only cannot be seen: it may well be there.
+#[tokio::test(start_paused = true)]
+async fn c06_c54_what_is_kept_for_a_file_that_cannot_be_seen_stays() {
+    let story = scene(0, 1);
+    story.world.with(|w| w.write(&path("c"), 0, 1));
+    story
+        .daemon_with(options(&story), async |notices| {
+            until(&story, ms(60_000), "the file", || arrived(&story, "c") == 1).await;
+            story.world.with(|w| {
+                w.shelf.denied.insert("d/");
+                w.rename(&path("c"), &path("d/e"));
+            });
+            look_at_everything(&notices).await;
+            sleep(ms(100_000)).await;
+            story.world.with(|w| w.disk.closed.insert(path("d")));
+            look_at_everything(&notices).await;
+            sleep(ms(600_000)).await;
+            assert_eq!(arrived(&story, "c"), 1);
+        })
+        .await;
+    unbroken(&story);
+}
+
+/// Files that failed and are gone fail no longer, however many they were: a directory of them is one look.
+#[tokio::test(start_paused = true)]
+async fn c54_files_that_failed_and_are_gone_fail_no_longer() {
+    let story = scene(150, 1);
+    story
+        .daemon_with(options(&story), async |notices| {
+            until(&story, ms(60_000), "the other", || arrived(&story, "e") == 1).await;
+            sleep(ms(100_000)).await;
+            let settled = || story.world.with(|w| w.trace.iter().any(|line| line.ends_with("Settled")));
+            assert!(!settled());
+            story.world.with(|w| (0..150).for_each(|n| w.remove(&path(&format!("d/{n:03}")))));
+            notices.send(Notice::Look(Scope::Tree(path("d")))).await.unwrap();
+            until(&story, ms(60_000), "nothing fails", settled).await;
         })
         .await;
     unbroken(&story);

@@ -9,7 +9,7 @@ use crate::{
 use s3mirrord::{
     engine::{self, End, Options},
     local::Prune,
-    model::Class,
+    model::{Class, Key},
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,32 @@ async fn c51_a_pass_goes_on_past_files_that_the_store_fails() {
     assert_eq!((status.sums.uploaded, status.sums.failed, status.sums.busy), (1, 100, 0));
     assert!(begun.elapsed() < ms(900_000), "{:?}", begun.elapsed());
     unbroken(&story);
+}
+
+/// Nor do those that it tells nothing of: each is told, and the rest is done, deletes as well.
+#[tokio::test(start_paused = true)]
+async fn c51_a_pass_goes_on_past_files_of_which_the_store_tells_nothing() {
+    for mute in [1, 30] {
+        let story = Story::calm();
+        story.world.with(|w| {
+            (0..mute).for_each(|n| w.write(&path(&format!("d/{n:03}")), 0, 1));
+            ["e", "gone"].iter().for_each(|name| w.write(&path(name), 0, 1));
+        });
+        story.once(story.options(true)).await;
+        story.world.with(|w| {
+            w.shelf.mute.insert("d/");
+            // what another tool did: only HEAD tells whether they are there
+            (0..mute).for_each(|n| drop(w.put_object(&Key::raw(format!("d/{n:03}")), None)));
+            w.write(&path("f"), 0, 1);
+            w.remove(&path("gone"));
+        });
+        let sums = story.once(story.options(true)).await.status().sums;
+        assert_eq!((sums.uploaded, sums.deleted, sums.failed, sums.busy), (1, 1, mute, 0));
+        story.world.with(|w| w.shelf.mute.clear());
+        let sums = story.once(story.options(true)).await.status().sums;
+        assert_eq!((sums.uploaded, sums.failed), (mute, 0));
+        unbroken(&story);
+    }
 }
 
 /// Nor does the daemon stop looking at others for their sake, and it sends them when it can.

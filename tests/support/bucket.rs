@@ -69,6 +69,8 @@ pub struct Shelf {
     pub down: bool,
     /// Nothing is allowed.
     pub refuses: bool,
+    /// It answers 500 to HEAD of keys that begin so.
+    pub mute: BTreeSet<&'static str>,
     /// The store answers 500 to whatever is written to keys that begin so.
     pub broken: BTreeSet<&'static str>,
     /// What a policy denies: everything about keys that begin so.
@@ -163,6 +165,7 @@ impl Default for Shelf {
             unsorted: false,
             down: false,
             refuses: false,
+            mute: BTreeSet::new(),
             broken: BTreeSet::new(),
             denied: BTreeSet::new(),
             unread: BTreeSet::new(),
@@ -338,7 +341,7 @@ impl Fake {
     pub async fn request_of(&self, name: &'static str, key: &Key, one_in: u64) -> Result<(), Fault> {
         self.request(name, one_in).await?;
         let looks = matches!(name, "HeadObject" | "GetObject");
-        if !looks && self.with(|w| under(&w.shelf.broken, key)) {
+        if self.with(|w| under(if looks { &w.shelf.mute } else { &w.shelf.broken }, key)) {
             return Err(Fault::new(Class::Transient, name, "InternalError"));
         }
         self.with(|w| match w.denies(key) || looks && under(&w.shelf.unread, key) {
