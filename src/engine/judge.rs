@@ -108,10 +108,15 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
 
     /// Keys below `scope` whose files failed, or are to arrive before an object that is kept for them goes.
     pub(super) fn remembered(&self, scope: &Scope) -> BTreeSet<Key> {
-        let failing = |status: &mut Status| status.failing.keys().cloned().collect::<BTreeSet<_>>();
+        if let Scope::File(path) = scope {
+            let key = Key::of(path);
+            return (self.is_told(&key) || self.sources.awaits(&key)).then_some(key).into_iter().collect();
+        }
+        let held = |key: &&Key| scope.holds(key);
+        let failing =
+            |status: &mut Status| status.failing.keys().filter(held).cloned().collect::<BTreeSet<_>>();
         let mut keys = self.life.report.with(failing);
-        keys.extend(self.sources.awaited().cloned());
-        keys.retain(|key| scope.holds(key));
+        keys.extend(self.sources.awaited().filter(held).cloned());
         keys
     }
 

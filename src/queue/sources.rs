@@ -38,6 +38,11 @@ impl Sources {
         self.renamed.keys()
     }
 
+    /// True if an object is kept for the file of this new name.
+    pub fn awaits(&self, to: &Key) -> bool {
+        self.renamed.contains_key(to)
+    }
+
     /// There is no file of that new name any more: the object that was kept for it alone.
     pub fn vanished(&mut self, to: &Key) -> Option<Key> {
         let from = self.renamed.remove(to)?;
