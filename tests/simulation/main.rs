@@ -110,7 +110,8 @@ fn promise(broken: &[String]) -> Option<&str> {
 fn tell(seed: u64, broken: &[String]) {
     println!("seed {seed}: {broken:#?}");
     let breaks = |plan: &Plan| promise(&try_out(plan, Sabotage::default(), false).broken) == promise(broken);
-    let least = Plan::draw(seed).shrunk(400, breaks);
+    let replays = asked("S3MIRRORD_REPLAYS").unwrap_or(400);
+    let least = Plan::draw(seed).shrunk(replays.try_into().unwrap(), breaks);
     let outcome = try_out(&least, Sabotage::default(), true);
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("seed-{seed}.txt"));
     std::fs::write(&file, outcome.trace.join("\n")).unwrap();
