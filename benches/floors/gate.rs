@@ -3,7 +3,7 @@
 use crate::sample;
 use divan::{Bencher, black_box, counter::ItemsCount};
 use s3mirrord::{
-    model::{Condemned, Key, Local, Sameness, Tally},
+    model::{Condemned, Key, Local, Sameness},
     plan::{License, Limits},
 };
 use std::time::Duration;
@@ -47,6 +47,6 @@ fn licences_refused(bencher: Bencher) {
 #[divan::bench(args = [1_000, 1_000_000])]
 fn budget(bencher: Bencher, pending: u64) {
     let limits = Limits { count: 10_000, percent: 20, window: Duration::from_secs(3_600) };
-    let tally = Tally { records: sample::FILES as u64, condemned: pending, pending, last_row: pending };
-    bencher.bench_local(|| black_box(limits).judge(10, black_box(tally.records), black_box(tally)));
+    let records = sample::FILES as u64;
+    bencher.bench_local(|| black_box(limits).judge("max_delete", 10, black_box(pending), black_box(records)));
 }

@@ -1,4 +1,4 @@
-//! `approve`: shows deletes that are held, or a root that is another one, and lets an operator release them.
+//! `approve`: shows deletes and replacements that are held, or a root that is another one, and lets an operator release them.
 //! It only marks; the daemon or the next `once` acts.
 
 use super::{
@@ -14,7 +14,7 @@ use crate::{
     service::{
         assembly,
         control::{Client, Question, Reply, Request},
-        proposal::{self, OtherRoot, Plan},
+        proposal::{self, Kind, OtherRoot, Plan},
         telemetry,
     },
 };
@@ -28,7 +28,7 @@ use tracing::Instrument;
   s3mirrord approve --mirror www --yes                 release it without being asked
   s3mirrord approve --plan 9f86d081884c7d65-42 --yes   release it if it is still this plan
 
-It releases exactly what it shows. Deletes that are held later are asked about again.")]
+It releases exactly what it shows. What is held later is asked about again.")]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
@@ -58,7 +58,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
         asked.push((mirror, desk, question));
     }
     if let Some(name) = &args.plan {
-        let plans: Vec<_> = asked.iter().filter_map(|(_, _, question)| question.plan.as_ref()).collect();
+        let plans: Vec<_> = asked.iter().flat_map(|(_, _, question)| &question.plans).collect();
         if !plans.iter().any(|plan| plan.name == *name) {
             let (nothing, plans) =
                 (plans.is_empty(), plans.iter().map(|plan| show(plan)).collect::<Vec<_>>());
@@ -66,7 +66,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
             let now = if nothing { "nothing is held now" } else { "what is held now is shown above" };
             return Err(Failure::usage(format!("there is no plan {name} (any more); {now}")));
         }
-        asked.retain(|(_, _, question)| question.plan.as_ref().is_some_and(|plan| plan.name == *name));
+        asked.iter_mut().for_each(|(_, _, question)| question.plans.retain(|plan| plan.name == *name));
     }
     let mut nothing = true;
     for (mirror, mut desk, question) in asked {
@@ -79,12 +79,16 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
                 desk.accept(mirror, &other).await?;
             }
         }
-        if let Some(plan) = question.plan {
+        for plan in question.plans {
             nothing = false;
             print(&format!("{heading}: {}", show(&plan)));
-            if consent(&args, "Delete them?")? {
+            let (what, ask) = match plan.kind {
+                Kind::Deletes => ("deletes", "Delete them?"),
+                Kind::Overwrites => ("replacements", "Replace them by what the files are now?"),
+            };
+            if consent(&args, ask)? {
                 let later = desk.approve(mirror, &plan).await?;
-                print(&format!("{heading}: {} deletes are released; {later}", plan.deletes));
+                print(&format!("{heading}: {} {what} are released; {later}", plan.objects));
             }
         }
     }
@@ -110,10 +114,14 @@ fn consent(args: &Args, question: &str) -> Result<bool, Failure> {
 }
 
 fn show(plan: &Plan) -> String {
-    let mut text = format!("{} deletes are held, of {} files; plan {}", plan.deletes, plan.files, plan.name);
-    for (directory, deletes) in &plan.directories {
+    let what = match plan.kind {
+        Kind::Deletes => "deletes are held",
+        Kind::Overwrites => "changed files are held, and their objects stay as they were",
+    };
+    let mut text = format!("{} {what}, of {} files; plan {}", plan.objects, plan.files, plan.name);
+    for (directory, objects) in &plan.directories {
         let name = if directory.is_empty() { "(at the top)".to_owned() } else { format!("{directory}/") };
-        text += &format!("\n  {deletes:>8}  {name}");
+        text += &format!("\n  {objects:>8}  {name}");
     }
     text += "\nsuch as";
     for path in &plan.samples {
@@ -162,7 +170,7 @@ impl Desk {
             Self::Own(own) => {
                 // a root that is gone is no other root
                 let root = proposal::other_root(&own.0, &own.1).await.unwrap_or_default();
-                Ok(Question { plan: proposal::plan(&own.1).await?, root })
+                Ok(Question { plans: proposal::plans(&own.1).await?, root })
             }
         }
     }
@@ -173,11 +181,11 @@ impl Desk {
             Self::Daemon(client) => {
                 let request = Request::Approve { mirror: mirror.name.clone(), plan: plan.name.clone() };
                 done(client.ask(&request).await?)?;
-                Ok("the daemon deletes them now")
+                Ok("the daemon goes on with them now")
             }
             Self::Own(own) => {
                 proposal::approve(&own.1, &plan.name).await?;
-                Ok("the next pass deletes them")
+                Ok("the next pass goes on with them")
             }
             Self::Nobody => Err(nobody()),
         }

@@ -14,7 +14,7 @@ pub enum Exit {
     InSync,
     /// Some files failed, kept changing, or could not be read.
     Some,
-    /// Deletes are held until an operator approves them.
+    /// Deletes, or replacements, are held until an operator approves them.
     Held,
     /// Another instance holds the mirror.
     Another,
@@ -46,6 +46,7 @@ impl Exit {
             // the root was found to be another one: only what the bucket lacked was uploaded
             End::Done if status.trouble.as_ref().is_some_and(|t| t.class == Class::Fatal) => Self::Fatal,
             End::Done if status.held.is_some() || sums.held > 0 => Self::Held,
+            End::Done if status.overwrites_held.is_some() || sums.overwrites_held > 0 => Self::Held,
             End::Done if sums.failed + sums.busy + status.unknown > 0 => Self::Some,
             End::Done => Self::InSync,
         }

@@ -40,7 +40,7 @@ Examples:
   s3mirrord approve                                  look at deletes that are held, and release them
 
 Exit codes: 0 in sync, 1 some files failed, 2 usage or configuration, 3 store, credentials or root,
-4 deletes are held, 5 another instance holds the mirror.";
+4 deletes or replacements are held, 5 another instance holds the mirror.";
 
 /// Keeps S3 prefixes equal to directories: continuously as a daemon, or once.
 #[derive(Debug, Parser)]
@@ -78,7 +78,7 @@ enum Verb {
     Once(once::Args),
     /// Show what a running daemon is doing
     Status(status::Args),
-    /// Show the deletes that are held, and release them
+    /// Show the deletes and replacements that are held, and release them
     Approve(approve::Args),
     /// See it at work: a directory kept equal to a bucket on this machine, without an account
     #[cfg(feature = "demo")]

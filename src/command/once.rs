@@ -155,6 +155,10 @@ impl Once<'_> {
             Some(_) => ledger.tally().await?.pending,
             None => 0,
         };
+        status.sums.overwrites_held = match &status.overwrites_held {
+            Some(_) => ledger.tally().await?.overwrites,
+            None => 0,
+        };
         let mut exit = Exit::of_pass(&end, &status);
         let mut error = match end {
             End::Failed(fault) => Some(fault.to_string()),
@@ -220,8 +224,14 @@ impl Once<'_> {
         if status.unknown > 0 {
             tracing::warn!(places = status.unknown, "could not be read; nothing is deleted there");
         }
+        let remedy = format!("s3mirrord approve {}", self.args.which.words(self.mirror));
+        if let Some(why) = &status.overwrites_held {
+            tracing::warn!(
+                files = status.sums.overwrites_held,
+                "replacements are held: {why}; look at them with: {remedy}"
+            );
+        }
         if let Some(why) = &status.held {
-            let remedy = format!("s3mirrord approve {}", self.args.which.words(self.mirror));
             tracing::warn!(
                 deletes = status.sums.held,
                 "deletes are held: {why}; look at them with: {remedy}"

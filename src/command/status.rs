@@ -71,6 +71,7 @@ fn told(mirror: &MirrorStatus, paint: Paint) -> String {
     let (tone, word) = match mirror {
         MirrorStatus { trouble: Some(_), .. } => (Tone::Bad, "in trouble"),
         MirrorStatus { held: Some(_), .. } => (Tone::Warn, "deletes held"),
+        MirrorStatus { overwrites_held: Some(_), .. } => (Tone::Warn, "replacements held"),
         MirrorStatus { failing: 1.., .. } => (Tone::Bad, "files failing"),
         MirrorStatus { settled: true, .. } => (Tone::Good, "in sync"),
         _ => (Tone::Warn, "working"),
@@ -96,6 +97,11 @@ fn told(mirror: &MirrorStatus, paint: Paint) -> String {
     }
     if let Some(hold) = &mirror.held {
         text += &format!("\n  {} deletes are held: {}", hold.deletes, hold.why);
+    }
+    if let Some(hold) = &mirror.overwrites_held {
+        text += &format!("\n  {} changed files are held: {}", hold.files, hold.why);
+    }
+    if mirror.held.is_some() || mirror.overwrites_held.is_some() {
         text += &format!("\n    look at them with: s3mirrord approve --mirror {}", mirror.mirror);
     }
     for (what, why) in [("trouble", &mirror.trouble), ("changes are not seen at once", &mirror.degraded)] {

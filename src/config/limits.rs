@@ -4,7 +4,7 @@ use super::{
     duration,
     problem::{Complaint, Shown},
     raw::{Reader, Table},
-    schema::{DEBOUNCE, MAX_DELETE},
+    schema::{DEBOUNCE, MAX_DELETE, MAX_OVERWRITE, Shape},
 };
 use std::{ops::RangeInclusive, time::Duration};
 use toml::de::DeValue;
@@ -12,6 +12,9 @@ use toml::de::DeValue;
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// What is not said of a budget.
+const USUAL: Budget = Budget { count: 10_000, percent: 20, window: HOUR };
 
 /// What becomes of an object whose file is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -25,12 +28,12 @@ pub enum DeletePolicy {
     Trash,
 }
 
-/// More deletes than this are held for approval.
+/// More deletes, or replacements, than this are held for approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MaxDelete {
-    /// Deletes in the window.
+pub struct Budget {
+    /// So many in the window.
     pub count: u64,
-    /// Share of the records at the window's start, 1 to 100; counts only above 100 deletes.
+    /// Share of the records at the window's start, 1 to 100; counts only above 100 of them.
     pub percent: u8,
     /// Length of the sliding window, a second to a year.
     pub window: Duration,
@@ -41,7 +44,8 @@ pub struct MaxDelete {
 pub(super) struct Limits {
     pub(super) delete: DeletePolicy,
     pub(super) delete_grace: Duration,
-    pub(super) max_delete: Option<MaxDelete>,
+    pub(super) max_delete: Option<Budget>,
+    pub(super) max_overwrite: Option<Budget>,
     pub(super) quiet: Duration,
     pub(super) longest: Duration,
     pub(super) rescan: Duration,
@@ -54,7 +58,8 @@ impl Default for Limits {
         Self {
             delete: DeletePolicy::Mirror,
             delete_grace: Duration::from_secs(10),
-            max_delete: Some(MaxDelete { count: 10_000, percent: 20, window: HOUR }),
+            max_delete: Some(USUAL),
+            max_overwrite: None,
             quiet: Duration::from_secs(2),
             longest: Duration::from_secs(60),
             rescan: HOUR,
@@ -73,7 +78,8 @@ impl Limits {
             delete: delete(table, reader).unwrap_or(usual.delete),
             delete_grace: span(table, "delete_grace", Duration::ZERO..=30 * DAY, reader)
                 .unwrap_or(usual.delete_grace),
-            max_delete: max_delete(table, reader).unwrap_or(usual.max_delete),
+            max_delete: budget(table, &MAX_DELETE, reader).unwrap_or(usual.max_delete),
+            max_overwrite: budget(table, &MAX_OVERWRITE, reader).unwrap_or(usual.max_overwrite),
             quiet,
             longest,
             rescan: span(table, "rescan", SECOND..=366 * DAY, reader).unwrap_or(usual.rescan),
@@ -100,29 +106,30 @@ fn delete(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<DeletePolicy> {
     None
 }
 
-fn max_delete(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<Option<MaxDelete>> {
-    let given = table.get("max_delete")?;
+/// `None` if nothing, or nothing that can be read, is said of it; `Some(None)` if it is off.
+fn budget(table: &Table<'_>, shape: &'static Shape, reader: &mut Reader<'_>) -> Option<Option<Budget>> {
+    let given = table.get(shape.title)?;
     match given.value {
         DeValue::String(text) if text == "off" => return Some(None),
         DeValue::Table(_) => {}
         other => {
             let wanted = "a table or \"off\"";
-            reader.complain(given.at, table.mistyped("max_delete", wanted, other));
+            reader.complain(given.at, table.mistyped(shape.title, wanted, other));
             return None;
         }
     }
-    let inner = table.table("max_delete", &MAX_DELETE, reader)?;
-    let mut limit = Limits::default().max_delete?;
+    let inner = table.table(shape.title, shape, reader)?;
+    let mut budget = USUAL;
     if let Some(count) = inner.number("count", 0..=u64::MAX, reader) {
-        limit.count = count;
+        budget.count = count;
     }
     if let Some(percent) = inner.number("percent", 1..=100, reader) {
-        limit.percent = u8::try_from(percent).unwrap_or(100);
+        budget.percent = u8::try_from(percent).unwrap_or(100);
     }
     if let Some(window) = span(&inner, "window", SECOND..=366 * DAY, reader) {
-        limit.window = window;
+        budget.window = window;
     }
-    Some(Some(limit))
+    Some(Some(budget))
 }
 
 fn debounce(table: &Table<'_>, usual: &Limits, reader: &mut Reader<'_>) -> (Duration, Duration) {

@@ -3,7 +3,7 @@
 use super::{
     bandwidth,
     hooks::Hooks,
-    limits::{DeletePolicy, Limits, MaxDelete},
+    limits::{Budget, DeletePolicy, Limits},
     objects::{self, Rule},
     prices::Prices,
     problem::{Complaint, Shown},
@@ -39,7 +39,9 @@ pub struct Mirror {
     /// How long a file must stay away before its object is deleted, 0 to 30 days.
     pub delete_grace: Duration,
     /// More deletes are held; `None`: they never are.
-    pub max_delete: Option<MaxDelete>,
+    pub max_delete: Option<Budget>,
+    /// More files than this whose objects would be replaced are held; `None`: any number.
+    pub max_overwrite: Option<Budget>,
     /// How long a file must rest before it is looked at, 0 to an hour.
     pub quiet: Duration,
     /// How long a file that does not rest waits at most, `quiet` to a day.
@@ -167,6 +169,7 @@ impl Mirror {
             trash: None,
             delete_grace: limits.delete_grace,
             max_delete: limits.max_delete,
+            max_overwrite: limits.max_overwrite,
             quiet: limits.quiet,
             longest: limits.longest,
             rescan: limits.rescan,

@@ -24,7 +24,7 @@ mod valid;
 
 pub use direct::Direct;
 pub use hooks::Hooks;
-pub use limits::{DeletePolicy, MaxDelete};
+pub use limits::{Budget, DeletePolicy};
 pub use mirror::Mirror;
 pub use objects::Rule;
 pub use prices::Prices;

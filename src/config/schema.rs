@@ -67,6 +67,7 @@ pub(super) static MIRROR: Shape = Shape {
         key("trash_keep", "trash_keep = \"30d\" or \"forever\""),
         key("delete_grace", "delete_grace = \"10s\""),
         key("max_delete", "max_delete = { count = 10000, percent = 20, window = \"1h\" } or \"off\""),
+        key("max_overwrite", "max_overwrite = { count = 10000, percent = 20, window = \"1h\" } or \"off\""),
         key("debounce", "debounce = { quiet = \"2s\", longest = \"60s\" }"),
         key("rescan", "rescan = \"1h\""),
         key("relist", "relist = \"24h\""),
@@ -134,18 +135,19 @@ pub(super) static MAX_DELETE: Shape = Shape {
     shared: &[],
 };
 
+pub(super) static MAX_OVERWRITE: Shape = Shape { title: "max_overwrite", ..MAX_DELETE };
+
 pub(super) static DEBOUNCE: Shape = Shape {
     title: "debounce",
     keys: &[key("quiet", "quiet = \"2s\""), key("longest", "longest = \"60s\"")],
     shared: &[],
 };
 
-static SHAPES: [&Shape; 9] =
-    [&TOP, &S3, &PRICES, &MIRROR, &OBJECTS, &MAX_DELETE, &DEBOUNCE, &SSE, &RETENTION];
+static SHAPES: [&Shape; 10] =
+    [&TOP, &S3, &PRICES, &MIRROR, &OBJECTS, &MAX_DELETE, &MAX_OVERWRITE, &DEBOUNCE, &SSE, &RETENTION];
 
 /// Keys whose meaning is settled and that this version does not act on: never taken without a word.
-static LATER: [&str; 8] =
-    ["root_marker", "cross_mounts", "max_overwrite", "xattrs", "scrub", "drill", "metrics", "heartbeat"];
+static LATER: [&str; 7] = ["root_marker", "cross_mounts", "xattrs", "scrub", "drill", "metrics", "heartbeat"];
 
 /// Every key, with the table it belongs in as the file spells it (empty for the top).
 pub fn known_keys() -> impl Iterator<Item = (&'static str, &'static str)> {

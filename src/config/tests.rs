@@ -75,7 +75,7 @@ fn every_key_is_read() {
     assert_eq!(www.exclude, ["*.tmp", ".cache/"]);
     assert_eq!((www.delete, www.delete_grace), (DeletePolicy::Keep, Duration::from_secs(70)));
     let window = Duration::from_secs(7200);
-    assert_eq!(www.max_delete, Some(MaxDelete { count: 1000, percent: 30, window }));
+    assert_eq!(www.max_delete, Some(Budget { count: 1000, percent: 30, window }));
     assert_eq!((www.quiet, www.longest), (Duration::from_secs(1), Duration::from_secs(5)));
     assert_eq!((www.rescan, www.relist), (Duration::from_secs(7200), Duration::from_secs(172_800)));
     assert_eq!(www.leave_out, None);
@@ -109,7 +109,7 @@ fn what_is_left_out_is_as_documented() {
     assert_eq!((&*www.prefix, www.exclude.len(), www.delete), ("", 0, DeletePolicy::Mirror));
     assert_eq!(www.delete_grace, Duration::from_secs(10));
     let window = Duration::from_secs(3600);
-    assert_eq!(www.max_delete, Some(MaxDelete { count: 10_000, percent: 20, window }));
+    assert_eq!(www.max_delete, Some(Budget { count: 10_000, percent: 20, window }));
     assert_eq!((www.quiet, www.longest), (Duration::from_secs(2), Duration::from_secs(60)));
     assert_eq!((www.rescan, www.relist), (window, Duration::from_secs(86_400)));
     assert_eq!((www.s3.max_attempts, www.s3.force_path_style), (5, false));
@@ -120,7 +120,10 @@ fn what_is_left_out_is_as_documented() {
     let partly =
         parse(&mirror("www", "max_delete = { count = 5 }\ndebounce.longest = \"9s\"")).expect("valid");
     let www = &partly.mirrors[0];
-    assert_eq!(www.max_delete, Some(MaxDelete { count: 5, percent: 20, window }));
+    assert_eq!(www.max_delete, Some(Budget { count: 5, percent: 20, window }));
+    assert_eq!(www.max_overwrite, None, "off by default");
+    let limited = parse(&mirror("www", "max_overwrite = { count = 5 }")).expect("valid");
+    assert_eq!(limited.mirrors[0].max_overwrite, Some(Budget { count: 5, percent: 20, window }));
     assert_eq!((www.quiet, www.longest), (Duration::from_secs(2), Duration::from_secs(9)));
 }
 
@@ -154,6 +157,8 @@ fn each_wrong_value_is_told_with_its_line_and_a_remedy() {
         ("relist = \"3M\"", "is not a span of time", "`m` for minutes"),
         ("delete_grace = true", "must be a text in quotes", "delete_grace = \"10s\""),
         ("max_delete = \"none\"", "must be a table or \"off\"", "or \"off\""),
+        ("max_overwrite = 100", "must be a table or \"off\", not a number", "count = 10000"),
+        ("max_overwrite = { counts = 1 }", "not a key of max_overwrite", "`count`?"),
         ("max_delete = 100", "must be a table or \"off\", not a number", "count = 10000"),
         ("max_delete = { count = -1 }", "`count = -1` is out of range", "write 0 or more"),
         ("max_delete = { percent = 0 }", "`percent = 0` is out of range", "from 1 to 100"),

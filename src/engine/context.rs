@@ -3,6 +3,7 @@
 use super::{
     Options, Report,
     bracket::{Bracket, Inside},
+    overwrite::UnderWay,
     owner,
     worker::{Hashing, Turns},
 };
@@ -74,6 +75,8 @@ pub(super) struct Context<T, S, L> {
     unsettled: Mutex<BTreeMap<Key, u32>>,
     /// What was copied to the trash, and when: what is tried again need not be copied again.
     kept: Mutex<BTreeMap<Key, (ETag, Instant)>>,
+    /// Replacements that are under way.
+    pub overwrites: UnderWay,
     unsorted: AtomicBool,
 }
 
@@ -101,6 +104,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
             refused: OnceLock::new(),
             unsettled: Mutex::default(),
             kept: Mutex::default(),
+            overwrites: UnderWay::default(),
             unsorted: AtomicBool::new(false),
             tree,
             store,

@@ -111,7 +111,7 @@ async fn reason_to_hold<T: Tree, S: Store, L: Ledger>(
         return Ok(Some("the root is empty, and it was not".into()));
     }
     let Some(limits) = ctx.options.limits else { return Ok(None) };
-    Ok(match limits.judge(spent.deleted, spent.records, tally) {
+    Ok(match limits.judge("max_delete", spent.done, tally.pending, spent.records) {
         Judgement::Free => None,
         Judgement::Held(why) => Some(why),
     })

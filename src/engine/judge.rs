@@ -2,8 +2,9 @@
 
 use super::{
     Deed, Ending, Event, ROUNDS, Status,
+    commit::After,
     session::{Session, Surveyed},
-    settle::{After, Worked},
+    settle::Worked,
     survey::{InSync, Seen},
     worker::{self, Manner},
 };

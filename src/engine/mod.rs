@@ -6,11 +6,14 @@
 //! one task ([`session`]); workers get a job and return an outcome.
 
 mod bracket;
+mod commit;
 mod context;
 mod delete;
 mod docket;
+mod hold;
 mod judge;
 mod live;
+mod overwrite;
 mod owner;
 mod report;
 mod session;
@@ -77,6 +80,8 @@ pub struct Options {
     pub trash: Option<Trash>,
     /// How many; `None`: any number.
     pub limits: Option<Limits>,
+    /// How many objects may be replaced; `None`: any number.
+    pub overwrites: Option<Limits>,
     /// One pass, then end.
     pub once: bool,
     /// Only tell what would be done.

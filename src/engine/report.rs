@@ -31,7 +31,7 @@ pub enum Ending {
     Done,
     /// Would be done.
     Planned,
-    /// A delete that waits for an operator.
+    /// A delete, or a replacement, that waits for an operator.
     Held,
     /// It did not work; it is tried again unless this is the end of `once`.
     Failed(Fault),
@@ -65,6 +65,10 @@ pub enum Event {
     Held(String),
     /// Deletes are held no longer.
     Released,
+    /// Replacements are held, and why.
+    OverwritesHeld(String),
+    /// They are held no longer.
+    OverwritesReleased,
     /// Something of the mirror as a whole does not work; it is tried again.
     Trouble(Fault),
     /// Changes are not seen as they happen.
@@ -88,6 +92,8 @@ pub struct Sums {
     pub deleted: u64,
     /// Objects whose delete is held.
     pub held: u64,
+    /// Objects that are not replaced until an operator has looked.
+    pub overwrites_held: u64,
     /// Objects in the prefix that are not ours and have no file.
     pub foreign: u64,
     /// Files that could not be stored, and objects that could not be deleted: those that fail now.
@@ -117,6 +123,8 @@ pub struct Status {
     pub settled: bool,
     /// Why deletes are held.
     pub held: Option<String>,
+    /// Why replacements are held.
+    pub overwrites_held: Option<String>,
     /// What does not work, of the mirror as a whole.
     pub trouble: Option<Fault>,
     /// Why changes are not seen as they happen.
@@ -242,7 +250,8 @@ fn note(status: &mut Status, event: &Event) {
                     Deed::Delete => sums.deleted += 1,
                 }
             }
-            Ending::Held => status.sums.held += 1,
+            Ending::Held if *deed == Deed::Delete => status.sums.held += 1,
+            Ending::Held => status.sums.overwrites_held += 1,
             Ending::Busy => {
                 status.fails(key, Fault::new(Class::Changed, "read it", "it changed each time it was read"));
             }
@@ -252,6 +261,8 @@ fn note(status: &mut Status, event: &Event) {
         Event::Settled => status.settled = true,
         Event::Held(why) => status.held = Some(why.clone()),
         Event::Released => status.held = None,
+        Event::OverwritesHeld(why) => status.overwrites_held = Some(why.clone()),
+        Event::OverwritesReleased => status.overwrites_held = None,
         Event::Trouble(fault) => status.trouble = Some(fault.clone()),
         Event::Degraded(fault) => status.degraded = Some(fault.clone()),
         Event::Restored => status.degraded = None,

@@ -3,11 +3,12 @@
 
 use super::{
     Event, Input, Options, ROUNDS, Report,
+    commit::{After, Committed},
     context::Context,
     delete,
     docket::Docket,
-    owner,
-    settle::{After, Committed, Task, Worked},
+    overwrite, owner,
+    settle::{Task, Worked},
     survey::{Seen, Window, survey},
     timetable::Timetable,
     watch::Watch,
@@ -41,13 +42,6 @@ use tracing::Instrument;
 const SURVEYS: usize = 4;
 /// Notes kept apart.
 const NOTES: usize = 8192;
-
-/// Between the beginnings of two commits, at least,
-const APART: Mono = Mono::from_millis(10);
-/// and so much more while jobs are under way whose proofs could go with it,
-const GATHER: Mono = Mono::from_millis(40);
-/// unless one in so many slots waits for it.
-const FULL: usize = 4;
 
 /// Why a session ended.
 pub(super) struct Failed {
@@ -83,6 +77,7 @@ pub(super) async fn run<T: Tree, S: Store, L: Ledger>(
         let ctx = Arc::new(Context::new(sides, options.clone(), prune.clone(), opened, report));
         owner::take_over(&ctx).await?;
         worker::recover(&ctx).await?;
+        overwrite::review(&ctx).await?;
         Ok::<_, Fault>(ctx)
     };
     match life.stop.run_until_cancelled(open).await {
@@ -136,11 +131,13 @@ pub(super) struct Session<'a, T, S, L> {
     /// The newest survey of everything, while it is under way.
     pub(super) whole: Option<u64>,
     pub(super) workers: JoinSet<Worked>,
-    commit: JoinSet<Committed>,
+    pub(super) commit: JoinSet<Committed>,
     pub(super) commit_at: Mono,
     /// Commits that failed, in a row.
     pub(super) unwritten: u32,
     pub(super) timetable: Timetable,
+    /// When replacements that are held are reviewed.
+    pub(super) review_at: Option<Mono>,
     /// The claim is being renewed.
     pub(super) renewing: bool,
     /// By that it is to be found out whether it is the store that fails.
@@ -189,6 +186,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             commit_at: now,
             unwritten: 0,
             timetable,
+            review_at: None,
             renewing: false,
             doubts: false,
             relisted: false,
@@ -290,10 +288,13 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             self.task_of(async move { Task::Purged(delete::purge(ctx, begin).await) });
         }
         self.begin_sweep(now);
+        self.begin_review(now);
         let mine = self.ctx.root != Sameness::Changed;
         let settled = mine && self.relisted && self.is_idle() && (self.docket.is_empty() || self.is_held());
         // what is held or fails is not in sync, and that nothing has happened since is no news
-        let whole = |status: &mut super::Status| status.failing.is_empty() && status.held.is_none();
+        let whole = |status: &mut super::Status| {
+            status.failing.is_empty() && status.held.is_none() && status.overwrites_held.is_none()
+        };
         if settled && self.news && self.life.report.with(whole) {
             self.news = false;
             self.tell(&Event::Settled);
@@ -314,26 +315,6 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
     /// Begins a task beside the jobs. Its log lines are this mirror's, too.
     pub(super) fn task_of(&mut self, work: impl Future<Output = Task> + Send + 'static) {
         self.tasks.spawn(work.in_current_span());
-    }
-
-    /// When what there is to commit is committed: each waits for the disk, so what comes soon goes with it.
-    fn commit_due(&self) -> Mono {
-        let gathers = self.after.len() < self.ctx.options.room / FULL && !self.workers.is_empty();
-        self.commit_at + if gathers { GATHER } else { Mono::ZERO }
-    }
-
-    fn begin_commit(&mut self, now: Mono) {
-        if self.batch.is_empty() || !self.commit.is_empty() || now < self.commit_due() {
-            return;
-        }
-        self.commit_at = now + APART;
-        let (batch, after) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.after));
-        let ledger = self.ctx.ledger.clone();
-        let commit = async move {
-            let result = ledger.commit(batch.clone()).await;
-            (batch, after, result)
-        };
-        self.commit.spawn(commit.in_current_span());
     }
 
     /// The next note to be surveyed.
@@ -359,7 +340,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let commit = (!self.batch.is_empty() && self.commit.is_empty()).then(|| self.commit_due());
         let sweep = self.docket.next().filter(|at| *at > now);
         let regular = (!self.ctx.options.once).then(|| self.timetable.next());
-        [paused, due, commit, sweep, regular, self.denials.next()].into_iter().flatten().min()
+        [paused, due, commit, sweep, regular, self.denials.next(), self.review_at].into_iter().flatten().min()
     }
 
     /// True if nothing is under way; deletes may be waiting.
@@ -384,7 +365,10 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         match told {
             Input::Notice(notice) => self.noticed(notice, now),
             Input::Relist => self.pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0),
-            Input::Approved => self.docket.judge_again(now),
+            Input::Approved => {
+                self.docket.judge_again(now);
+                self.review_at = Some(now);
+            }
             Input::Reopen => {
                 self.fail(Fault::new(Class::Transient, "follow the operator", "another root was accepted"));
             }

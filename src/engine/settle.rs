@@ -1,21 +1,13 @@
-//! What a job came back with becomes durable, then known: outcomes gather in a batch, one commit is in
-//! flight at a time, and slots free when it returns.
+//! What a job, or a task beside the jobs, came back with.
 
-use super::{
-    Deed, Ending, Event, ROUNDS,
-    session::{Session, Surveyed},
-    sweep::Pass,
-};
+use super::{Deed, Ending, Event, ROUNDS, commit::After, overwrite::Reviewed, session::Session, sweep::Pass};
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Against, Change, Class, Did, Fault, Job, Key, Op, Outcome, Sameness, Scope, Seq},
+    model::{Against, Change, Class, Did, Fault, Job, Key, Op, Outcome, Sameness, Scope},
     queue::{Mono, delay},
     store::Store,
 };
-
-/// The longest pause before a ledger that could not be written is tried again.
-const UNWRITTEN: Mono = Mono::from_secs(30);
 
 /// A job that came back.
 pub(super) struct Worked {
@@ -28,18 +20,6 @@ pub(super) struct Worked {
     pub(super) took: Mono,
 }
 
-pub(super) type Committed = (Vec<Change>, Vec<After>, Result<Seq, Fault>);
-
-/// What follows when a change is durable.
-pub(super) enum After {
-    /// A job is done. The key is to be looked at again if `again`.
-    Job { keys: Vec<Key>, why: &'static str, did: Did, again: bool },
-    /// Rows were condemned.
-    Condemned,
-    /// A condemned row was dealt with.
-    Row { key: Key, deleted: bool, again: Option<(Scope, Against)> },
-}
-
 /// What a task beside the jobs came back with.
 pub(super) enum Task {
     Sentenced(Result<(Vec<Change>, Vec<Scope>), Fault>),
@@ -48,6 +28,7 @@ pub(super) enum Task {
     Expired(Result<u64, Fault>),
     Tidied(Vec<Key>, Result<(), Fault>),
     Pass(Pass),
+    Reviewed(Result<Reviewed, Fault>),
 }
 
 impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
@@ -92,6 +73,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 self.free(&keys);
                 self.tell(&failed(&job, fault));
             }
+            Outcome::Held(refrained) => self.refrained(&keys, &job, refrained),
             Outcome::Denied(fault) => self.denied(&keys, &job, failures, fault),
             Outcome::Fatal(fault) => {
                 self.free(&keys);
@@ -209,103 +191,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     pub(super) fn free(&mut self, keys: &[Key]) {
         let now = self.now();
         for key in keys {
+            self.ctx.overwrites.over(key);
             if let Some(against) = self.jobs.finish(key)
                 && let Some(path) = key.path()
             {
                 self.pending.note(Scope::File(path), against.max(self.against()), now);
-            }
-        }
-    }
-
-    pub(super) fn committed(&mut self, (batch, after, result): Committed) {
-        let now = self.now();
-        match result {
-            Ok(seq) => {
-                if std::mem::take(&mut self.unwritten) > 0 && self.ctx.root != Sameness::Changed {
-                    tracing::info!("the ledger can be written again");
-                    self.life.report.with(|status| status.trouble = None);
-                }
-                for after in after {
-                    match after {
-                        After::Condemned => {
-                            let (born, grace) = (self.pending.newest(), self.grace());
-                            self.docket.condemned(seq, now, born, grace, self.ctx.options.once);
-                        }
-                        after => {
-                            self.overtake(&after);
-                            self.then(after);
-                        }
-                    }
-                }
-            }
-            Err(fault) if fault.class == Class::Fatal => self.fail(fault),
-            Err(fault) => {
-                // slots stay taken, so nothing new begins until the ledger can be written again
-                if self.unwritten == 0 {
-                    tracing::error!(%fault, "the ledger cannot be written; trying again until it can");
-                }
-                self.unwritten += 1;
-                self.batch.splice(0..0, batch);
-                self.after.splice(0..0, after);
-                if self.ctx.options.once && self.unwritten >= ROUNDS {
-                    // beginning anew would read it all again, for nothing
-                    return self.fail(Fault { class: Class::Fatal, ..fault });
-                }
-                self.commit_at = now + delay(self.unwritten, 1.0).min(UNWRITTEN);
-                self.tell(&Event::Trouble(fault));
-            }
-        }
-    }
-
-    /// A row was written while surveys are under way that may have read the one before it: what they will tell of
-    /// its key is dropped, and it is looked at again.
-    fn overtake(&mut self, after: &After) {
-        let keys = match after {
-            After::Condemned => return,
-            After::Job { keys, .. } => keys.as_slice(),
-            After::Row { key, .. } => std::slice::from_ref(key),
-        };
-        for key in keys {
-            let born = self.jobs.born(key);
-            for Surveyed { note, window, .. } in self.surveying.values_mut() {
-                if note.scope.holds(key) && window.overtake(key, Some(note.born) == born) {
-                    self.jobs.busy(key, note.against);
-                }
-            }
-        }
-    }
-
-    /// A change is durable (or none was needed): frees its slots and tells.
-    pub(super) fn then(&mut self, after: After) {
-        let now = self.now();
-        match after {
-            After::Condemned => {}
-            After::Job { keys, why, did, again } => {
-                self.free(&keys);
-                let dry_run = self.ctx.options.dry_run;
-                if let Some(key) = keys.first() {
-                    self.life.report.did(now, key, &did, why, dry_run);
-                    if let Some(path) = key.path().filter(|_| again) {
-                        self.pending.retry(Scope::File(path), Against::Ledger, now, Mono::ZERO, 0);
-                    }
-                }
-            }
-            After::Row { key, deleted, again } => {
-                self.free(std::slice::from_ref(&key));
-                if deleted {
-                    let (deed, ending) = (Deed::Delete, Ending::Done);
-                    self.tell(&Event::Action {
-                        key,
-                        deed,
-                        from: None,
-                        why: "the file is gone",
-                        ending,
-                        bytes: 0,
-                    });
-                }
-                if let Some((scope, against)) = again {
-                    self.pending.note(scope, against, now);
-                }
             }
         }
     }
@@ -339,6 +229,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 }
             }
             Task::Pass(pass) => self.passed(pass),
+            Task::Reviewed(result) => self.reviewed(result),
         }
     }
 
@@ -386,7 +277,7 @@ fn deed(job: &Job) -> Deed {
     }
 }
 
-fn action(job: &Job, ending: Ending) -> Event {
+pub(super) fn action(job: &Job, ending: Ending) -> Event {
     Event::Action { key: job.key.clone(), deed: deed(job), from: None, why: job.why, ending, bytes: 0 }
 }
 

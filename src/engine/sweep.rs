@@ -2,10 +2,11 @@
 
 use super::{
     Deed, Ending, Event, ROUNDS,
+    commit::After,
     delete::{self, Docketed, Executed, Fate, waits},
     docket::Sweep,
     session::Session,
-    settle::{After, Task},
+    settle::Task,
 };
 use crate::{
     ledger::Ledger,

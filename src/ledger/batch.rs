@@ -4,6 +4,7 @@ use super::bytes::Damage;
 use super::condemned::{Rows, less};
 use super::inode::{self, INODES};
 use super::meta::{self, META, Sums};
+use super::overwrites::Overwrites;
 use super::record::{FOREIGN, INTENTS, RECORDS, Row, encode_intent, encode_tag};
 use super::window::{self, WINDOW};
 use crate::model::{Change, ETag, Key, Record, Seq};
@@ -19,6 +20,7 @@ struct Batch<'txn> {
     foreign: Keyed<'txn>,
     intents: Keyed<'txn>,
     window: Table<'txn, i64, &'static [u8]>,
+    overwrites: Overwrites<'txn>,
     meta: Keyed<'txn>,
     sums: Sums,
 }
@@ -54,6 +56,7 @@ impl<'txn> Batch<'txn> {
             foreign: txn.open_table(FOREIGN)?,
             intents: txn.open_table(INTENTS)?,
             window: txn.open_table(WINDOW)?,
+            overwrites: Overwrites::open(txn)?,
             sums: meta::sums(&meta)?,
             meta,
         })
@@ -86,6 +89,12 @@ impl<'txn> Batch<'txn> {
             Change::Doubt(key) => self.doubt(&key),
             Change::Moved(key, etag) => self.moved(&key, &etag),
             Change::Approve(last) => self.condemned.approve(&mut self.sums, last),
+            Change::Refrain(key, etag) => self.overwrites.hold(&mut self.sums, key, etag),
+            Change::Abandon(key) => self.overwrites.drop(&mut self.sums, &key),
+            Change::ApproveOverwrites(last) => self.overwrites.approve(&mut self.sums, last),
+            Change::Overwritten { key, at, since } => {
+                self.overwrites.count(&key, at, since, self.sums.records)
+            }
             Change::Intend(intent) => {
                 self.intents.insert(intent.key.as_str(), encode_intent(&intent).as_slice())?;
                 Ok(())
@@ -97,6 +106,7 @@ impl<'txn> Batch<'txn> {
             Change::Foreign(key, etag) => {
                 self.forget(&key)?;
                 self.condemned.drop(&mut self.sums, &key)?;
+                self.overwrites.drop(&mut self.sums, &key)?;
                 self.foreign.insert(key.as_str(), encode_tag(&etag).as_slice())?;
                 Ok(())
             }
@@ -124,6 +134,7 @@ impl<'txn> Batch<'txn> {
     /// A proof says that the file is there: what was known of its absence is void, `moved` too.
     fn proof(&mut self, key: &Key, record: Record) -> Result<(), redb::Error> {
         self.condemned.drop(&mut self.sums, key)?;
+        self.overwrites.drop(&mut self.sums, key)?;
         self.foreign.remove(key.as_str())?;
         let row = Row { record: Record { seq: self.sums.seq, condemned: false, ..record }, moved: false };
         let old = self
@@ -139,6 +150,7 @@ impl<'txn> Batch<'txn> {
     fn gone(&mut self, key: &Key) -> Result<(), redb::Error> {
         self.forget(key)?;
         self.condemned.drop(&mut self.sums, key)?;
+        self.overwrites.drop(&mut self.sums, key)?;
         self.foreign.remove(key.as_str())?;
         Ok(())
     }

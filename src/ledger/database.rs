@@ -14,9 +14,10 @@ use super::medium::{Medium, OnDisk, Sheet};
 use super::reason::Reason;
 use super::record::{self, FOREIGN, RECORDS, Row};
 use super::threads::{Threads, Unanswered};
-use super::{Ledger, Window, batch, condemned, fault, inode, meta, panics, window};
+use super::{Ledger, Overwriting, Window, batch, condemned, fault, inode, meta, overwrites, panics, window};
 use crate::model::{
-    Binding, Change, Class, Condemned, ETag, Fault, Intent, Key, KeyRange, Record, Seq, Stamp, Tally,
+    Binding, Change, Class, Condemned, ETag, Fault, Intent, Key, KeyRange, Overwrite, Record, Seq, Stamp,
+    Tally,
 };
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 use std::{
@@ -267,6 +268,12 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
+fn tally(txn: &ReadTransaction) -> Result<Tally, redb::Error> {
+    let row = condemned::last(&txn.open_table(condemned::CONDEMNED)?)?;
+    let overwrite = condemned::last(&txn.open_table(overwrites::OVERWRITES)?)?;
+    Ok(meta::sums(&txn.open_table(meta::META)?)?.tally(row, overwrite))
+}
+
 impl Ledger for Database {
     fn now(&self) -> Seq {
         self.0.seq.load(Ordering::Acquire)
@@ -344,11 +351,7 @@ impl Ledger for Database {
     }
 
     async fn tally(&self) -> Result<Tally, Fault> {
-        self.read(|txn| {
-            let last = condemned::last(&txn.open_table(condemned::CONDEMNED)?)?;
-            Ok(meta::sums(&txn.open_table(meta::META)?)?.tally(last))
-        })
-        .await
+        self.read(tally).await
     }
 
     async fn window(&self, since: Stamp) -> Result<Window, Fault> {
@@ -361,12 +364,20 @@ impl Ledger for Database {
 
     async fn spent(&self, since: Stamp) -> Result<(Tally, Window), Fault> {
         self.read(move |txn| {
-            let last = condemned::last(&txn.open_table(condemned::CONDEMNED)?)?;
-            let tally = meta::sums(&txn.open_table(meta::META)?)?.tally(last);
+            let tally = tally(txn)?;
             let window = window::since(&txn.open_table(window::WINDOW)?, since, tally.records)?;
             Ok((tally, window))
         })
         .await
+    }
+
+    async fn overwrites(&self, after: u64, most: usize) -> Result<Vec<Overwrite>, Fault> {
+        self.read(move |txn| overwrites::page(&txn.open_table(overwrites::OVERWRITES)?, after, most)).await
+    }
+
+    async fn overwriting(&self, key: &Key, others: Vec<Key>, since: Stamp) -> Result<Overwriting, Fault> {
+        let key = key.clone();
+        self.read(move |txn| overwrites::judged(txn, &key, &others, since)).await
     }
 
     async fn binding(&self) -> Result<Option<Binding>, Fault> {

@@ -3,7 +3,7 @@
 //! An older layout is migrated; a newer one is set aside, since what it proves can be proven anew.
 
 use super::medium::{Medium, random};
-use super::{batch, condemned, inode, meta, migrate, panics, record, window};
+use super::{batch, condemned, inode, meta, migrate, overwrites, panics, record, window};
 use crate::model::Seq;
 use redb::{Database, Error, ReadableDatabase, ReadableTableMetadata};
 
@@ -74,7 +74,15 @@ fn look(engine: Database) -> Result<Found, Error> {
         txn.open_table(condemned::CONDEMNED)?.len()?,
         txn.open_table(condemned::ROW_OF)?.len()?,
     );
-    if lengths != (sums.records, sums.condemned, sums.condemned) || sums.pending > sums.condemned {
+    let held =
+        (txn.open_table(overwrites::OVERWRITES)?.len()?, txn.open_table(overwrites::OVERWRITE_OF)?.len()?);
+    txn.open_table(overwrites::OVERWRITTEN)?;
+    txn.open_table(overwrites::OVERWRITE_WINDOW)?;
+    let fits = lengths == (sums.records, sums.condemned, sums.condemned)
+        && sums.pending <= sums.condemned
+        && held.0 == held.1
+        && sums.overwrites <= held.0;
+    if !fits {
         return Err(Error::Corrupted("the ledger's counters do not fit its rows".into()));
     }
     drop((table, txn));

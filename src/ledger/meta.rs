@@ -10,7 +10,7 @@ pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::
 
 /// The layout of the tables. An older one is migrated; a ledger of a newer one is set aside: what it proves can be
 /// proven anew.
-pub(super) const SCHEMA: u32 = 3;
+pub(super) const SCHEMA: u32 = 4;
 
 const NAME: &str = "ledger";
 const SUMS: &str = "sums";
@@ -24,16 +24,19 @@ type Found<T> = Result<Option<T>, redb::Error>;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sums {
     pub(super) seq: Seq,
-    /// The newest number given to a condemned row. Never back, so that no number means two rows.
+    /// The newest number given to a row, condemned or held. Never back, so that no number means two rows.
     pub(super) rows: u64,
     pub(super) records: u64,
     pub(super) condemned: u64,
     pub(super) pending: u64,
+    /// Replacements that are held and not approved.
+    pub(super) overwrites: u64,
 }
 
 impl Sums {
-    pub(super) fn tally(&self, last_row: u64) -> Tally {
-        Tally { records: self.records, condemned: self.condemned, pending: self.pending, last_row }
+    pub(super) fn tally(&self, last_row: u64, last_overwrite: u64) -> Tally {
+        let Self { records, condemned, pending, overwrites, .. } = *self;
+        Tally { records, condemned, pending, last_row, overwrites, last_overwrite }
     }
 }
 
@@ -48,14 +51,26 @@ pub(super) fn put_name(table: &mut Writable<'_>, schema: u32, id: u64) -> Result
 
 pub(super) fn sums(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Sums, redb::Error> {
     let found = get(table, SUMS, |r| {
-        Ok(Sums { seq: r.u64()?, rows: r.u64()?, records: r.u64()?, condemned: r.u64()?, pending: r.u64()? })
+        let older = sums_before_overwrites(r)?;
+        Ok(Sums { overwrites: r.u64()?, ..older })
     })?;
     found.ok_or_else(|| redb::Error::Corrupted("the ledger's counters are missing".into()))
 }
 
+/// As layouts up to 3 kept them.
+pub(super) fn sums_3(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Sums, redb::Error> {
+    let found = get(table, SUMS, sums_before_overwrites)?;
+    found.ok_or_else(|| redb::Error::Corrupted("the ledger's counters are missing".into()))
+}
+
+fn sums_before_overwrites(r: &mut Reader<'_>) -> Result<Sums, Damage> {
+    let (seq, rows, records) = (r.u64()?, r.u64()?, r.u64()?);
+    Ok(Sums { seq, rows, records, condemned: r.u64()?, pending: r.u64()?, overwrites: 0 })
+}
+
 pub(super) fn put_sums(table: &mut Writable<'_>, s: &Sums) -> Result<(), redb::Error> {
     let row = Writer::new().u64(s.seq).u64(s.rows).u64(s.records).u64(s.condemned).u64(s.pending);
-    put(table, SUMS, row)
+    put(table, SUMS, row.u64(s.overwrites))
 }
 
 pub(super) fn held(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<bool, redb::Error> {

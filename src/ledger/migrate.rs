@@ -10,6 +10,7 @@ use super::{
     condemned::{self, CONDEMNED},
     inode::{self, INODES},
     meta::{self, META},
+    overwrites::Overwrites,
 };
 use crate::model::{Attributes, Digest, ETag, Intent, Key, Record};
 use redb::{Error, MultimapTableDefinition, ReadableTable, TableDefinition};
@@ -20,6 +21,7 @@ pub(super) fn step(engine: &redb::Database, schema: u32, id: u64) -> Result<(), 
     match schema {
         1 => second(&txn)?,
         2 => third(&txn)?,
+        3 => fourth(&txn)?,
         _ => return Err(Error::Corrupted(format!("its schema {schema} never was"))),
     }
     let mut meta = txn.open_table(META)?;
@@ -91,6 +93,14 @@ fn third(txn: &redb::WriteTransaction) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Layout 4: replacements are counted, and may be held.
+fn fourth(txn: &redb::WriteTransaction) -> Result<(), Error> {
+    Overwrites::open(txn)?;
+    let mut meta = txn.open_table(META)?;
+    let sums = meta::sums_3(&meta)?;
+    meta::put_sums(&mut meta, &sums)
 }
 
 fn decode_intent_2(key: &str, bytes: &[u8]) -> Result<Intent, Damage> {

@@ -16,6 +16,7 @@ mod lock;
 mod medium;
 mod meta;
 mod migrate;
+mod overwrites;
 mod panics;
 mod reason;
 mod record;
@@ -27,17 +28,32 @@ pub use lock::{Held, LOCK_FILE, Lock, OpenError};
 pub use reason::Reason;
 
 use crate::model::{
-    Binding, Change, Condemned, ETag, Fault, Intent, Key, KeyRange, Record, Seq, Stamp, Tally,
+    Binding, Change, Condemned, ETag, Fault, Intent, Key, KeyRange, Overwrite, Record, Seq, Stamp, Tally,
 };
 use std::future::Future;
 
-/// What deletes of the last hours cost.
+/// What deletes, or replacements, of the last hours cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    /// Deletes that cost budget, done since the window's start.
-    pub deleted: u64,
+    /// Those that cost budget, done since the window's start.
+    pub done: u64,
     /// Records at the window's start.
     pub records: u64,
+}
+
+/// What there is to say of a replacement, as of one commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overwriting {
+    /// The key's row.
+    pub row: Option<Overwrite>,
+    /// The key was counted within the window.
+    pub counted: bool,
+    /// How many of the others that were asked about neither were counted nor have a row.
+    pub others: u64,
+    /// Replacements that are held and not approved, this one among them.
+    pub held: u64,
+    /// What was done within the window.
+    pub window: Window,
 }
 
 /// The proofs of one mirror. Clones share a handle.
@@ -111,6 +127,27 @@ pub trait Ledger: Clone + Send + Sync + 'static {
     /// # Errors
     /// As above.
     fn spent(&self, since: Stamp) -> impl Future<Output = Result<(Tally, Window), Fault>> + Send;
+
+    /// At most `most` replacements that are held, numbered above `after`, by number.
+    ///
+    /// # Errors
+    /// As above.
+    fn overwrites(
+        &self,
+        after: u64,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<Overwrite>, Fault>> + Send;
+
+    /// What a replacement of `key` is judged by, while `others` are under way; the window began at `since` (wall time).
+    ///
+    /// # Errors
+    /// As above.
+    fn overwriting(
+        &self,
+        key: &Key,
+        others: Vec<Key>,
+        since: Stamp,
+    ) -> impl Future<Output = Result<Overwriting, Fault>> + Send;
 
     /// What it is bound to.
     ///

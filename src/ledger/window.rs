@@ -1,7 +1,7 @@
-//! Deletes that cost budget, counted by the minute of wall time.
+//! Deletes, or replacements, that cost budget: counted by the minute of wall time.
 //!
 //! A clock that jumped ahead and back leaves minutes that lie in the future. They count: a budget that
-//! is spent too early holds deletes, and an operator releases them; one that forgets deletes too much.
+//! is spent too early holds them, and an operator releases them; one that forgets lets too much go.
 
 use super::Window;
 use super::bytes::{Damage, Reader, Writer};
@@ -11,14 +11,14 @@ use redb::{ReadableTable, Table, TableDefinition};
 /// Minute since 1970 → deletes, and records before the first of them.
 pub(super) const WINDOW: TableDefinition<'static, i64, &[u8]> = TableDefinition::new("window");
 
-/// Minutes that are kept before the newest delete: 7 days, longer than any window that makes sense.
+/// Minutes that are kept before the newest: 7 days, longer than any window that makes sense.
 const KEPT: i64 = 7 * 24 * 60;
 
-fn minute(at: Stamp) -> i64 {
+pub(super) fn minute(at: Stamp) -> i64 {
     at.sec.div_euclid(60)
 }
 
-/// One delete, with the number of records before it. Forgets minutes that are too old.
+/// One more, with the number of records before it. Forgets minutes that are too old.
 pub(super) fn count(
     table: &mut Table<'_, i64, &'static [u8]>,
     at: Stamp,
@@ -27,7 +27,7 @@ pub(super) fn count(
     let minute = minute(at);
     let before = table.get(minute)?.map(|row| decode(row.value())).transpose()?;
     let row = Window {
-        deleted: before.map_or(0, |w| w.deleted).saturating_add(1),
+        done: before.map_or(0, |w| w.done).saturating_add(1),
         records: before.map_or(records, |w| w.records),
     };
     table.insert(minute, encode(row).as_slice())?;
@@ -37,7 +37,7 @@ pub(super) fn count(
     Ok(())
 }
 
-/// All that was deleted since; `present` records if nothing was.
+/// All that were done since; `present` records if nothing was.
 pub(super) fn since(
     table: &impl ReadableTable<i64, &'static [u8]>,
     since: Stamp,
@@ -46,19 +46,19 @@ pub(super) fn since(
     let mut sum: Option<Window> = None;
     for row in table.range(minute(since)..)? {
         let row = decode(row?.1.value())?;
-        let so_far = sum.get_or_insert(Window { deleted: 0, records: row.records });
-        so_far.deleted = so_far.deleted.saturating_add(row.deleted);
+        let so_far = sum.get_or_insert(Window { done: 0, records: row.records });
+        so_far.done = so_far.done.saturating_add(row.done);
     }
-    Ok(sum.unwrap_or(Window { deleted: 0, records: present }))
+    Ok(sum.unwrap_or(Window { done: 0, records: present }))
 }
 
 fn encode(row: Window) -> Vec<u8> {
-    Writer::new().u64(row.deleted).u64(row.records).seal()
+    Writer::new().u64(row.done).u64(row.records).seal()
 }
 
 fn decode(bytes: &[u8]) -> Result<Window, Damage> {
     let mut r = Reader::open(bytes)?;
-    let row = Window { deleted: r.u64()?, records: r.u64()? };
+    let row = Window { done: r.u64()?, records: r.u64()? };
     r.end()?;
     Ok(row)
 }

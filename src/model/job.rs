@@ -64,6 +64,15 @@ pub struct Job {
     pub asked: Seq,
 }
 
+/// A replacement that the budget does not allow.
+#[derive(Debug)]
+pub struct Refrained {
+    /// Why.
+    pub why: String,
+    /// What to write, if it was not held before.
+    pub change: Option<Change>,
+}
+
 /// How a job went.
 #[derive(Debug)]
 pub enum Outcome {
@@ -86,6 +95,8 @@ pub enum Outcome {
     Later(Fault),
     /// This file cannot be stored as it is; looked at again at the next relist or event.
     Rejected(Fault),
+    /// The object is not to be replaced before an operator has looked.
+    Held(Refrained),
     /// The store does not let it be done: the file's own fault, or the mirror's.
     Denied(Fault),
     /// Nothing of this mirror can go on until something outside changes.

@@ -21,13 +21,13 @@ mod upload;
 
 pub use etag::ETag;
 pub use fault::{Class, Fault};
-pub use job::{Did, Job, Only, Op, Outcome, Spec, Why};
+pub use job::{Did, Job, Only, Op, Outcome, Refrained, Spec, Why};
 pub use key::{Key, KeyRange, MAX_KEY_BYTES, RESERVED};
 pub use meta::{Attributes, Checksum, Digest, Fingerprint, Head, LocalMeta, RemoteMeta, Stamp};
 pub use object::{Encryption, ObjectOptions, Retention};
 pub use path::{BadPath, RelPath};
 pub use rates::{Rates, Span};
-pub use record::{Binding, Capabilities, Change, Condemned, MirrorId, Record, Seq, Tally};
+pub use record::{Binding, Capabilities, Change, Condemned, MirrorId, Overwrite, Record, Seq, Tally};
 pub use root::{RootId, Sameness};
 pub use scope::{Against, Scope};
 pub use source::Source;

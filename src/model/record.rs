@@ -49,6 +49,19 @@ pub struct Condemned {
     pub moved: bool,
 }
 
+/// A replacement that is held: the file has another content, and the object stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overwrite {
+    /// Number of the row; rows of both kinds share their numbers.
+    pub row: u64,
+    /// The object.
+    pub key: Key,
+    /// The tag of what would be lost.
+    pub etag: ETag,
+    /// An operator released it.
+    pub approved: bool,
+}
+
 /// 128 random bits: which mirror wrote an object. Born with the owner record.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MirrorId(pub [u8; 16]);
@@ -110,6 +123,10 @@ pub struct Tally {
     pub pending: u64,
     /// Number of the newest condemned row, 0 if none.
     pub last_row: u64,
+    /// Replacements that are held and not approved.
+    pub overwrites: u64,
+    /// Number of the newest row of those that are held, 0 if none.
+    pub last_overwrite: u64,
 }
 
 /// One change to the ledger. A batch of them is one durable commit.
@@ -141,6 +158,21 @@ pub enum Change {
     Moved(Key, ETag),
     /// The operator releases rows up to and including this number.
     Approve(u64),
+    /// The object, with this tag, is not replaced: the budget does not allow it.
+    Refrain(Key, ETag),
+    /// There is nothing to be replaced any more: drop the row of `Refrain`.
+    Abandon(Key),
+    /// The operator releases replacements whose rows have numbers up to and including this one.
+    ApproveOverwrites(u64),
+    /// Replaced by us: counted in the window of replacements, unless the object was since `since`.
+    Overwritten {
+        /// The object.
+        key: Key,
+        /// Wall time.
+        at: Stamp,
+        /// When the window began; what is older is forgotten.
+        since: Stamp,
+    },
     /// A multipart upload is about to be created.
     Intend(Intent),
     /// No upload of this key is open any more. Nothing else drops an intent: an upload that is left open stays

@@ -1,18 +1,17 @@
-//! How many deletes are allowed before an operator is asked.
+//! How many deletes, or replacements, are allowed before an operator is asked.
 
-use crate::model::Tally;
 use std::time::Duration;
 
-/// Deletes up to this many in a window are never measured in percent: of a small tree, most files
+/// Up to this many in a window are never measured in percent: of a small tree, most files
 /// may go in a morning's work.
 const PERCENT_ABOVE: u64 = 100;
 
-/// `max_delete`: above either limit all pending deletes are held.
+/// `max_delete`, `max_overwrite`: above either limit all that are pending are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Deletes in a window.
+    /// So many in a window.
     pub count: u64,
-    /// Percent, 1..=100, of the records at the window's start; counts only above 100 deletes.
+    /// Percent, 1..=100, of the records at the window's start; counts only above 100 of them.
     pub percent: u8,
     /// Length of the sliding window.
     pub window: Duration,
@@ -28,23 +27,22 @@ pub enum Judgement {
 }
 
 impl Limits {
-    /// Judges what was deleted in the window together with all that is pending (approved rows and
-    /// renames cost nothing). `records` is how many there were at the window's start.
-    pub fn judge(&self, deleted: u64, records: u64, tally: Tally) -> Judgement {
-        let total = deleted.saturating_add(tally.pending);
+    /// Judges what was done in the window together with all that is pending (what is approved, and deletes of what was
+    /// renamed, cost nothing). `records` is how many there were at the window's start; `option`: what the limits are
+    /// called.
+    pub fn judge(&self, option: &str, done: u64, pending: u64, records: u64) -> Judgement {
+        let total = done.saturating_add(pending);
         let window = humantime::format_duration(self.window);
-        let sum = format!("{} pending and {deleted} done within {window}", tally.pending);
-        if tally.pending == 0 {
+        let sum = format!("{pending} pending and {done} done within {window}");
+        if pending == 0 {
             Judgement::Free
         } else if total > self.count {
-            Judgement::Held(format!("{sum}, more than max_delete.count = {}", self.count))
+            Judgement::Held(format!("{sum}, more than {option}.count = {}", self.count))
         } else if total > PERCENT_ABOVE
             && u128::from(total) * 100 > u128::from(records) * u128::from(self.percent)
         {
-            Judgement::Held(format!(
-                "{sum}, more than max_delete.percent = {} of {records} files",
-                self.percent
-            ))
+            let percent = self.percent;
+            Judgement::Held(format!("{sum}, more than {option}.percent = {percent} of {records} files"))
         } else {
             Judgement::Free
         }
@@ -72,8 +70,7 @@ mod tests {
             (150, 1000, 51, true),
             (u64::MAX, u64::MAX, 1, true),
         ] {
-            let tally = Tally { records, pending, condemned: pending, last_row: 0 };
-            let got = limits.judge(deleted, records, tally);
+            let got = limits.judge("max_delete", deleted, pending, records);
             assert_eq!(got != Judgement::Free, held, "{deleted} {records} {pending}: {got:?}");
         }
     }

@@ -1,7 +1,7 @@
 //! From the configuration of one mirror to what its engine wants.
 
 use crate::{
-    config::{Config, DeletePolicy, Mirror, Rule, S3 as S3Config},
+    config::{Budget, Config, DeletePolicy, Mirror, Rule, S3 as S3Config},
     engine::{self, Input},
     ledger::{Database, Ledger, OpenError, Opened, Options as LedgerOptions, Reason},
     local::{Directory, Notice, Prune, Tree},
@@ -210,11 +210,7 @@ pub fn options(mirror: &Mirror, manner: Manner) -> Result<engine::Options, Fault
     let (mut id, mut seed) = ([0; 16], [0; 8]);
     random(&mut id)?;
     random(&mut seed)?;
-    let limits = mirror.max_delete.map(|most| Limits {
-        count: most.count,
-        percent: most.percent,
-        window: most.window,
-    });
+    let limits = |most: Budget| Limits { count: most.count, percent: most.percent, window: most.window };
     Ok(engine::Options {
         prefix: mirror.prefix.clone(),
         quiet: mirror.quiet,
@@ -224,7 +220,8 @@ pub fn options(mirror: &Mirror, manner: Manner) -> Result<engine::Options, Fault
         relist: mirror.relist,
         deletes: mirror.delete != DeletePolicy::Keep,
         trash: trash(mirror),
-        limits,
+        limits: mirror.max_delete.map(limits),
+        overwrites: mirror.max_overwrite.map(limits),
         once: manner.once,
         dry_run: manner.dry_run,
         adopt: manner.adopt,

@@ -1,10 +1,10 @@
-//! What an operator is asked: deletes that are held, and a root that is another one. Used by the daemon for
+//! What an operator is asked: deletes and replacements that are held, and a root that is another one. Used by the daemon for
 //! those who ask it, and by `approve` itself where no daemon runs.
 
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Binding, Change, Class, Fault, Key, RootId, Sameness},
+    model::{Binding, Change, Class, Condemned, Fault, Key, RootId, Sameness},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
@@ -17,10 +17,24 @@ const DIRECTORIES: usize = 1000;
 const SHOWN: usize = 10;
 /// Objects that are shown by name.
 const SAMPLES: usize = 10;
+/// What the name of a plan of replacements ends in.
+const OVERWRITES: &str = "-overwrites";
 
-/// What names a plan: the ledger and its last row. Rows that come later are not covered.
+/// What is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Objects are to be deleted.
+    Deletes,
+    /// Objects are to be replaced by what their files are now.
+    Overwrites,
+}
+
+/// What names a plan: what it is of, the ledger, and its last row. Rows that come later are not covered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanName {
+    /// What it is of.
+    pub kind: Kind,
     /// The ledger's id.
     pub ledger: u64,
     /// The last row that is covered.
@@ -29,30 +43,37 @@ pub struct PlanName {
 
 impl fmt::Display for PlanName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}-{}", self.ledger, self.row)
+        let suffix = if self.kind == Kind::Overwrites { OVERWRITES } else { "" };
+        write!(f, "{:016x}-{}{suffix}", self.ledger, self.row)
     }
 }
 
 impl PlanName {
     /// Reads what [`Display`](fmt::Display) wrote.
     pub fn parse(text: &str) -> Option<Self> {
+        let (kind, text) = match text.strip_suffix(OVERWRITES) {
+            Some(text) => (Kind::Overwrites, text),
+            None => (Kind::Deletes, text),
+        };
         let (ledger, row) = text.split_once('-')?;
-        Some(Self { ledger: u64::from_str_radix(ledger, 16).ok()?, row: row.parse().ok()? })
+        Some(Self { kind, ledger: u64::from_str_radix(ledger, 16).ok()?, row: row.parse().ok()? })
     }
 }
 
-/// Deletes that are held.
+/// What is held, of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// See [`PlanName`].
     pub name: String,
-    /// How many.
-    pub deletes: u64,
+    /// Of which kind.
+    pub kind: Kind,
+    /// How many objects.
+    pub objects: u64,
     /// Of how many files that the ledger knows.
     pub files: u64,
     /// The directories at the top with the most of them, the most first; `""` is the root itself.
     pub directories: Vec<(String, u64)>,
-    /// Some of the objects, in the order they were condemned.
+    /// Some of the objects, the first of them first.
     pub samples: Vec<String>,
 }
 
@@ -87,43 +108,65 @@ impl fmt::Display for Identity {
     }
 }
 
-/// The deletes that are held now; `None` if none are.
+/// What is held now: a plan for each kind.
 ///
 /// # Errors
 /// I/O errors of the ledger.
-pub async fn plan<L: Ledger>(ledger: &L) -> Result<Option<Plan>, Fault> {
-    if !ledger.held().await? {
-        return Ok(None);
-    }
+pub async fn plans<L: Ledger>(ledger: &L) -> Result<Vec<Plan>, Fault> {
     let tally = ledger.tally().await?;
-    let (mut directories, mut samples, mut deletes) = (BTreeMap::<String, u64>::new(), vec![], 0);
-    let mut after = 0;
+    let mut plans = vec![];
+    if ledger.held().await? {
+        let (mut draft, mut after) = (Draft::default(), 0);
+        loop {
+            let rows = ledger.condemned(after, PAGE).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.row;
+            let held = |row: &&Condemned| row.row <= tally.last_row && !row.approved && !row.moved;
+            rows.iter().filter(held).for_each(|row| draft.add(&row.key));
+        }
+        let name = PlanName { kind: Kind::Deletes, ledger: ledger.id(), row: tally.last_row };
+        plans.extend(draft.plan(name, tally.records));
+    }
+    let (mut draft, mut after) = (Draft::default(), 0);
     loop {
-        let rows = ledger.condemned(after, PAGE).await?;
-        let full = rows.len() == PAGE;
-        after = rows.last().map_or(after, |row| row.row);
-        for row in rows.iter().filter(|row| row.row <= tally.last_row && !row.approved && !row.moved) {
-            deletes += 1;
-            if samples.len() < SAMPLES {
-                samples.push(row.key.path().map_or_else(|| row.key.to_string(), |path| path.to_string()));
-            }
-            let top = top(&row.key);
-            if directories.len() < DIRECTORIES || directories.contains_key(&top) {
-                *directories.entry(top).or_default() += 1;
-            }
+        let rows = ledger.overwrites(after, PAGE).await?;
+        let Some(last) = rows.last() else { break };
+        after = last.row;
+        rows.iter().filter(|row| !row.approved).for_each(|row| draft.add(&row.key));
+    }
+    let name = PlanName { kind: Kind::Overwrites, ledger: ledger.id(), row: after };
+    plans.extend(draft.plan(name, tally.records));
+    Ok(plans)
+}
+
+/// A plan that is being drawn up.
+#[derive(Default)]
+struct Draft {
+    objects: u64,
+    directories: BTreeMap<String, u64>,
+    samples: Vec<String>,
+}
+
+impl Draft {
+    fn add(&mut self, key: &Key) {
+        self.objects += 1;
+        if self.samples.len() < SAMPLES {
+            self.samples.push(key.path().map_or_else(|| key.to_string(), |path| path.to_string()));
         }
-        if !full {
-            break;
+        let top = top(key);
+        if self.directories.len() < DIRECTORIES || self.directories.contains_key(&top) {
+            *self.directories.entry(top).or_default() += 1;
         }
     }
-    if deletes == 0 {
-        return Ok(None);
+
+    fn plan(self, name: PlanName, files: u64) -> Option<Plan> {
+        let Self { objects, directories, samples } = self;
+        let mut directories: Vec<_> = directories.into_iter().collect();
+        directories.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        directories.truncate(SHOWN);
+        let (kind, name) = (name.kind, name.to_string());
+        (objects > 0).then_some(Plan { name, kind, objects, files, directories, samples })
     }
-    let mut directories: Vec<_> = directories.into_iter().collect();
-    directories.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    directories.truncate(SHOWN);
-    let name = PlanName { ledger: ledger.id(), row: tally.last_row }.to_string();
-    Ok(Some(Plan { name, deletes, files: tally.records, directories, samples }))
 }
 
 /// The directory at the top that holds a key.
@@ -138,13 +181,21 @@ fn top(key: &Key) -> String {
 /// `Changed` if the name is of no plan of this ledger; I/O errors.
 pub async fn approve<L: Ledger>(ledger: &L, name: &str) -> Result<(), Fault> {
     let parsed = PlanName::parse(name).filter(|plan| plan.ledger == ledger.id());
-    let last = ledger.tally().await?.last_row;
-    let plan = parsed.filter(|plan| plan.row <= last).ok_or_else(|| {
+    let tally = ledger.tally().await?;
+    let last = |kind| match kind {
+        Kind::Deletes => tally.last_row,
+        Kind::Overwrites => tally.last_overwrite,
+    };
+    let plan = parsed.filter(|plan| plan.row <= last(plan.kind)).ok_or_else(|| {
         let cause = "the ledger has no such plan, or no longer";
         Fault::new(Class::Changed, format!("approve plan {}", name.escape_debug()), cause)
             .remedy("look at the present one: s3mirrord approve")
     })?;
-    ledger.commit(vec![Change::Approve(plan.row)]).await?;
+    let release = match plan.kind {
+        Kind::Deletes => Change::Approve(plan.row),
+        Kind::Overwrites => Change::ApproveOverwrites(plan.row),
+    };
+    ledger.commit(vec![release]).await?;
     Ok(())
 }
 
@@ -190,39 +241,67 @@ mod tests {
 
     #[test]
     fn a_plan_is_known_by_its_name() {
-        let name = PlanName { ledger: 0xab, row: 12 };
+        let name = PlanName { kind: Kind::Deletes, ledger: 0xab, row: 12 };
+        let other = PlanName { kind: Kind::Overwrites, ..name };
         assert_eq!(name.to_string(), "00000000000000ab-12");
-        assert_eq!(PlanName::parse(&name.to_string()), Some(name));
-        for bad in ["", "ab", "x-1", "ab-", "ab-x", "-1"] {
+        assert_eq!(other.to_string(), "00000000000000ab-12-overwrites");
+        for name in [name, other] {
+            assert_eq!(PlanName::parse(&name.to_string()), Some(name));
+        }
+        for bad in ["", "ab", "x-1", "ab-", "ab-x", "-1", "ab-1-overwrite", "ab--overwrites"] {
             assert_eq!(PlanName::parse(bad), None, "{bad}");
         }
     }
 
     #[tokio::test]
     async fn c61_a_plan_covers_what_was_shown_and_nothing_later() {
-        let ledger = Database::scratch().await.expect("a ledger");
-        let condemn = |path: &str| Change::Condemn(key(path), ETag::new("e"), u64::MAX);
-        ledger
-            .commit(vec![condemn("a/1"), condemn("a/2"), condemn("b\n/3"), condemn("4")])
-            .await
-            .expect("written");
-        assert_eq!(plan(&ledger).await.expect("read"), None, "they are not held");
-        ledger.commit(vec![Change::Hold(true)]).await.expect("written");
-        let shown = plan(&ledger).await.expect("read").expect("held");
-        let directories = [("a", 2), ("", 1), ("b\\n", 1)].map(|(d, n)| (d.to_owned(), n));
-        assert_eq!((shown.deletes, &shown.directories[..]), (4, &directories[..]));
-        assert_eq!(shown.samples, ["a/1", "a/2", "b\\n/3", "4"]);
+        let etag = || ETag::new("e");
+        let condemn = |path: &str| Change::Condemn(key(path), etag(), u64::MAX);
+        let refrain = |path: &str| Change::Refrain(key(path), etag());
+        for kind in [Kind::Deletes, Kind::Overwrites] {
+            let hold = |path: &str| match kind {
+                Kind::Deletes => condemn(path),
+                Kind::Overwrites => refrain(path),
+            };
+            let ledger = Database::scratch().await.expect("a ledger");
+            let held = async || plans(&ledger).await.expect("read").pop();
+            ledger.commit(vec![hold("a/1"), hold("a/2"), hold("b\n/3"), hold("4")]).await.expect("written");
+            if kind == Kind::Deletes {
+                assert_eq!(held().await, None, "they are not held");
+                ledger.commit(vec![Change::Hold(true)]).await.expect("written");
+            }
+            let shown = held().await.expect("held");
+            let directories = [("a", 2), ("", 1), ("b\\n", 1)].map(|(d, n)| (d.to_owned(), n));
+            assert_eq!((shown.kind, shown.objects, &shown.directories[..]), (kind, 4, &directories[..]));
+            assert_eq!(shown.samples, ["a/1", "a/2", "b\\n/3", "4"]);
 
-        ledger.commit(vec![condemn("later")]).await.expect("written");
-        let now = plan(&ledger).await.expect("read").expect("held");
-        assert_ne!(now.name, shown.name);
-        let foreign = PlanName { ledger: ledger.id() ^ 1, row: 1 }.to_string();
-        let future = PlanName { ledger: ledger.id(), row: u64::MAX }.to_string();
-        for bad in [&*foreign, &*future, "x"] {
-            assert_eq!(approve(&ledger, bad).await.expect_err(bad).class, Class::Changed);
+            ledger.commit(vec![hold("later")]).await.expect("written");
+            let now = held().await.expect("held");
+            assert_ne!(now.name, shown.name);
+            let foreign = PlanName { kind, ledger: ledger.id() ^ 1, row: 1 }.to_string();
+            let future = PlanName { kind, ledger: ledger.id(), row: u64::MAX }.to_string();
+            for bad in [&*foreign, &*future, "x"] {
+                assert_eq!(approve(&ledger, bad).await.expect_err(bad).class, Class::Changed);
+            }
+            approve(&ledger, &shown.name).await.expect("approved");
+            let left = held().await.expect("held");
+            assert_eq!((left.objects, &left.samples[..]), (1, &["later".to_owned()][..]));
         }
-        approve(&ledger, &shown.name).await.expect("approved");
-        let left = plan(&ledger).await.expect("read").expect("held");
-        assert_eq!((left.deletes, &left.samples[..]), (1, &["later".to_owned()][..]));
+    }
+
+    #[tokio::test]
+    async fn c61_deletes_and_replacements_are_plans_of_their_own() {
+        let ledger = Database::scratch().await.expect("a ledger");
+        let etag = || ETag::new("e");
+        let held = vec![
+            Change::Condemn(key("gone"), etag(), u64::MAX),
+            Change::Refrain(key("changed"), etag()),
+            Change::Hold(true),
+        ];
+        ledger.commit(held).await.expect("written");
+        let shown = plans(&ledger).await.expect("read");
+        assert_eq!(shown.iter().map(|plan| plan.kind).collect::<Vec<_>>(), [Kind::Deletes, Kind::Overwrites]);
+        approve(&ledger, &shown[1].name).await.expect("approved");
+        assert_eq!(plans(&ledger).await.expect("read"), shown[..1], "of one alone");
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config::{Config, Mirror},
-    engine::{self, End, Ending, Event, Input, Report, Sink},
+    engine::{self, Deed, End, Ending, Event, Input, Report, Sink},
     ledger::{Held, Ledger, OpenError},
     local::Notice,
     model::{Class, Fault},
@@ -220,7 +220,8 @@ fn log(mirror: &str) -> Sink {
             Ending::Done | Ending::Planned => {
                 tracing::info!(path = %key, bytes, why, "{}", format!("{deed:?}").to_lowercase());
             }
-            Ending::Held => tracing::debug!(path = %key, "its delete is held"),
+            Ending::Held if *deed == Deed::Delete => tracing::debug!(path = %key, "its delete is held"),
+            Ending::Held => tracing::debug!(path = %key, "it is held, and its object stays as it was"),
             Ending::Busy => tracing::warn!(path = %key, "it keeps changing while it is read"),
             Ending::Failed(fault) => tracing::error!(path = %key, "{fault}"),
         },
@@ -235,6 +236,13 @@ fn log(mirror: &str) -> Sink {
             );
         }
         Event::Released => tracing::info!("deletes are held no longer"),
+        Event::OverwritesHeld(why) => {
+            tracing::error!(
+                "changed files are held, and their objects stay as they were: {why}; look at them with: \
+                 s3mirrord approve --mirror {mirror}"
+            );
+        }
+        Event::OverwritesReleased => tracing::info!("no changed files are held any longer"),
         // told once, however often it is tried
         Event::Trouble(fault) if lock(&last).replace(fault.clone()).as_ref() == Some(fault) => {}
         Event::Trouble(fault) if fault.class <= Class::Throttled => {
@@ -368,6 +376,8 @@ impl Supervisor {
                 line += &format!("; {}: {fault}", post.mirror.name);
             } else if let Some(why) = &status.held {
                 line += &format!("; {}: deletes are held: {why}", post.mirror.name);
+            } else if let Some(why) = &status.overwrites_held {
+                line += &format!("; {}: changed files are held: {why}", post.mirror.name);
             }
         }
         line

@@ -25,7 +25,7 @@ fn every_key_is_in_the_example() {
             ("", "s3" | "prices") => line == format!("[{name}]"),
             (_, "s3" | "prices") => line == format!("[mirror.{name}]"),
             (_, "objects") => line == "#[[mirror.objects]]",
-            ("sse" | "retention", _) => {
+            ("sse" | "retention" | "max_overwrite", _) => {
                 line.starts_with(&format!("#{table} = {{")) && line.contains(&format!(" {name} = "))
             }
             ("max_delete" | "debounce", _) => {
@@ -80,5 +80,5 @@ fn every_example_works_when_its_mark_is_taken_off() {
         assert_ne!(parse(&taken.join("\n")), parse(EXAMPLE), "{name} changes nothing");
         tried += 1;
     }
-    assert_eq!(tried, 35);
+    assert_eq!(tried, 36);
 }

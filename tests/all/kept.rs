@@ -143,7 +143,7 @@ async fn compare(ledger: &Database, book: &Book) {
     for minute in (0..12).map(|n| 1_700_000_000 + 60 * (50 + n)) {
         let (deleted, records) = book.window(minute / 60);
         let window = ledger.window(Stamp { sec: minute, nsec: 0 }).await;
-        assert_eq!(window, Ok(Window { deleted, records }));
+        assert_eq!(window, Ok(Window { done: deleted, records }));
     }
     assert_eq!(ledger.binding().await.unwrap(), book.binding);
     assert_eq!(ledger.held().await, Ok(book.held));

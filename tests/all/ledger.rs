@@ -101,7 +101,7 @@ async fn minutes_older_than_seven_days_are_forgotten() {
     let delete = async |day: i64| {
         let at = Stamp { sec: day * 86_400, nsec: 0 };
         ledger.commit(vec![Change::Deleted { key: key("a"), at, costs: true }]).await.expect("committed");
-        ledger.window(Stamp { sec: i64::MIN, nsec: 0 }).await.expect("read").deleted
+        ledger.window(Stamp { sec: i64::MIN, nsec: 0 }).await.expect("read").done
     };
     assert_eq!((delete(1).await, delete(8).await, delete(9).await, delete(2).await), (1, 2, 2, 3));
 }
@@ -392,7 +392,7 @@ async fn a_rehearsal_behaves_as_the_real_one_and_leaves_the_file_alone() {
         ])
         .await
         .expect("so");
-    let tally = Tally { records: 299, condemned: 2, pending: 2, last_row: 2 };
+    let tally = Tally { records: 299, condemned: 2, pending: 2, last_row: 2, ..Tally::default() };
     assert_eq!(rehearsal.tally().await, Ok(tally));
     assert_eq!(rehearsal.get(&key("00003")).await, Ok(None));
     drop(rehearsal);
@@ -445,7 +445,7 @@ async fn a_hundred_thousand_proofs_fit_a_small_cache() {
     assert_eq!(seen, 100_000);
     assert_eq!(ledger.page(&KeyRange::Under(key("d007/")), None, 1000).await.expect("read").len(), 100);
     assert_eq!(ledger.by_inodes(vec![77_777]).await, Ok(vec![vec![key(&name(77_777))]]));
-    assert_eq!(ledger.window(Stamp::default()).await, Ok(Window { deleted: 0, records: 100_000 }));
+    assert_eq!(ledger.window(Stamp::default()).await, Ok(Window { done: 0, records: 100_000 }));
 }
 
 /// Set in the child of the tests below: where its ledger lies.

@@ -91,3 +91,51 @@ async fn c61_what_is_deleted_between_plan_and_approval_waits_beside_a_daemon_too
     bench.await_status("held anew", held(1)).await;
     assert_eq!(bench.objects().await.len(), 3, "an approval is of its plan alone");
 }
+
+/// Even one replacement is held.
+const UNCHANGED: &str = "debounce = { quiet = \"20ms\", longest = \"1s\" }\n\
+                         max_overwrite = { count = 3, percent = 20, window = \"1h\" }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_most_files_is_held_until_it_is_approved() {
+    let bench = Bench::with(UNCHANGED).await;
+    (0..20).for_each(|n| bench.write(&format!("d/f{n}"), "x"));
+    let once = async || bench.run(&["once", "--json"]).await;
+    let told = |ran: &Ran| {
+        let names = ["uploaded", "overwrites_held", "held", "exit"];
+        names.map(|name| ran.summary()[name].as_u64().unwrap())
+    };
+    assert_eq!(told(&once().await), [20, 0, 0, 0]);
+    (0..20).for_each(|n| bench.write(&format!("d/f{n}"), "encrypted"));
+    bench.write("e/new", "new");
+    let struck = once().await;
+    assert_eq!(told(&struck), [4, 17, 0, 4], "{}", struck.stderr);
+    assert!(struck.stderr.contains("replacements are held"), "{}", struck.stderr);
+    assert!(struck.stderr.contains("s3mirrord approve --mirror www"), "{}", struck.stderr);
+    let left = bench.objects().await.values().filter(|body| *body == "x").count();
+    assert_eq!(left, 17, "as they were");
+
+    let shown = bench.run(&["approve"]).await;
+    assert!(shown.stdout.contains("17 changed files are held") && shown.code == 2, "{shown:?}");
+    let released = bench.run(&["approve", "--plan", &plan(&shown), "--yes"]).await;
+    assert!(released.stdout.contains("17 replacements are released"), "{released:?}");
+    assert_eq!(told(&once().await), [17, 0, 0, 0]);
+    assert_eq!(bench.run(&["approve"]).await.code, 0, "nothing is held");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_beside_a_daemon_is_told_and_released() {
+    let bench = Bench::with(UNCHANGED).await;
+    (0..10).for_each(|n| bench.write(&format!("d/f{n}"), "x"));
+    let _daemon = bench.start(&["run"]);
+    bench.await_status("settled", |told| told["mirrors"][0]["settled"] == true).await;
+    (0..10).for_each(|n| bench.write(&format!("d/f{n}"), "encrypted"));
+    bench.await_status("held", |told| told["mirrors"][0]["overwrites_held"]["files"] == 7).await;
+    let words = bench.run(&["status"]).await;
+    assert!(words.stdout.contains("7 changed files are held"), "{words:?}");
+    let shown = bench.run(&["approve"]).await;
+    assert_eq!(bench.run(&["approve", "--plan", &plan(&shown), "--yes"]).await.code, 0);
+    let all: Vec<_> = (0..10).map(|n| format!("d/f{n}")).collect();
+    bench.await_objects(&all.iter().map(|name| (name.as_str(), "encrypted")).collect::<Vec<_>>()).await;
+    bench.await_status("released", |told| told["mirrors"][0]["overwrites_held"].is_null()).await;
+}

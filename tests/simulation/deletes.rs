@@ -29,7 +29,7 @@ pub(crate) async fn until(story: &Story, most: Duration, what: &str, mut is: imp
 }
 
 /// Files of one directory.
-fn files(story: &Story, n: usize) -> Vec<RelPath> {
+pub(crate) fn files(story: &Story, n: usize) -> Vec<RelPath> {
     let names: Vec<_> = (0..n).map(|n| path(&format!("d/f{n:03}"))).collect();
     story.world.with(|w| names.iter().for_each(|p| w.write(p, 0, 1)));
     names

@@ -3,6 +3,7 @@
 //! the rest when all is quiet.
 //!
 //! `S3MIRRORD_SEEDS=100000 cargo test --release --test simulation` tries more, `S3MIRRORD_FROM=5000` others.
+//! With `S3MIRRORD_STOP=1` the first seed that breaks a promise is the last.
 //! `S3MIRRORD_SEED=7` replays one and prints its plan and what happened; with `S3MIRRORD_PLAN`, as it was printed for a
 //! seed that failed, less of it.
 
@@ -21,6 +22,7 @@ mod deletes;
 mod denials;
 mod hooks;
 mod outages;
+mod overwrites;
 mod plan;
 mod scene;
 mod story;
@@ -38,6 +40,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
     time::Instant,
 };
 use story::{Outcome, Sabotage, play};
@@ -57,6 +60,9 @@ fn try_out(plan: &Plan, sabotage: Sabotage, tracing: bool) -> Outcome {
     played.unwrap_or_else(|_| Outcome { broken: vec!["panic: see above".into()], ..Outcome::default() })
 }
 
+/// No seed is begun any more.
+static OVER: AtomicBool = AtomicBool::new(false);
+
 /// Plays seeds on all cores; what `told` makes of each, by seed.
 fn play_all<T: Send + 'static>(
     seeds: std::ops::Range<u64>,
@@ -71,7 +77,8 @@ fn play_all<T: Send + 'static>(
                 let plan = Plan::draw(seed);
                 (seed, told(&plan, try_out(&plan, sabotage, hashes())))
             };
-            std::thread::spawn(move || seeds.map(one).collect::<Vec<_>>())
+            let goes_on = |_: &u64| !OVER.load(Ordering::Relaxed);
+            std::thread::spawn(move || seeds.take_while(goes_on).map(one).collect::<Vec<_>>())
         })
         .collect();
     hands.into_iter().flat_map(|hand| hand.join().expect("no seed panics")).collect()
@@ -97,6 +104,9 @@ fn told(plan: &Plan, outcome: Outcome) -> Told {
         println!("hash {} {:016x}", plan.seed, hasher.finish());
     }
     let Outcome { broken, faults, paths, steps, .. } = outcome;
+    if !broken.is_empty() && std::env::var_os("S3MIRRORD_STOP").is_some() {
+        OVER.store(true, Ordering::Relaxed);
+    }
     Told { broken, faults, paths, steps }
 }
 

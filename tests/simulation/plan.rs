@@ -99,6 +99,7 @@ pub const EVENTS: &[&str] = &[
     "a part is not sent again",
     "a copy in parts",
     "deletes held",
+    "replacements held",
     "taken over",
     "kept in the trash",
     "kept in the trash by parts",

@@ -51,6 +51,7 @@ pub struct Story {
     pub world: Fake,
     pub(crate) seed: u64,
     limits: Option<Limits>,
+    overwrites: Option<Limits>,
     sabotage: Sabotage,
     lives: u64,
     config: Config,
@@ -73,9 +74,11 @@ pub async fn play(plan: &Plan, sabotage: Sabotage, tracing: bool) -> Outcome {
     world.with(|w| (w.on, w.tracing) = (plan.faults.clone(), tracing));
     let limited = world.draw(3) == 0;
     let limits = limited.then_some(Limits { count: 8, percent: 100, window: S * 60 });
-    let mut story = Story { world, limits, sabotage, ..Story::calm_of(plan.seed) };
+    let overwrites = (plan.seed % 4 == 2).then_some(Limits { count: 4, percent: 100, window: S * 60 });
+    let mut story = Story { world, limits, overwrites, sabotage, ..Story::calm_of(plan.seed) };
     story.world.with(|w| {
-        w.shelf.budget = limits.map(|limits| (limits.count, limits.window.as_secs() as i64));
+        let budget = |limits: Limits| (limits.count, limits.window.as_secs() as i64);
+        (w.shelf.budget, w.shelf.overwrite_budget) = (limits.map(budget), overwrites.map(budget));
         w.shelf.keeps_nothing = sabotage.keeps_nothing;
         w.shelf.trash = (plan.seed % 3 == 1).then_some(DAY);
         w.disk.frozen_stat = sabotage.frozen_stat;
@@ -111,7 +114,7 @@ impl Story {
     fn calm_of(seed: u64) -> Self {
         let config = Config::usual(seed);
         let world = Fake::new(seed);
-        Self { world, seed, limits: None, sabotage: Sabotage::default(), lives: 0, config }
+        Self { world, seed, limits: None, overwrites: None, sabotage: Sabotage::default(), lives: 0, config }
     }
 
     /// A pass.
@@ -163,6 +166,7 @@ impl Story {
                 .with(|w| w.shelf.trash)
                 .map(|keep| Trash { prefix: "t/".into(), keep: Some(keep) }),
             limits: self.limits,
+            overwrites: self.overwrites,
             once,
             dry_run: false,
             adopt: false,
@@ -321,7 +325,10 @@ async fn operator(world: &Fake, report: &Report, tell: mpsc::Sender<Input>) {
         sleep(Duration::from_millis(3_700)).await;
         let status = report.status();
         let seq = world.with(|w| w.book.seq);
-        let still = status.held.is_none() && (status.settled || calm > 0) && seq == written;
+        let still = status.held.is_none()
+            && status.overwrites_held.is_none()
+            && (status.settled || calm > 0)
+            && seq == written;
         (calm, written) = (if still { calm + 1 } else { 0 }, seq);
         let binding = world.with(|w| w.book.binding.clone().filter(|b| b.root != w.disk.truth));
         if let Some(binding) = binding {
@@ -332,6 +339,11 @@ async fn operator(world: &Fake, report: &Report, tell: mpsc::Sender<Input>) {
             world.with(|w| w.count("deletes held"));
             let last = world.tally().await.unwrap().last_row;
             world.commit(vec![Change::Approve(last)]).await.unwrap();
+            tell.send(Input::Approved).await.unwrap();
+        } else if status.overwrites_held.is_some() {
+            world.with(|w| w.count("replacements held"));
+            let last = world.tally().await.unwrap().last_overwrite;
+            world.commit(vec![Change::ApproveOverwrites(last)]).await.unwrap();
             tell.send(Input::Approved).await.unwrap();
         }
     }

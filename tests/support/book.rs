@@ -2,9 +2,10 @@
 
 use super::world::{Fake, World};
 use s3mirrord::{
-    ledger::{Ledger, Window},
+    ledger::{Ledger, Overwriting, Window},
     model::{
-        Binding, Change, Class, Condemned, ETag, Fault, Intent, Key, KeyRange, Record, Seq, Stamp, Tally,
+        Binding, Change, Class, Condemned, ETag, Fault, Intent, Key, KeyRange, Overwrite, Record, Seq, Stamp,
+        Tally,
     },
 };
 use std::collections::BTreeMap;
@@ -19,9 +20,18 @@ pub struct Book {
     pub moved: BTreeMap<Key, ETag>,
     /// By minute: deletes that cost, and the records before the first of them.
     pub deleted: BTreeMap<i64, (u64, u64)>,
+    pub overwrites: BTreeMap<u64, Overwrite>,
+    /// The minute in which a replacement of the key was counted.
+    pub counted: BTreeMap<Key, i64>,
+    /// By minute: replacements that were counted, and the records before the first of them.
+    pub overwritten: BTreeMap<i64, (u64, u64)>,
     pub binding: Option<Binding>,
     pub held: bool,
     pub rows: u64,
+}
+
+fn minute(at: Stamp) -> i64 {
+    at.sec.div_euclid(60)
 }
 
 impl Book {
@@ -37,22 +47,44 @@ impl Book {
 
     fn gone(&mut self, key: &Key) {
         self.drop_row(key);
+        self.abandon(key);
         self.records.remove(key);
         self.foreign.remove(key);
         self.moved.remove(key);
+    }
+
+    fn abandon(&mut self, key: &Key) {
+        self.overwrites.retain(|_, row| row.key != *key);
+    }
+
+    fn overwritten(&mut self, key: Key, at: Stamp, since: Stamp) {
+        let (minute, first, records) = (minute(at), minute(since), self.records.len() as u64);
+        if self.counted.get(&key).is_none_or(|counted| *counted < first) {
+            self.counted.insert(key, minute);
+            self.overwritten.entry(minute).or_insert((0, records)).0 += 1;
+        }
     }
 
     fn deleted(&mut self, key: &Key, at: Stamp, costs: bool) {
         let records = self.records.len() as u64;
         self.gone(key);
         if costs {
-            self.deleted.entry(at.sec.div_euclid(60)).or_insert((0, records)).0 += 1;
+            self.deleted.entry(minute(at)).or_insert((0, records)).0 += 1;
         }
     }
 
     /// Deletes since `minute`, and the records at its begin.
     pub fn window(&self, minute: i64) -> (u64, u64) {
-        let mut rows = self.deleted.range(minute..).map(|(_, row)| *row).peekable();
+        self.sum(&self.deleted, minute)
+    }
+
+    /// As [`Book::window`], of replacements.
+    pub fn overwrite_window(&self, minute: i64) -> (u64, u64) {
+        self.sum(&self.overwritten, minute)
+    }
+
+    fn sum(&self, rows: &BTreeMap<i64, (u64, u64)>, minute: i64) -> (u64, u64) {
+        let mut rows = rows.range(minute..).map(|(_, row)| *row).peekable();
         let records = rows.peek().map_or(self.records.len() as u64, |row| row.1);
         (rows.map(|row| row.0).sum(), records)
     }
@@ -111,6 +143,19 @@ impl Book {
                 Change::Approve(upto) => {
                     self.condemned.range_mut(..=upto).for_each(|(_, row)| row.approved = true)
                 }
+                Change::Refrain(key, etag) => {
+                    if !self.overwrites.values().any(|row| row.key == key && row.etag == etag) {
+                        self.abandon(&key);
+                        self.rows += 1;
+                        let row = Overwrite { row: self.rows, key, etag, approved: false };
+                        self.overwrites.insert(self.rows, row);
+                    }
+                }
+                Change::Abandon(key) => self.abandon(&key),
+                Change::ApproveOverwrites(upto) => {
+                    self.overwrites.range_mut(..=upto).for_each(|(_, row)| row.approved = true)
+                }
+                Change::Overwritten { key, at, since } => self.overwritten(key, at, since),
                 Change::Intend(intent) => {
                     self.intents.insert(intent.key.clone(), intent);
                 }
@@ -190,16 +235,45 @@ impl Ledger for Fake {
             condemned: w.book.condemned.len() as u64,
             pending: w.book.condemned.values().filter(|c| !c.approved && !c.moved).count() as u64,
             last_row: w.book.condemned.keys().next_back().copied().unwrap_or(0),
+            overwrites: w.book.overwrites.values().filter(|row| !row.approved).count() as u64,
+            last_overwrite: w.book.overwrites.keys().next_back().copied().unwrap_or(0),
         }))
     }
 
     async fn window(&self, since: Stamp) -> Result<Window, Fault> {
-        let (deleted, records) = self.with(|w| w.book.window(since.sec.div_euclid(60)));
-        Ok(Window { deleted, records })
+        let (done, records) = self.with(|w| w.book.window(minute(since)));
+        Ok(Window { done, records })
     }
 
     async fn spent(&self, since: Stamp) -> Result<(Tally, Window), Fault> {
         Ok((self.tally().await?, self.window(since).await?))
+    }
+
+    async fn overwrites(&self, after: u64, most: usize) -> Result<Vec<Overwrite>, Fault> {
+        let page = |w: &mut World| {
+            w.book.overwrites.range(after + 1..).take(most).map(|(_, row)| row.clone()).collect()
+        };
+        let rows = self.with(page);
+        self.lag(30).await;
+        Ok(rows)
+    }
+
+    async fn overwriting(&self, key: &Key, others: Vec<Key>, since: Stamp) -> Result<Overwriting, Fault> {
+        let asked = self.with(|w| {
+            let book = &w.book;
+            let row = |key: &Key| book.overwrites.values().find(|row| row.key == *key).cloned();
+            let counted = |key: &Key| book.counted.get(key).is_some_and(|at| *at >= minute(since));
+            let (done, records) = book.overwrite_window(minute(since));
+            Overwriting {
+                row: row(key),
+                counted: counted(key),
+                others: others.iter().filter(|key| row(key).is_none() && !counted(key)).count() as u64,
+                held: book.overwrites.values().filter(|row| !row.approved).count() as u64,
+                window: Window { done, records },
+            }
+        });
+        self.lag(4).await;
+        Ok(asked)
     }
 
     async fn binding(&self) -> Result<Option<Binding>, Fault> {

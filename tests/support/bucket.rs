@@ -94,6 +94,8 @@ pub struct Shelf {
     pub grace: Duration,
     /// Deletes that are allowed, in how many seconds.
     pub budget: Option<(u64, i64)>,
+    /// And of replacements.
+    pub overwrite_budget: Option<(u64, i64)>,
     /// A request lands whose sender gave up on it.
     pub late: bool,
     /// Keys whose metadata such a request changed, and nothing else: no listing shows that.
@@ -179,6 +181,7 @@ impl Default for Shelf {
             lies: false,
             grace: Duration::ZERO,
             budget: None,
+            overwrite_budget: None,
             late: false,
             put_back: BTreeSet::new(),
             trash: None,

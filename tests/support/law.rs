@@ -6,7 +6,7 @@ use super::{
 };
 use s3mirrord::{
     local::Prune,
-    model::{Checksum, Class, Condemned, ETag, Fault, Key, RelPath, RemoteMeta, Spec},
+    model::{Checksum, Class, Condemned, ETag, Fault, Key, Overwrite, RelPath, RemoteMeta, Spec},
 };
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ impl World {
         if let Some(path) = key.path() {
             self.may_come(key, &path, &body);
             self.replaces(key, &body);
+            self.overwrites(key, &body);
         } else if !key.is_reserved() && key.trash_name().is_none() {
             self.broke(format!("I4: {key} was written, though no file can have it"));
         }
@@ -174,6 +175,13 @@ impl World {
         Ok(())
     }
 
+    /// The wall clock, and as it was when what happens now was judged: it may have jumped since.
+    fn clocks(&self) -> [i64; 2] {
+        let (at, jump) = self.jumped;
+        let back = if self.now() - at <= JUDGED { jump } else { 0 };
+        [self.clock(), self.clock() - back]
+    }
+
     /// I2 is checked here, before an object goes: what the budget's window holds already, what is gone and not yet
     /// written down, and this one.
     fn spend(&mut self, key: &Key) {
@@ -183,14 +191,30 @@ impl World {
         let (this, others): (Vec<_>, Vec<_>) = rows.partition(|row| row.key == *key);
         let gone = |key: &Key| !self.shelf.objects.contains_key(key) && !self.shelf.taken.contains(key);
         let unwritten = others.iter().filter(|row| gone(&row.key)).count() as u64;
-        // the window of a page that was judged before the clock jumped is that of then
-        let (at, jump) = self.jumped;
-        let back = if self.now() - at <= JUDGED { jump } else { 0 };
-        let clock = self.clock();
         let since = |clock: i64| (clock - window).div_euclid(60);
-        let done = self.book.window(since(clock)).0.min(self.book.window(since(clock - back)).0);
+        let done = self.clocks().map(|clock| self.book.window(since(clock)).0);
+        let done = done[0].min(done[1]);
         if !this.is_empty() && done + unwritten + 1 > most {
             self.broke(format!("I2: {key} was deleted after {done} and {unwritten} others, of {most}"));
+        }
+    }
+
+    /// I2 is checked here, before an object is replaced: what the window of replacements holds already, and this one.
+    fn overwrites(&mut self, key: &Key, body: &[u8]) {
+        let late = self.shelf.late || !self.shelf.can.conditional_put;
+        let Some((most, window)) = self.shelf.overwrite_budget.filter(|_| !late) else { return };
+        let Some(old) = self.shelf.objects.get(key).filter(|old| old.body != body) else { return };
+        let approved = |row: &Overwrite| row.key == *key && row.etag == old.etag && row.approved;
+        if self.book.overwrites.values().any(approved) {
+            return;
+        }
+        let fits = |clock: i64| {
+            let first = (clock - window).div_euclid(60);
+            let counted = self.book.counted.get(key).is_some_and(|minute| *minute >= first);
+            counted || self.book.overwrite_window(first).0 < most
+        };
+        if !self.clocks().into_iter().any(fits) {
+            self.broke(format!("I2: {key} was replaced after {most} others"));
         }
     }
 }

@@ -8,7 +8,7 @@ use proptest::{
 use s3mirrord::ledger::{Ledger, Window};
 use s3mirrord::model::{
     Attributes, Binding, Capabilities, Change, Condemned, Digest, ETag, Fingerprint, Intent, Key, KeyRange,
-    MirrorId, Record, RootId, Seq, Stamp, Tally,
+    MirrorId, Overwrite, Record, RootId, Seq, Stamp, Tally,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +27,8 @@ pub(crate) async fn check<L: Ledger, F: AsyncFn() -> L>(make: F) {
     pages_keep_to_their_range(&make().await).await;
     the_window_counts_what_costs(&make().await).await;
     the_window_counts_what_was_condemned_and_is_gone(&make().await).await;
+    held_replacements_are_rows(&make().await).await;
+    a_file_costs_one_replacement_a_window(&make().await).await;
     binding_and_hold_are_kept(&make().await).await;
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
@@ -192,7 +194,10 @@ async fn condemning_again_renews_or_replaces<L: Ledger>(l: &L) {
         Condemned { key: key("a"), etag: tag("2"), seen: 5, row: after[1].row, ..before[1].clone() };
     assert_eq!(after[1], replaced);
     assert!(after[1].row > before[1].row);
-    assert_eq!(tally(l).await, Tally { records: 0, condemned: 2, pending: 2, last_row: after[1].row });
+    assert_eq!(
+        tally(l).await,
+        Tally { condemned: 2, pending: 2, last_row: after[1].row, ..Tally::default() }
+    );
     put(l, [Change::Acquit(key("a")), Change::Acquit(key("b"))]).await;
     assert_eq!(tally(l).await, Tally::default());
     put(l, [Change::Condemn(key("c"), tag("1"), Seq::MAX)]).await;
@@ -288,13 +293,13 @@ async fn pages_keep_to_their_range<L: Ledger>(l: &L) {
 async fn the_window_counts_what_costs<L: Ledger>(l: &L) {
     put(l, ["a", "b", "c", "d", "e"].map(|k| Change::Proof(key(k), record("1", None)))).await;
     let since = async |sec| l.window(Stamp { sec, nsec: 0 }).await.expect("read");
-    assert_eq!(since(0).await, Window { deleted: 0, records: 5 });
+    assert_eq!(since(0).await, Window { done: 0, records: 5 });
     put(l, [deleted("a", 6000, false), deleted("b", 6030, true)]).await;
     put(l, [deleted("c", 6059, true), deleted("d", 6060, true)]).await;
-    assert_eq!(since(6000).await, Window { deleted: 3, records: 4 });
-    assert_eq!(since(6059).await, Window { deleted: 3, records: 4 }, "by the minute");
-    assert_eq!(since(6060).await, Window { deleted: 1, records: 2 }, "the clock jumped back");
-    assert_eq!(since(6120).await, Window { deleted: 0, records: 1 });
+    assert_eq!(since(6000).await, Window { done: 3, records: 4 });
+    assert_eq!(since(6059).await, Window { done: 3, records: 4 }, "by the minute");
+    assert_eq!(since(6060).await, Window { done: 1, records: 2 }, "the clock jumped back");
+    assert_eq!(since(6120).await, Window { done: 0, records: 1 });
     let both = (tally(l).await, since(6060).await);
     assert_eq!(l.spent(Stamp { sec: 6060, nsec: 0 }).await, Ok(both));
 }
@@ -308,9 +313,66 @@ async fn the_window_counts_what_was_condemned_and_is_gone<L: Ledger>(l: &L) {
     put(l, names.map(|k| gone(k, 6000))).await;
     // the process that deleted it was killed before it wrote that down
     let (tally, spent) = l.spent(Stamp { sec: 6000, nsec: 0 }).await.expect("read");
-    assert_eq!((tally, spent.deleted), (Tally::default(), 1));
+    assert_eq!((tally, spent.done), (Tally::default(), 1));
     put(l, [gone("costs", 6000)]).await;
-    assert_eq!(l.window(Stamp { sec: 6000, nsec: 0 }).await.expect("read").deleted, 1, "once");
+    assert_eq!(l.window(Stamp { sec: 6000, nsec: 0 }).await.expect("read").done, 1, "once");
+}
+
+async fn overwrites<L: Ledger>(l: &L) -> Vec<Overwrite> {
+    l.overwrites(0, usize::MAX).await.expect("read")
+}
+
+async fn held_replacements_are_rows<L: Ledger>(l: &L) {
+    let refrain = |k: &str, etag: &str| Change::Refrain(key(k), tag(etag));
+    let about = async || {
+        let rows = overwrites(l).await.into_iter();
+        rows.map(|row| format!("{} {} {}", row.key, row.etag, row.approved)).collect::<Vec<_>>()
+    };
+    put(l, ["a", "b", "c", "d"].map(|k| refrain(k, "1"))).await;
+    let second = overwrites(l).await[1].row;
+    put(l, [refrain("b", "1"), Change::ApproveOverwrites(second), refrain("e", "1")]).await;
+    assert_eq!(about().await, ["a 1 true", "b 1 true", "c 1 false", "d 1 false", "e 1 false"]);
+    let now = tally(l).await;
+    assert_eq!((now.overwrites, now.last_overwrite), (3, overwrites(l).await[4].row));
+    assert_eq!(l.overwrites(second, 1).await.expect("read")[0].key, key("c"));
+    // another object than the one that was approved; and what else ends it
+    put(l, [refrain("a", "2"), Change::Proof(key("c"), record("3", None)), gone("d", 0)]).await;
+    put(l, [Change::Foreign(key("e"), tag("1")), Change::Abandon(key("b")), Change::Abandon(key("b"))]).await;
+    assert_eq!((about().await, tally(l).await.overwrites), (vec!["a 2 false".to_owned()], 1));
+    // rows of both kinds share their numbers, and each is approved for itself
+    put(l, [Change::Condemn(key("a"), tag("2"), Seq::MAX)]).await;
+    let condemned = rows(l).await[0].row;
+    assert!(condemned > overwrites(l).await[0].row);
+    put(l, [Change::Approve(condemned)]).await;
+    assert_eq!((about().await, rows(l).await[0].approved), (vec!["a 2 false".to_owned()], true));
+}
+
+async fn a_file_costs_one_replacement_a_window<L: Ledger>(l: &L) {
+    let at = |sec| Stamp { sec, nsec: 0 };
+    let hour = 3600;
+    let overwritten = |k: &str, sec| Change::Overwritten { key: key(k), at: at(sec), since: at(sec - hour) };
+    let judged = async |k: &str, others: &[&str], since| {
+        let others = others.iter().map(|k| key(k)).collect();
+        let told = l.overwriting(&key(k), others, at(since)).await.expect("read");
+        (told.counted, told.others, told.window.done, told.window.records)
+    };
+    put(l, ["a", "b", "c"].map(|k| Change::Proof(key(k), record("1", None)))).await;
+    assert_eq!(judged("a", &["b", "c"], 0).await, (false, 2, 0, 3));
+    put(l, [overwritten("a", 6000), Change::Refrain(key("c"), tag("1"))]).await;
+    put(l, [gone("c", 0), Change::Refrain(key("c"), tag("1"))]).await;
+    put(l, [overwritten("a", 6060), overwritten("b", 6070)]).await;
+    assert_eq!(
+        judged("a", &["b", "c", "d"], 6000).await,
+        (true, 1, 2, 3),
+        "once, and with the records of then"
+    );
+    assert_eq!(judged("a", &["b"], 6060).await, (false, 0, 1, 2), "by the minute");
+    let told = l.overwriting(&key("c"), vec![], at(6000)).await.expect("read");
+    assert_eq!((told.row.map(|row| row.key), told.held), (Some(key("c")), 1));
+    // the window has passed
+    put(l, [overwritten("a", 6070 + hour)]).await;
+    assert_eq!(judged("a", &["b"], 6070).await, (true, 0, 2, 2));
+    assert_eq!(judged("b", &["a"], 6130).await, (false, 0, 1, 2));
 }
 
 async fn binding_and_hold_are_kept<L: Ledger>(l: &L) {
@@ -350,6 +412,8 @@ pub(crate) fn any_batches() -> impl Strategy<Value = Vec<Vec<Step>>> {
         3 => (key(), tag()).prop_map(|(k, t)| Change::Moved(k, t)),
         1 => key().prop_map(|k| Change::Intend(intent(k.as_str()))),
         1 => key().prop_map(Change::Settled),
+        2 => (key(), tag()).prop_map(|(k, t)| Change::Refrain(k, t)),
+        1 => key().prop_map(Change::Abandon),
         1 => (key(), tag()).prop_map(|(k, t)| Change::Foreign(k, t)),
         1 => (1..5u8).prop_map(|n| Change::Bind(binding(n))),
         1 => any::<bool>().prop_map(Change::Hold),
@@ -368,6 +432,8 @@ pub(crate) struct Model {
     numbered: u64,
     records: BTreeMap<Key, (Record, bool)>,
     condemned: BTreeMap<u64, Condemned>,
+    /// What is held, in the order of the rows.
+    refrained: Vec<(Key, ETag)>,
     foreign: BTreeMap<Key, ETag>,
     intents: BTreeMap<Key, Intent>,
     deletes: Vec<(i64, u64)>,
@@ -449,11 +515,19 @@ impl Model {
             Change::Approve(last) => {
                 self.condemned.range_mut(..=last).for_each(|(_, row)| row.approved = true)
             }
+            Change::Refrain(key, etag) => {
+                if !self.refrained.contains(&(key.clone(), etag.clone())) {
+                    self.refrained.retain(|(other, _)| *other != key);
+                    self.refrained.push((key, etag));
+                }
+            }
+            Change::Abandon(key) => self.refrained.retain(|(other, _)| *other != key),
+            // in cases of their own
+            Change::ApproveOverwrites(_) | Change::Overwritten { .. } => {}
             Change::Intend(intent) => drop(self.intents.insert(intent.key.clone(), intent)),
             Change::Settled(key) => drop(self.intents.remove(&key)),
             Change::Foreign(key, etag) => {
-                self.records.remove(&key);
-                self.condemned.retain(|_, row| row.key != key);
+                self.gone(&key);
                 self.foreign.insert(key, etag);
             }
             Change::Bind(binding) => self.binding = Some(binding),
@@ -471,6 +545,7 @@ impl Model {
     fn gone(&mut self, key: &Key) {
         self.records.remove(key);
         self.condemned.retain(|_, row| row.key != *key);
+        self.refrained.retain(|(other, _)| other != key);
         self.foreign.remove(key);
     }
 
@@ -538,11 +613,16 @@ impl Model {
             paged.extend(page);
         }
         assert_eq!(paged, rows);
+        let held = overwrites(ledger).await;
+        let told: Vec<_> = held.iter().map(|row| (row.key.clone(), row.etag.clone())).collect();
+        assert_eq!(told, self.refrained);
         let recounted = Tally {
             records: self.records.len() as u64,
             condemned: rows.len() as u64,
             pending: rows.iter().filter(|row| !row.approved && !row.moved).count() as u64,
             last_row: rows.last().map_or(0, |row| row.row),
+            overwrites: held.len() as u64,
+            last_overwrite: held.last().map_or(0, |row| row.row),
         };
         assert_eq!(tally(ledger).await, recounted);
     }
@@ -556,7 +636,7 @@ impl Model {
             let earliest = inside().map(|(minute, _)| *minute).min();
             let first = inside().find(|(minute, _)| Some(*minute) == earliest);
             let want = Window {
-                deleted: inside().count() as u64,
+                done: inside().count() as u64,
                 records: first.map_or(self.records.len() as u64, |(_, records)| *records),
             };
             let stamp = Stamp { sec: since * 60 + 59, nsec: 0 };

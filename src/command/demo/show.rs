@@ -44,7 +44,10 @@ fn line(at: Duration, event: &Event, paint: Paint) -> Option<String> {
         Event::Opened => return None,
         Event::Settled => (Tone::Good, "in sync", String::new()),
         Event::Held(why) => (Tone::Warn, "held", format!("deletes wait for an operator: {why}")),
-        Event::Released => (Tone::Good, "released", String::new()),
+        Event::OverwritesHeld(why) => {
+            (Tone::Warn, "held", format!("changed files wait for an operator: {why}"))
+        }
+        Event::Released | Event::OverwritesReleased => (Tone::Good, "released", String::new()),
         Event::Trouble(fault) => (Tone::Bad, "trouble", fault.to_string()),
         Event::Degraded(fault) => (Tone::Warn, "degraded", fault.to_string()),
         Event::Restored => (Tone::Good, "watching", "changes are seen as they happen again".into()),

@@ -2,10 +2,13 @@
 
 use super::{Held, How, Work, leftover::settle};
 use crate::{
-    engine::trash,
+    engine::{
+        overwrite::{self, Ruling},
+        trash,
+    },
     ledger::Ledger,
     local::Tree,
-    model::{Change, Class, Did, Digest, Fault, Fingerprint, Only, Outcome, Record, Sameness},
+    model::{Change, Class, Did, Digest, Fault, Fingerprint, Only, Op, Outcome, Record, Sameness},
     store::Store,
 };
 
@@ -21,6 +24,23 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             return Ok(Outcome::Stale);
         }
         ctx.claim().await?;
+        let cost = match &only {
+            // of which the bytes stay as they are
+            _ if matches!(self.job.op, Op::Metadata) => None,
+            Only::Match(etag) => match Box::pin(overwrite::judge(ctx, key, etag)).await? {
+                Ruling::Free(cost) => cost,
+                Ruling::Held(refrained) => return Ok(Outcome::Held(refrained)),
+            },
+            Only::New | Only::Always => None,
+        };
+        let mut outcome = self.send(held, only).await;
+        if let (Ok(Outcome::Done { changes, .. }), Some(cost)) = (&mut outcome, cost) {
+            changes.push(cost);
+        }
+        outcome
+    }
+
+    async fn send(&self, held: &Held<T::File>, only: Only) -> Result<Outcome, Fault> {
         if held.how == How::Grows || held.how == How::Rests && self.manner.restless {
             return Box::pin(self.put_restless(held, only)).await;
         }

@@ -77,8 +77,8 @@ pub enum Reply {
 /// What an operator may approve; nothing, mostly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
-    /// Deletes that are held.
-    pub plan: Option<Plan>,
+    /// What is held.
+    pub plans: Vec<Plan>,
     /// The root is another one.
     pub root: Option<OtherRoot>,
 }
@@ -111,6 +111,8 @@ pub struct MirrorStatus {
     pub in_flight: usize,
     /// Deletes that are held.
     pub held: Option<Hold>,
+    /// Replacements that are held.
+    pub overwrites_held: Option<HeldOverwrites>,
     /// What does not work, of the mirror as a whole.
     pub trouble: Option<String>,
     /// Why changes are not seen as they happen.
@@ -145,6 +147,15 @@ pub struct Hold {
     pub why: String,
     /// How many.
     pub deletes: u64,
+}
+
+/// Replacements that are held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldOverwrites {
+    /// Why.
+    pub why: String,
+    /// How many files.
+    pub files: u64,
 }
 
 /// A file that fails.

@@ -1,7 +1,8 @@
 //! The answering side, within the daemon.
 
 use super::{
-    Daemon, Failing, Hold, LONGEST_REQUEST, MirrorStatus, Question, Reply, Request, SOCKET, reachable,
+    Daemon, Failing, HeldOverwrites, Hold, LONGEST_REQUEST, MirrorStatus, Question, Reply, Request, SOCKET,
+    reachable,
 };
 use crate::{
     engine::Input,
@@ -159,13 +160,13 @@ async fn ask(post: Option<&Arc<Post>>) -> Result<Reply, Fault> {
     let (_, (tree, _, ledger)) = open(post)?;
     // a root that is gone is no other root
     let root = proposal::other_root(&tree, &ledger).await.unwrap_or_default();
-    Ok(Reply::Question(Question { plan: proposal::plan(&ledger).await?, root }))
+    Ok(Reply::Question(Question { plans: proposal::plans(&ledger).await?, root }))
 }
 
 async fn approve(post: Option<&Arc<Post>>, plan: &str) -> Result<Reply, Fault> {
     let (post, (_, _, ledger)) = open(post)?;
     proposal::approve(&ledger, plan).await?;
-    tracing::info!(mirror = post.mirror.name, plan, "an operator approved the deletes of this plan");
+    tracing::info!(mirror = post.mirror.name, plan, "an operator approved this plan");
     // an engine that does not listen reads the ledger when it begins anew
     post.tell(Input::Approved);
     Ok(Reply::Done)
@@ -210,6 +211,7 @@ async fn mirror(post: &Post) -> MirrorStatus {
         pending: status.pending,
         in_flight: status.in_flight,
         held: status.held.map(|why| Hold { why, deletes: tally.pending }),
+        overwrites_held: status.overwrites_held.map(|why| HeldOverwrites { why, files: tally.overwrites }),
         trouble: trouble.map(|fault| fault.to_string()),
         degraded: status.degraded.map(|fault| fault.to_string()),
         unknown: status.unknown,
