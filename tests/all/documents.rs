@@ -1,7 +1,7 @@
 //! The documents stay true: what they name exists.
 
 use assert::{command, help, read, sources};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 mod assert {
     use std::{fs, path::Path, process::Command};
@@ -56,6 +56,49 @@ fn every_test_that_semantics_names_exists() {
         .filter(|name| !["(", "<"].iter().any(|end| sources.contains(&format!("fn {name}{end}"))))
         .collect();
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// The cells of the rows of a table whose first cell begins so.
+fn rows<'a>(text: &'a str, first: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
+    let cells = |line: &'a str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>();
+    text.lines().filter(|line| line.starts_with("| ")).map(cells).filter(move |row| row[0].starts_with(first))
+}
+
+/// The numbers of cases that a test is named for.
+fn cases_of(name: &str) -> impl Iterator<Item = &str> {
+    let is_case = |word: &&str| word.len() == 3 && word.starts_with('c') && word[1..].parse::<u8>().is_ok();
+    name.split('_').take_while(is_case)
+}
+
+#[test]
+fn every_case_has_its_tests_and_its_promises() {
+    let (text, sources) = (read("docs/SEMANTICS.md"), sources());
+    let (_, table) = text.split_once("\n## Cases\n").expect("the table of cases");
+    let mut named: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let word = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    for name in sources.split("fn ").skip(1).filter_map(|rest| rest.split(word).next()) {
+        for case in cases_of(name) {
+            named.entry(case).or_default().insert(name);
+        }
+    }
+    let (mut told, mut promised) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
+    for row in rows(table, "c") {
+        let [case, what, promises, tests] = row[..] else { panic!("{row:?}") };
+        assert!(!what.is_empty(), "{case}");
+        if tests.starts_with("not built") {
+            assert!(!named.contains_key(case), "{case} has a test now");
+            continue;
+        }
+        promises.split(", ").for_each(|promise| promised.entry(promise).or_default().push(case));
+        told.insert(case, in_backticks(tests).collect::<BTreeSet<_>>());
+    }
+    for (case, tests) in &named {
+        assert_eq!(told.get(case), Some(tests), "{case}");
+    }
+    assert_eq!(told.len(), named.len());
+    let all: BTreeMap<_, _> = rows(table, "I").map(|row| (row[0], row[1].split(", ").collect())).collect();
+    assert_eq!(promised, all);
+    assert_eq!(all.len(), 10, "each promise has cases");
 }
 
 #[test]

@@ -101,7 +101,7 @@ async fn c25_a_log_that_never_rests_is_sent_as_it_was_at_one_moment() {
 
 /// What the ledger says of its object is not so, and no look has told: a lost answer, or a store that seals objects anew.
 #[tokio::test(start_paused = true)]
-async fn c25_c35_a_growing_file_whose_object_has_another_tag_is_sent_again() {
+async fn c25_a_growing_file_whose_object_has_another_tag_is_sent_again() {
     let story = daemon(async |story, notices| {
         write(story, &notices, 150, 10_000, |n| n as usize).await;
         let Some(first) = blocks(story) else { panic!("it is sent though it never rests") };
