@@ -363,6 +363,19 @@ mod tests {
         assert_eq!(pop(&mut q, S * 100).map(|n| n.scope), Some(Scope::Children(path("d"))));
     }
 
+    #[test]
+    fn what_is_folded_asks_as_much_as_the_one_that_asked_most() {
+        for asked in [0, 50, 99] {
+            let mut q = queue(500);
+            for i in 0..100 {
+                let against = if i == asked { Against::Bucket } else { Against::Ledger };
+                q.note(Scope::File(path(&format!("d/f{i}"))), against, S);
+            }
+            let note = pop(&mut q, S * 100).expect("folded");
+            assert_eq!((note.scope, note.against), (Scope::Children(path("d")), Against::Bucket), "{asked}");
+        }
+    }
+
     proptest! {
         /// Whatever is noted is looked at, in time, and the sums stay right.
         #[test]

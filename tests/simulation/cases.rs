@@ -1,10 +1,12 @@
 //! Cases that need the whole engine and exact times, each played once on a fair day.
 
 use crate::{
+    deletes::until,
     story::Story,
     support::{
         bucket::Oddity,
         disk::{File, path},
+        world::World,
     },
 };
 use s3mirrord::{
@@ -562,6 +564,63 @@ async fn c75_a_page_from_before_a_put_makes_no_second_put() {
     let puts = story.world.with(|w| w.trace.iter().filter(|line| line.contains("bucket: b is")).count());
     assert_eq!(puts, 1);
     unbroken(&story);
+}
+
+/// A bug in a job is the fault of one file.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_panics_is_a_file_that_fails_and_the_rest_goes_on() {
+    let story = Story::calm();
+    story.world.with(|w| {
+        ["a", "b", "c"].iter().for_each(|name| w.write(&path(name), 0, 1));
+        w.shelf.oddities.insert(Key::raw("b"), Oddity::Panics);
+    });
+    let status = story.once(story.options(true)).await.status();
+    assert_eq!((status.sums.uploaded, status.sums.failed), (2, 1));
+    assert!(status.failing[&Key::raw("b")].to_string().contains("panicked"), "{status:?}");
+    story.world.with(|w| w.shelf.oddities.clear());
+    assert_eq!(story.once(story.options(true)).await.status().sums.uploaded, 1);
+    unbroken(&story);
+}
+
+/// The client gave up, the request did not: it lands after its successor.
+#[tokio::test(start_paused = true)]
+async fn c74_an_upload_that_lands_late_is_refused_or_found() {
+    for conditions in [true, false] {
+        let story = Story::calm();
+        let a = path("a");
+        let current = || {
+            let is = |w: &mut World| w.shelf.objects[&Key::raw("a")].body == w.disk.files[&a].body;
+            story.world.with(is)
+        };
+        story.world.with(|w| {
+            w.shelf.can.conditional_put = conditions;
+            w.write(&a, 0, 1);
+        });
+        story
+            .daemon(async |notices| {
+                sleep(ms(8_000)).await;
+                story.world.with(|w| {
+                    w.shelf.next_lands_late = true;
+                    w.write(&a, 0, 2);
+                });
+                notices.send(look("a")).await.unwrap();
+                let given_up = || story.world.with(|w| !w.shelf.next_lands_late);
+                until(&story, ms(5_000), "it is given up", given_up).await;
+                story.world.with(|w| w.write(&a, 0, 3));
+                notices.send(look("a")).await.unwrap();
+                until(&story, ms(4_000), "its successor is there", current).await;
+                // it lands within five seconds
+                let mut stood = true;
+                for _ in 0..600 {
+                    sleep(ms(10)).await;
+                    stood &= current();
+                }
+                assert_eq!(stood, conditions, "by its condition it is refused");
+                until(&story, ms(70_000), "it is found by the next comparison", current).await;
+            })
+            .await;
+        unbroken(&story);
+    }
 }
 
 /// The disk's clock ticks every 50 ms: were a proof stored of a file whose ctime is of the tick that has not ended,

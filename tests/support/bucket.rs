@@ -98,6 +98,8 @@ pub struct Shelf {
     pub overwrite_budget: Option<(u64, i64)>,
     /// A request lands whose sender gave up on it.
     pub late: bool,
+    /// The next PutObject is given up by its client, and lands later.
+    pub next_lands_late: bool,
     /// Keys whose metadata such a request changed, and nothing else: no listing shows that.
     pub put_back: BTreeSet<Key>,
     /// How long what is in the trash is to stay, if there is one.
@@ -137,6 +139,8 @@ pub enum Oddity {
     Uncopied(Class),
     /// The whole request fails for it, and a delete or a write of it alone as well.
     Poison,
+    /// Who uploads it comes upon a bug of ours.
+    Panics,
 }
 
 impl Default for Shelf {
@@ -183,6 +187,7 @@ impl Default for Shelf {
             budget: None,
             overwrite_budget: None,
             late: false,
+            next_lands_late: false,
             put_back: BTreeSet::new(),
             trash: None,
             trashed: BTreeMap::new(),

@@ -108,13 +108,17 @@ impl Store for Fake {
             return Ok(RemoteMeta { size: body.len() as u64, etag, modified: None });
         }
         let (Staged::Small { key, .. } | Staged::Parts { key, .. }) = &staged;
+        if self.with(|w| w.shelf.oddities.get(key) == Some(&Oddity::Panics)) {
+            panic!("a bug, injected");
+        }
         let _flight = self.takes_off(key);
         tokio::time::sleep(Duration::from_millis(self.with(|w| w.shelf.write_takes))).await;
         let able = self.with(|w| w.shelf.can.conditional_put);
         let remote = match staged {
             Staged::Small { key, body, spec } => {
                 self.request_of("PutObject", &key, 20).await?;
-                let late = self.strikes("a put lands late", 30);
+                let late = self.with(|w| std::mem::take(&mut w.shelf.next_lands_late))
+                    || self.strikes("a put lands late", 30);
                 let world = self.clone();
                 let land = move || {
                     world.with(|w| {
@@ -271,7 +275,7 @@ impl Store for Fake {
                 Some(Oddity::Fails(class)) => {
                     drop(answers.insert(key.clone(), Err(Fault::new(class, "delete", "in a batch"))));
                 }
-                Some(Oddity::Forgotten | Oddity::Poison | Oddity::Sealed) => {}
+                Some(Oddity::Forgotten | Oddity::Poison | Oddity::Sealed | Oddity::Panics) => {}
                 Some(Oddity::Untold) => drop(w.remove_object(key, Some(etag))),
                 Some(Oddity::Uncopied(_)) | None => {
                     drop(answers.insert(key.clone(), w.remove_object(key, Some(etag))))
