@@ -49,10 +49,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     /// What may go is looked at again, and goes.
-    pub(super) fn reviewed(&mut self, result: Result<Reviewed, Fault>) {
+    pub(super) fn reviewed(&mut self, result: Result<Option<Reviewed>, Fault>) {
         let now = self.now();
         match result {
-            Ok(Reviewed { again, held }) => {
+            Ok(None) => self.review_at = Some(now + EVERY),
+            Ok(Some(Reviewed { again, held })) => {
                 if held.is_some() {
                     self.review_at.get_or_insert(now + EVERY);
                 }

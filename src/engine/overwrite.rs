@@ -5,7 +5,9 @@ use super::context::Context;
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Change, Class, ETag, Fault, Key, Local, Overwrite, Record, Refrained, RelPath, Scope, Stamp},
+    model::{
+        Change, Class, ETag, Fault, Key, Local, Overwrite, Record, Refrained, RelPath, Sameness, Scope, Stamp,
+    },
     plan::{Judgement, Limits},
     store::Store,
 };
@@ -104,10 +106,16 @@ pub(super) struct Reviewed {
     pub(super) held: Option<String>,
 }
 
-/// Looks at all that is held: drops what is to be replaced no longer, and tells what may go.
-pub(super) async fn review<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<Reviewed, Fault> {
+/// Looks at all that is held: drops what is to be replaced no longer, and tells what may go. `None` under a root that is
+/// not proven to be ours: what it holds says nothing of them.
+pub(super) async fn review<T: Tree, S: Store, L: Ledger>(
+    ctx: &Context<T, S, L>,
+) -> Result<Option<Reviewed>, Fault> {
+    if ctx.root != Sameness::Same {
+        return Ok(None);
+    }
     if ctx.ledger.tally().await?.last_overwrite == 0 {
-        return Ok(Reviewed::default());
+        return Ok(Some(Reviewed::default()));
     }
     let (mut after, mut released, mut waiting) = (0, vec![], vec![]);
     loop {
@@ -132,7 +140,7 @@ pub(super) async fn review<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>)
     if released.len() > ONE_BY_ONE {
         released = vec![Scope::everything()];
     }
-    Ok(Reviewed { again: released, held })
+    Ok(Some(Reviewed { again: released, held }))
 }
 
 async fn reason<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<Option<String>, Fault> {

@@ -28,7 +28,7 @@ pub(super) enum Task {
     Expired(Result<u64, Fault>),
     Tidied(Vec<Key>, Result<(), Fault>),
     Pass(Pass),
-    Reviewed(Result<Reviewed, Fault>),
+    Reviewed(Result<Option<Reviewed>, Fault>),
 }
 
 impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
