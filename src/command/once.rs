@@ -159,6 +159,8 @@ impl Once<'_> {
             Some(_) => ledger.tally().await?.overwrites,
             None => 0,
         };
+        // what was held first may have come to be as it was later
+        status.overwrites_held = status.overwrites_held.filter(|_| status.sums.overwrites_held > 0);
         let mut exit = Exit::of_pass(&end, &status);
         let mut error = match end {
             End::Failed(fault) => Some(fault.to_string()),

@@ -35,7 +35,7 @@ pub struct Budget {
     pub count: u64,
     /// Share of the records at the window's start, 1 to 100; counts only above 100 of them.
     pub percent: u8,
-    /// Length of the sliding window, a second to a year.
+    /// Length of the sliding window, a second to a week: as long as deletes and replacements are remembered.
     pub window: Duration,
 }
 
@@ -126,7 +126,7 @@ fn budget(table: &Table<'_>, shape: &'static Shape, reader: &mut Reader<'_>) -> 
     if let Some(percent) = inner.number("percent", 1..=100, reader) {
         budget.percent = u8::try_from(percent).unwrap_or(100);
     }
-    if let Some(window) = span(&inner, "window", SECOND..=366 * DAY, reader) {
+    if let Some(window) = span(&inner, "window", SECOND..=7 * DAY, reader) {
         budget.window = window;
     }
     Some(Some(budget))

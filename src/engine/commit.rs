@@ -32,6 +32,8 @@ pub(super) enum After {
     Job { keys: Vec<Key>, why: &'static str, did: Did, again: bool },
     /// Rows were condemned.
     Condemned,
+    /// A replacement is held.
+    Held(Key),
     /// A condemned row was dealt with.
     Row { key: Key, deleted: bool, again: Option<(Scope, Against)> },
 }
@@ -103,7 +105,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let keys = match after {
             After::Condemned => return,
             After::Job { keys, .. } => keys.as_slice(),
-            After::Row { key, .. } => std::slice::from_ref(key),
+            After::Row { key, .. } | After::Held(key) => std::slice::from_ref(key),
         };
         for key in keys {
             let born = self.jobs.born(key);
@@ -120,6 +122,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let now = self.now();
         match after {
             After::Condemned => {}
+            After::Held(key) => {
+                self.reviews.written();
+                self.free(std::slice::from_ref(&key));
+            }
             After::Job { keys, why, did, again } => {
                 self.free(&keys);
                 let dry_run = self.ctx.options.dry_run;

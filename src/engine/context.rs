@@ -3,7 +3,6 @@
 use super::{
     Options, Report,
     bracket::{Bracket, Inside},
-    overwrite::UnderWay,
     owner,
     worker::{Hashing, Turns},
 };
@@ -75,8 +74,8 @@ pub(super) struct Context<T, S, L> {
     unsettled: Mutex<BTreeMap<Key, u32>>,
     /// What was copied to the trash, and when: what is tried again need not be copied again.
     kept: Mutex<BTreeMap<Key, (ETag, Instant)>>,
-    /// Replacements that are under way.
-    pub overwrites: UnderWay,
+    /// Held while a replacement is judged.
+    pub overwrites: tokio::sync::Mutex<()>,
     unsorted: AtomicBool,
 }
 
@@ -104,7 +103,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
             refused: OnceLock::new(),
             unsettled: Mutex::default(),
             kept: Mutex::default(),
-            overwrites: UnderWay::default(),
+            overwrites: tokio::sync::Mutex::default(),
             unsorted: AtomicBool::new(false),
             tree,
             store,

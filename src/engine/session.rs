@@ -7,6 +7,7 @@ use super::{
     context::Context,
     delete,
     docket::Docket,
+    hold::Reviews,
     overwrite, owner,
     settle::{Task, Worked},
     survey::{Seen, Window, survey},
@@ -77,7 +78,9 @@ pub(super) async fn run<T: Tree, S: Store, L: Ledger>(
         let ctx = Arc::new(Context::new(sides, options.clone(), prune.clone(), opened, report));
         owner::take_over(&ctx).await?;
         worker::recover(&ctx).await?;
-        overwrite::review(&ctx).await?;
+        if ctx.options.once {
+            overwrite::tidy(&ctx).await;
+        }
         Ok::<_, Fault>(ctx)
     };
     match life.stop.run_until_cancelled(open).await {
@@ -136,8 +139,7 @@ pub(super) struct Session<'a, T, S, L> {
     /// Commits that failed, in a row.
     pub(super) unwritten: u32,
     pub(super) timetable: Timetable,
-    /// When replacements that are held are reviewed.
-    pub(super) review_at: Option<Mono>,
+    pub(super) reviews: Reviews,
     /// The claim is being renewed.
     pub(super) renewing: bool,
     /// By that it is to be found out whether it is the store that fails.
@@ -163,6 +165,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let wait = queue::Options { quiet: options.quiet, longest: options.longest, most: NOTES };
         let mut pending = Pending::new(wait);
         pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0);
+        let held = life.report.with(|status| status.overwrites_held.is_some());
+        let reviews = Reviews::new(now, !options.once && (held || options.overwrites.is_some()));
         let mut timetable = Timetable::new(options.relist, options.rescan, now);
         timetable.polls(life.watch.degraded, now);
         Self {
@@ -186,7 +190,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             commit_at: now,
             unwritten: 0,
             timetable,
-            review_at: None,
+            reviews,
             renewing: false,
             doubts: false,
             relisted: false,
@@ -339,8 +343,9 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let due = due.filter_map(|swift| self.pending.next(swift)).min();
         let commit = (!self.batch.is_empty() && self.commit.is_empty()).then(|| self.commit_due());
         let sweep = self.docket.next().filter(|at| *at > now);
+        let review = self.reviews.next().filter(|_| paused.is_none());
         let regular = (!self.ctx.options.once).then(|| self.timetable.next());
-        [paused, due, commit, sweep, regular, self.denials.next(), self.review_at].into_iter().flatten().min()
+        [paused, due, commit, sweep, regular, self.denials.next(), review].into_iter().flatten().min()
     }
 
     /// True if nothing is under way; deletes may be waiting.
@@ -367,7 +372,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             Input::Relist => self.pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0),
             Input::Approved => {
                 self.docket.judge_again(now);
-                self.review_at = Some(now);
+                self.reviews.release(now);
             }
             Input::Reopen => {
                 self.fail(Fault::new(Class::Transient, "follow the operator", "another root was accepted"));

@@ -191,7 +191,6 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     pub(super) fn free(&mut self, keys: &[Key]) {
         let now = self.now();
         for key in keys {
-            self.ctx.overwrites.over(key);
             if let Some(against) = self.jobs.finish(key)
                 && let Some(path) = key.path()
             {

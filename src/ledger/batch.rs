@@ -90,7 +90,7 @@ impl<'txn> Batch<'txn> {
             Change::Moved(key, etag) => self.moved(&key, &etag),
             Change::Approve(last) => self.condemned.approve(&mut self.sums, last),
             Change::Refrain(key, etag) => self.overwrites.hold(&mut self.sums, key, etag),
-            Change::Abandon(key) => self.overwrites.drop(&mut self.sums, &key),
+            Change::Abandon(key, row) => self.overwrites.abandon(&mut self.sums, &key, row),
             Change::ApproveOverwrites(last) => self.overwrites.approve(&mut self.sums, last),
             Change::Overwritten { key, at, since } => {
                 self.overwrites.count(&key, at, since, self.sums.records)

@@ -375,9 +375,13 @@ impl Ledger for Database {
         self.read(move |txn| overwrites::page(&txn.open_table(overwrites::OVERWRITES)?, after, most)).await
     }
 
-    async fn overwriting(&self, key: &Key, others: Vec<Key>, since: Stamp) -> Result<Overwriting, Fault> {
+    async fn overwriting(&self, key: &Key, since: Stamp) -> Result<Overwriting, Fault> {
         let key = key.clone();
-        self.read(move |txn| overwrites::judged(txn, &key, &others, since)).await
+        self.read(move |txn| overwrites::judged(txn, &key, since)).await
+    }
+
+    async fn overwritten(&self, since: Stamp) -> Result<Window, Fault> {
+        self.read(move |txn| overwrites::since(txn, since)).await
     }
 
     async fn binding(&self) -> Result<Option<Binding>, Fault> {

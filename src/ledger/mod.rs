@@ -46,10 +46,8 @@ pub struct Window {
 pub struct Overwriting {
     /// The key's row.
     pub row: Option<Overwrite>,
-    /// The key was counted within the window.
-    pub counted: bool,
-    /// How many of the others that were asked about neither were counted nor have a row.
-    pub others: u64,
+    /// The minute since 1970 in which the key was counted, if within the window.
+    pub counted: Option<i64>,
     /// Replacements that are held and not approved, this one among them.
     pub held: u64,
     /// What was done within the window.
@@ -138,16 +136,18 @@ pub trait Ledger: Clone + Send + Sync + 'static {
         most: usize,
     ) -> impl Future<Output = Result<Vec<Overwrite>, Fault>> + Send;
 
-    /// What a replacement of `key` is judged by, while `others` are under way; the window began at `since` (wall time).
+    /// What a replacement of `key` is judged by; the window began at `since` (wall time).
     ///
     /// # Errors
     /// As above.
-    fn overwriting(
-        &self,
-        key: &Key,
-        others: Vec<Key>,
-        since: Stamp,
-    ) -> impl Future<Output = Result<Overwriting, Fault>> + Send;
+    fn overwriting(&self, key: &Key, since: Stamp)
+    -> impl Future<Output = Result<Overwriting, Fault>> + Send;
+
+    /// Objects that were counted as replaced since `since` (wall time; those in the future of it count).
+    ///
+    /// # Errors
+    /// As above.
+    fn overwritten(&self, since: Stamp) -> impl Future<Output = Result<Window, Fault>> + Send;
 
     /// What it is bound to.
     ///

@@ -5,7 +5,7 @@
 use super::bytes::{Damage, Reader, Writer};
 use super::condemned::less;
 use super::meta::{self, META, Sums};
-use super::{Overwriting, window};
+use super::{Overwriting, Window, window};
 use crate::model::{ETag, Key, Overwrite, Stamp};
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 use std::ops::Bound;
@@ -19,6 +19,9 @@ pub(super) const OVERWRITTEN: TableDefinition<'static, &str, i64> = TableDefinit
 /// As [`window::WINDOW`], of replacements.
 pub(super) const OVERWRITE_WINDOW: TableDefinition<'static, i64, &[u8]> =
     TableDefinition::new("overwrite_window");
+
+/// Rows that are approved at a time: what is held in memory.
+const STEP: usize = 1000;
 
 /// All four tables, in a transaction.
 pub(super) struct Overwrites<'txn> {
@@ -61,21 +64,30 @@ impl<'txn> Overwrites<'txn> {
         Ok(())
     }
 
+    /// Drops the key's row, if it is this one.
+    pub(super) fn abandon(&mut self, sums: &mut Sums, key: &Key, row: u64) -> Result<(), redb::Error> {
+        let is = self.of.get(key.as_str())?.is_some_and(|of| of.value() == row);
+        if is { self.drop(sums, key) } else { Ok(()) }
+    }
+
     /// Marks all rows up to `last`.
     pub(super) fn approve(&mut self, sums: &mut Sums, last: u64) -> Result<(), redb::Error> {
         let mut after = 0;
         loop {
-            let next = page(&self.rows, after, 1)?.into_iter().find(|row| row.row <= last);
-            let Some(row) = next else { return Ok(()) };
-            after = row.row;
-            if !row.approved {
+            let rows = page(&self.rows, after, STEP)?;
+            let Some(end) = rows.last().map(|row| row.row) else { return Ok(()) };
+            for row in rows.into_iter().take_while(|row| row.row <= last).filter(|row| !row.approved) {
                 sums.overwrites = less(sums.overwrites)?;
                 self.write(&Overwrite { approved: true, ..row })?;
             }
+            if end >= last {
+                return Ok(());
+            }
+            after = end;
         }
     }
 
-    /// Counts the key, unless it was since `since`, and forgets what is older.
+    /// Counts the key now, and no longer where it was counted since `since`.
     pub(super) fn count(
         &mut self,
         key: &Key,
@@ -83,16 +95,16 @@ impl<'txn> Overwrites<'txn> {
         since: Stamp,
         records: u64,
     ) -> Result<(), redb::Error> {
-        let (minute, first) = (window::minute(at), window::minute(since));
-        if is_counted(&self.counted, key, since)? {
-            return Ok(());
+        let before = self.counted.insert(key.as_str(), at.minute())?.map(|minute| minute.value());
+        match before.filter(|minute| *minute >= since.minute()) {
+            Some(minute) if minute == at.minute() => return Ok(()),
+            Some(minute) => window::uncount(&mut self.window, minute)?,
+            None => {}
         }
-        if self.window.get(minute)?.is_none() {
-            self.window.retain_in(..first, |_, _| false)?;
-            self.counted.retain(|_, counted| counted >= first)?;
+        if window::count(&mut self.window, at, records)? {
+            self.counted.retain(|_, minute| minute >= since.minute())?;
         }
-        self.counted.insert(key.as_str(), minute)?;
-        window::count(&mut self.window, at, records)
+        Ok(())
     }
 
     fn write(&mut self, row: &Overwrite) -> Result<(), redb::Error> {
@@ -102,35 +114,21 @@ impl<'txn> Overwrites<'txn> {
 }
 
 /// What a replacement is judged by.
-pub(super) fn judged(
-    txn: &ReadTransaction,
-    key: &Key,
-    others: &[Key],
-    since: Stamp,
-) -> Result<Overwriting, redb::Error> {
+pub(super) fn judged(txn: &ReadTransaction, key: &Key, since: Stamp) -> Result<Overwriting, redb::Error> {
     let (rows, of) = (txn.open_table(OVERWRITES)?, txn.open_table(OVERWRITE_OF)?);
-    let (counted, sums) = (txn.open_table(OVERWRITTEN)?, meta::sums(&txn.open_table(META)?)?);
-    let mut unknown = 0;
-    for other in others {
-        let known = of.get(other.as_str())?.is_some() || is_counted(&counted, other, since)?;
-        unknown += u64::from(!known);
-    }
+    let counted = txn.open_table(OVERWRITTEN)?.get(key.as_str())?.map(|minute| minute.value());
     Ok(Overwriting {
         row: find(&rows, &of, key)?,
-        counted: is_counted(&counted, key, since)?,
-        others: unknown,
-        held: sums.overwrites,
-        window: window::since(&txn.open_table(OVERWRITE_WINDOW)?, since, sums.records)?,
+        counted: counted.filter(|minute| *minute >= since.minute()),
+        held: meta::sums(&txn.open_table(META)?)?.overwrites,
+        window: self::since(txn, since)?,
     })
 }
 
-/// True if the key was counted since then.
-pub(super) fn is_counted(
-    counted: &impl ReadableTable<&'static str, i64>,
-    key: &Key,
-    since: Stamp,
-) -> Result<bool, redb::Error> {
-    Ok(counted.get(key.as_str())?.is_some_and(|minute| minute.value() >= window::minute(since)))
+/// What was counted since then.
+pub(super) fn since(txn: &ReadTransaction, since: Stamp) -> Result<Window, redb::Error> {
+    let records = meta::sums(&txn.open_table(META)?)?.records;
+    window::since(&txn.open_table(OVERWRITE_WINDOW)?, since, records)
 }
 
 /// The key's row.

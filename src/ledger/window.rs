@@ -14,17 +14,13 @@ pub(super) const WINDOW: TableDefinition<'static, i64, &[u8]> = TableDefinition:
 /// Minutes that are kept before the newest: 7 days, longer than any window that makes sense.
 const KEPT: i64 = 7 * 24 * 60;
 
-pub(super) fn minute(at: Stamp) -> i64 {
-    at.sec.div_euclid(60)
-}
-
-/// One more, with the number of records before it. Forgets minutes that are too old.
+/// One more, with the number of records before it. Forgets minutes that are too old. True if it is the first of its minute.
 pub(super) fn count(
     table: &mut Table<'_, i64, &'static [u8]>,
     at: Stamp,
     records: u64,
-) -> Result<(), redb::Error> {
-    let minute = minute(at);
+) -> Result<bool, redb::Error> {
+    let minute = at.minute();
     let before = table.get(minute)?.map(|row| decode(row.value())).transpose()?;
     let row = Window {
         done: before.map_or(0, |w| w.done).saturating_add(1),
@@ -33,6 +29,15 @@ pub(super) fn count(
     table.insert(minute, encode(row).as_slice())?;
     if before.is_none() {
         table.retain_in(..minute.saturating_sub(KEPT), |_, _| false)?;
+    }
+    Ok(before.is_none())
+}
+
+/// One less: it is counted elsewhere.
+pub(super) fn uncount(table: &mut Table<'_, i64, &'static [u8]>, minute: i64) -> Result<(), redb::Error> {
+    let row = table.get(minute)?.map(|row| decode(row.value())).transpose()?;
+    if let Some(row) = row {
+        table.insert(minute, encode(Window { done: row.done.saturating_sub(1), ..row }).as_slice())?;
     }
     Ok(())
 }
@@ -44,7 +49,7 @@ pub(super) fn since(
     present: u64,
 ) -> Result<Window, redb::Error> {
     let mut sum: Option<Window> = None;
-    for row in table.range(minute(since)..)? {
+    for row in table.range(since.minute()..)? {
         let row = decode(row?.1.value())?;
         let so_far = sum.get_or_insert(Window { done: 0, records: row.records });
         so_far.done = so_far.done.saturating_add(row.done);

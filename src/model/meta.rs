@@ -12,6 +12,13 @@ pub struct Stamp {
     pub nsec: u32,
 }
 
+impl Stamp {
+    /// Whole minutes since 1970-01-01T00:00:00Z.
+    pub const fn minute(self) -> i64 {
+        self.sec.div_euclid(60)
+    }
+}
+
 /// What `statx(2)` says of a file that changes whenever its content does, but for stores through
 /// mmap to an already dirty page, and writes within one tick of the file system's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

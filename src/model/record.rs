@@ -160,11 +160,11 @@ pub enum Change {
     Approve(u64),
     /// The object, with this tag, is not replaced: the budget does not allow it.
     Refrain(Key, ETag),
-    /// There is nothing to be replaced any more: drop the row of `Refrain`.
-    Abandon(Key),
+    /// It is held no longer: drop the row of `Refrain`, if it has this number.
+    Abandon(Key, u64),
     /// The operator releases replacements whose rows have numbers up to and including this one.
     ApproveOverwrites(u64),
-    /// Replaced by us: counted in the window of replacements, unless the object was since `since`.
+    /// About to be replaced by us: counted in the window of replacements, and no longer where it was counted since `since`.
     Overwritten {
         /// The object.
         key: Key,

@@ -96,6 +96,8 @@ pub fn between_lives(world: &Fake, crashed: bool) {
                 w.book.records.remove(key);
             });
         }
+        // a ledger that forgot replacements counts them anew
+        w.shelf.replaced.retain(|key, _| w.book.counted.contains_key(key));
         if w.strikes("wall clock jumped", 2) {
             leap(w);
         }

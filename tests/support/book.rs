@@ -30,10 +30,6 @@ pub struct Book {
     pub rows: u64,
 }
 
-fn minute(at: Stamp) -> i64 {
-    at.sec.div_euclid(60)
-}
-
 impl Book {
     fn row(&self, key: &Key) -> Option<u64> {
         self.condemned.values().find(|c| c.key == *key).map(|c| c.row)
@@ -58,18 +54,20 @@ impl Book {
     }
 
     fn overwritten(&mut self, key: Key, at: Stamp, since: Stamp) {
-        let (minute, first, records) = (minute(at), minute(since), self.records.len() as u64);
-        if self.counted.get(&key).is_none_or(|counted| *counted < first) {
-            self.counted.insert(key, minute);
-            self.overwritten.entry(minute).or_insert((0, records)).0 += 1;
+        let (minute, first, records) = (at.minute(), since.minute(), self.records.len() as u64);
+        match self.counted.insert(key, minute).filter(|counted| *counted >= first) {
+            Some(counted) if counted == minute => return,
+            Some(counted) => self.overwritten.get_mut(&counted).unwrap().0 -= 1,
+            None => {}
         }
+        self.overwritten.entry(minute).or_insert((0, records)).0 += 1;
     }
 
     fn deleted(&mut self, key: &Key, at: Stamp, costs: bool) {
         let records = self.records.len() as u64;
         self.gone(key);
         if costs {
-            self.deleted.entry(minute(at)).or_insert((0, records)).0 += 1;
+            self.deleted.entry(at.minute()).or_insert((0, records)).0 += 1;
         }
     }
 
@@ -151,7 +149,9 @@ impl Book {
                         self.overwrites.insert(self.rows, row);
                     }
                 }
-                Change::Abandon(key) => self.abandon(&key),
+                Change::Abandon(key, row) => {
+                    self.overwrites.remove(&row).inspect(|dropped| assert_eq!(dropped.key, key));
+                }
                 Change::ApproveOverwrites(upto) => {
                     self.overwrites.range_mut(..=upto).for_each(|(_, row)| row.approved = true)
                 }
@@ -241,7 +241,7 @@ impl Ledger for Fake {
     }
 
     async fn window(&self, since: Stamp) -> Result<Window, Fault> {
-        let (done, records) = self.with(|w| w.book.window(minute(since)));
+        let (done, records) = self.with(|w| w.book.window(since.minute()));
         Ok(Window { done, records })
     }
 
@@ -258,22 +258,21 @@ impl Ledger for Fake {
         Ok(rows)
     }
 
-    async fn overwriting(&self, key: &Key, others: Vec<Key>, since: Stamp) -> Result<Overwriting, Fault> {
-        let asked = self.with(|w| {
-            let book = &w.book;
-            let row = |key: &Key| book.overwrites.values().find(|row| row.key == *key).cloned();
-            let counted = |key: &Key| book.counted.get(key).is_some_and(|at| *at >= minute(since));
-            let (done, records) = book.overwrite_window(minute(since));
-            Overwriting {
-                row: row(key),
-                counted: counted(key),
-                others: others.iter().filter(|key| row(key).is_none() && !counted(key)).count() as u64,
-                held: book.overwrites.values().filter(|row| !row.approved).count() as u64,
-                window: Window { done, records },
-            }
+    async fn overwriting(&self, key: &Key, since: Stamp) -> Result<Overwriting, Fault> {
+        let window = self.overwritten(since).await?;
+        let asked = self.with(|w| Overwriting {
+            row: w.book.overwrites.values().find(|row| row.key == *key).cloned(),
+            counted: w.book.counted.get(key).copied().filter(|at| *at >= since.minute()),
+            held: w.book.overwrites.values().filter(|row| !row.approved).count() as u64,
+            window,
         });
         self.lag(4).await;
         Ok(asked)
+    }
+
+    async fn overwritten(&self, since: Stamp) -> Result<Window, Fault> {
+        let (done, records) = self.with(|w| w.book.overwrite_window(since.minute()));
+        Ok(Window { done, records })
     }
 
     async fn binding(&self) -> Result<Option<Binding>, Fault> {

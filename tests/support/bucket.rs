@@ -96,6 +96,8 @@ pub struct Shelf {
     pub budget: Option<(u64, i64)>,
     /// And of replacements.
     pub overwrite_budget: Option<(u64, i64)>,
+    /// When objects were replaced by another content, by the wall clock.
+    pub replaced: BTreeMap<Key, i64>,
     /// A request lands whose sender gave up on it.
     pub late: bool,
     /// The next PutObject is given up by its client, and lands later.
@@ -186,6 +188,7 @@ impl Default for Shelf {
             grace: Duration::ZERO,
             budget: None,
             overwrite_budget: None,
+            replaced: BTreeMap::new(),
             late: false,
             next_lands_late: false,
             put_back: BTreeSet::new(),

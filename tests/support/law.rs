@@ -17,6 +17,9 @@ const FROZEN: Duration = Duration::from_secs(20);
 /// A page of deletes was judged at most so long ago.
 const JUDGED: Duration = Duration::from_secs(10);
 
+/// Seconds that a replacement takes at most, from when it was judged.
+const SLOW: i64 = 20;
+
 /// What the operator wants of this life.
 #[derive(Clone, Default)]
 pub struct Law {
@@ -199,7 +202,7 @@ impl World {
         }
     }
 
-    /// I2 is checked here, before an object is replaced: what the window of replacements holds already, and this one.
+    /// I2 is checked here, before an object is replaced: how many others were within the window, whatever was made of it.
     fn overwrites(&mut self, key: &Key, body: &[u8]) {
         let late = self.shelf.late || !self.shelf.can.conditional_put;
         let Some((most, window)) = self.shelf.overwrite_budget.filter(|_| !late) else { return };
@@ -208,13 +211,15 @@ impl World {
         if self.book.overwrites.values().any(approved) {
             return;
         }
-        let fits = |clock: i64| {
-            let first = (clock - window).div_euclid(60);
-            let counted = self.book.counted.get(key).is_some_and(|minute| *minute >= first);
-            counted || self.book.overwrite_window(first).0 < most
-        };
-        if !self.clocks().into_iter().any(fits) {
-            self.broke(format!("I2: {key} was replaced after {most} others"));
+        // what was judged then may have taken its time
+        let since = self.clocks().map(|clock| clock - window + SLOW);
+        let others =
+            |since: i64| self.shelf.replaced.iter().filter(|(k, at)| *k != key && **at > since).count();
+        let others = since.map(others).into_iter().min().unwrap_or(0) as u64;
+        if others >= most {
+            self.broke(format!("I2: {key} was replaced after {others} others, of {most}"));
         }
+        let now = self.clock();
+        self.shelf.replaced.insert(key.clone(), now);
     }
 }

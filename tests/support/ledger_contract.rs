@@ -337,7 +337,12 @@ async fn held_replacements_are_rows<L: Ledger>(l: &L) {
     assert_eq!(l.overwrites(second, 1).await.expect("read")[0].key, key("c"));
     // another object than the one that was approved; and what else ends it
     put(l, [refrain("a", "2"), Change::Proof(key("c"), record("3", None)), gone("d", 0)]).await;
-    put(l, [Change::Foreign(key("e"), tag("1")), Change::Abandon(key("b")), Change::Abandon(key("b"))]).await;
+    let row = |k: &str, rows: &[Overwrite]| rows.iter().find(|row| row.key == key(k)).expect("held").row;
+    let b = row("b", &overwrites(l).await);
+    let abandon = |row| Change::Abandon(key("b"), row);
+    put(l, [Change::Foreign(key("e"), tag("1")), abandon(b + 100)]).await;
+    assert_eq!(about().await, ["b 1 true", "a 2 false"], "another row than that");
+    put(l, [abandon(b), abandon(b)]).await;
     assert_eq!((about().await, tally(l).await.overwrites), (vec!["a 2 false".to_owned()], 1));
     // rows of both kinds share their numbers, and each is approved for itself
     put(l, [Change::Condemn(key("a"), tag("2"), Seq::MAX)]).await;
@@ -351,28 +356,26 @@ async fn a_file_costs_one_replacement_a_window<L: Ledger>(l: &L) {
     let at = |sec| Stamp { sec, nsec: 0 };
     let hour = 3600;
     let overwritten = |k: &str, sec| Change::Overwritten { key: key(k), at: at(sec), since: at(sec - hour) };
-    let judged = async |k: &str, others: &[&str], since| {
-        let others = others.iter().map(|k| key(k)).collect();
-        let told = l.overwriting(&key(k), others, at(since)).await.expect("read");
-        (told.counted, told.others, told.window.done, told.window.records)
+    let judged = async |k: &str, since| {
+        let told = l.overwriting(&key(k), at(since)).await.expect("read");
+        assert_eq!(l.overwritten(at(since)).await, Ok(told.window));
+        (told.counted, told.window.done, told.window.records)
     };
     put(l, ["a", "b", "c"].map(|k| Change::Proof(key(k), record("1", None)))).await;
-    assert_eq!(judged("a", &["b", "c"], 0).await, (false, 2, 0, 3));
-    put(l, [overwritten("a", 6000), Change::Refrain(key("c"), tag("1"))]).await;
-    put(l, [gone("c", 0), Change::Refrain(key("c"), tag("1"))]).await;
-    put(l, [overwritten("a", 6060), overwritten("b", 6070)]).await;
-    assert_eq!(
-        judged("a", &["b", "c", "d"], 6000).await,
-        (true, 1, 2, 3),
-        "once, and with the records of then"
-    );
-    assert_eq!(judged("a", &["b"], 6060).await, (false, 0, 1, 2), "by the minute");
-    let told = l.overwriting(&key("c"), vec![], at(6000)).await.expect("read");
-    assert_eq!((told.row.map(|row| row.key), told.held), (Some(key("c")), 1));
+    assert_eq!(judged("a", 0).await, (None, 0, 3));
+    put(l, [overwritten("a", 6000), overwritten("c", 6010), gone("c", 0)]).await;
+    put(l, [Change::Refrain(key("d"), tag("1")), overwritten("a", 6059)]).await;
+    assert_eq!(judged("a", 6000).await, (Some(100), 2, 3), "once a minute, and with the records of then");
+    assert_eq!(judged("a", 6060).await, (None, 0, 2), "by the minute");
+    put(l, [overwritten("a", 6070), overwritten("b", 6075)]).await;
+    assert_eq!(judged("a", 6000).await, (Some(101), 3, 3), "the last counts, and no longer the one before");
+    assert_eq!(judged("c", 6060).await, (None, 2, 2));
+    let told = l.overwriting(&key("d"), at(6000)).await.expect("read");
+    assert_eq!((told.row.map(|row| row.key), told.held), (Some(key("d")), 1));
     // the window has passed
-    put(l, [overwritten("a", 6070 + hour)]).await;
-    assert_eq!(judged("a", &["b"], 6070).await, (true, 0, 2, 2));
-    assert_eq!(judged("b", &["a"], 6130).await, (false, 0, 1, 2));
+    put(l, [overwritten("a", 6130 + hour)]).await;
+    assert_eq!(judged("a", 6130).await, (Some(162), 1, 2));
+    assert_eq!(judged("b", 6130).await, (None, 1, 2));
 }
 
 async fn binding_and_hold_are_kept<L: Ledger>(l: &L) {
@@ -413,7 +416,6 @@ pub(crate) fn any_batches() -> impl Strategy<Value = Vec<Vec<Step>>> {
         1 => key().prop_map(|k| Change::Intend(intent(k.as_str()))),
         1 => key().prop_map(Change::Settled),
         2 => (key(), tag()).prop_map(|(k, t)| Change::Refrain(k, t)),
-        1 => key().prop_map(Change::Abandon),
         1 => (key(), tag()).prop_map(|(k, t)| Change::Foreign(k, t)),
         1 => (1..5u8).prop_map(|n| Change::Bind(binding(n))),
         1 => any::<bool>().prop_map(Change::Hold),
@@ -521,7 +523,8 @@ impl Model {
                     self.refrained.push((key, etag));
                 }
             }
-            Change::Abandon(key) => self.refrained.retain(|(other, _)| *other != key),
+            // by a number that is the ledger's own
+            Change::Abandon(..) => {}
             // in cases of their own
             Change::ApproveOverwrites(_) | Change::Overwritten { .. } => {}
             Change::Intend(intent) => drop(self.intents.insert(intent.key.clone(), intent)),

@@ -2,7 +2,7 @@
 
 use super::{Held, Work, hash::Hashes};
 use crate::{
-    engine::{overwrite, survey::find},
+    engine::survey::find,
     ledger::Ledger,
     local::Tree,
     model::{
@@ -89,7 +89,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         head: Option<Head>,
         digest: Digest,
     ) -> Result<Outcome, Fault> {
-        let (ours, replaced) = (record.as_ref().is_some_and(|r| r.etag == remote.etag), record.is_some());
+        let ours = record.as_ref().is_some_and(|r| r.etag == remote.etag);
         // what is due was not seen to be written
         let known = record.filter(|r| ours && !r.metadata_due);
         let had = known.as_ref().and_then(|r| r.attributes).or(head.as_ref().and_then(|h| h.attributes));
@@ -111,12 +111,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             seq: 0,
         };
         let did = if ours { Did::Learnt } else { Did::Adopted };
-        let mut changes = vec![Change::Proof(self.job.key.clone(), record)];
-        // most likely an upload of ours whose answer was lost
-        if replaced && !ours {
-            changes.extend(overwrite::found(self.ctx, &self.job.key));
-        }
-        Ok(self.done(did, changes))
+        Ok(self.done(did, vec![Change::Proof(self.job.key.clone(), record)]))
     }
 
     /// There is no file: is the object ours, someone else's, or gone?

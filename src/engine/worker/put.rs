@@ -2,10 +2,7 @@
 
 use super::{Held, How, Work, leftover::settle};
 use crate::{
-    engine::{
-        overwrite::{self, Ruling},
-        trash,
-    },
+    engine::{overwrite, trash},
     ledger::Ledger,
     local::Tree,
     model::{Change, Class, Did, Digest, Fault, Fingerprint, Only, Op, Outcome, Record, Sameness},
@@ -16,6 +13,15 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     /// Sends the file on the condition `only`.
     pub(super) async fn put(&self, held: &Held<T::File>, only: Only) -> Result<Outcome, Fault> {
         let (ctx, key) = (self.ctx, &self.job.key);
+        // of a change of metadata the bytes stay as they are
+        let same = matches!(self.job.op, Op::Metadata) && !self.manner.restless;
+        if let Only::Match(etag) = &only
+            && !same
+            && ctx.root != Sameness::Changed
+            && let Some(refrained) = Box::pin(overwrite::judge(ctx, key, etag)).await?
+        {
+            return Ok(Outcome::Held(refrained));
+        }
         if ctx.options.dry_run {
             return Ok(self.done(Did::Put { bytes: held.meta.print.size }, vec![]));
         }
@@ -24,23 +30,6 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             return Ok(Outcome::Stale);
         }
         ctx.claim().await?;
-        let cost = match &only {
-            // of which the bytes stay as they are
-            _ if matches!(self.job.op, Op::Metadata) => None,
-            Only::Match(etag) => match Box::pin(overwrite::judge(ctx, key, etag)).await? {
-                Ruling::Free(cost) => cost,
-                Ruling::Held(refrained) => return Ok(Outcome::Held(refrained)),
-            },
-            Only::New | Only::Always => None,
-        };
-        let mut outcome = self.send(held, only).await;
-        if let (Ok(Outcome::Done { changes, .. }), Some(cost)) = (&mut outcome, cost) {
-            changes.push(cost);
-        }
-        outcome
-    }
-
-    async fn send(&self, held: &Held<T::File>, only: Only) -> Result<Outcome, Fault> {
         if held.how == How::Grows || held.how == How::Rests && self.manner.restless {
             return Box::pin(self.put_restless(held, only)).await;
         }
