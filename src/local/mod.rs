@@ -25,6 +25,8 @@ mod descend;
 mod directory;
 mod entries;
 mod event;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod listing;
 mod look;
 mod mount;
