@@ -235,6 +235,24 @@ mod tests {
         assert!(!Key::raw("/").is_directory_marker() && !Key::raw("a").is_directory_marker());
     }
 
+    #[test]
+    fn keys_are_shown_without_control_characters() {
+        let key = Key::raw("é\n\u{1b}[2J");
+        assert_eq!(key.to_string(), "é\\n\\u{1b}[2J");
+        assert_eq!(format!("{key:?}"), format!("\"{key}\""));
+    }
+
+    #[test]
+    fn a_range_is_one_key_or_all_that_begin_with_a_text() {
+        let [one, below] = [KeyRange::One(Key::raw("a/")), KeyRange::Under(Key::raw("a/"))];
+        for (key, is, is_below) in
+            [("a/", true, true), ("a/b", false, true), ("a", false, false), ("b", false, false)]
+        {
+            let key = Key::raw(key);
+            assert_eq!((one.contains(&key), below.contains(&key)), (is, is_below), "{key}");
+        }
+    }
+
     fn any_path() -> impl Strategy<Value = RelPath> {
         let odd = prop_oneof![
             Just("\u{201B}".as_bytes().to_vec()),
