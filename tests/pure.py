@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Runs cargo-mutants on the pure floors: src/model, src/plan and src/queue, which need little to be built.
+"""Runs cargo-mutants on the pure floors: src/model, src/plan and src/queue, each against its own unit tests.
 
-    python3 tests/pure.py                      all of them
-    python3 tests/pure.py --file 'src/plan/*'  those of some files; this and all else is for cargo mutants
+    python3 tests/pure.py                       all three
+    python3 tests/pure.py plan                  one of them
+    python3 tests/pure.py plan --file '*parts*' what comes behind is for cargo mutants
 
-They are copied to target/pure, as a package of their own with the few crates that they use, in the versions of
-Cargo.lock: of the whole one a mutant would take minutes. What came of it is in target/pure/mutants.out.
+Each is copied to target/pure, as a package of its own with the few crates that it uses, in the versions of Cargo.lock: of the
+whole one a mutant would take minutes. What came of them is in target/pure/FLOOR/mutants.out.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -16,10 +18,11 @@ from pathlib import Path
 
 HOME = Path(__file__).resolve().parent.parent
 PURE = HOME / "target" / "pure"
-FLOORS = ("model", "plan", "queue")
+# and those below it
+FLOORS = {"model": [], "plan": ["model"], "queue": ["model"]}
 
 HEAD = """[package]
-name = "pure"
+name = "{floor}"
 version = "0.0.0"
 edition = "2024"
 
@@ -30,11 +33,6 @@ doctest = false
 opt-level = 1
 debug = false
 incremental = true
-"""
-
-LIB = """//! The pure floors of s3mirrord.
-#[cfg(test)]
-pub mod fuzzing;
 """
 
 
@@ -49,32 +47,43 @@ def used(crates, text):
     return [line for name, line in crates.items() if re.search(rf"\b{name.replace('-', '_')}::", text)]
 
 
-def package():
+def package(floor):
     """Writes the package anew; what was built of it stays."""
+    below, home = FLOORS[floor], PURE / floor
     for old in ("src", "fuzz", "proptest-regressions"):
-        shutil.rmtree(PURE / old, ignore_errors=True)
-    (PURE / "src").mkdir(parents=True)
-    for floor in FLOORS:
-        shutil.copytree(HOME / "src" / floor, PURE / "src" / floor)
-        kept = HOME / "proptest-regressions" / floor
-        if kept.is_dir():
-            shutil.copytree(kept, PURE / "proptest-regressions" / floor)
-    shutil.copy(HOME / "src" / "fuzzing.rs", PURE / "src")
-    shutil.copytree(HOME / "fuzz" / "corpus" / "key", PURE / "fuzz" / "corpus" / "key")
-    text = "".join(path.read_text() for floor in FLOORS for path in (PURE / "src" / floor).rglob("*.rs"))
-    lines = ["[dependencies]", *used(requirements("dependencies"), text)]
-    lines += ["", "[dev-dependencies]", *used(requirements("dev-dependencies"), text), "", "[workspace]", ""]
-    (PURE / "Cargo.toml").write_text(HEAD + "\n" + "\n".join(lines))
-    (PURE / "src" / "lib.rs").write_text(LIB + "".join(f"pub mod {floor};\n" for floor in FLOORS))
+        shutil.rmtree(home / old, ignore_errors=True)
+    shutil.copytree(HOME / "src" / floor, home / "src" / floor)
+    kept = HOME / "proptest-regressions" / floor
+    if kept.is_dir():
+        shutil.copytree(kept, home / "proptest-regressions" / floor)
+    text = "".join(path.read_text() for path in (home / "src").rglob("*.rs"))
+    lib = [f"//! {floor}, as a crate.", *(f"pub use {name}::{name};" for name in below), f"pub mod {floor};"]
+    if "crate::fuzzing" in text:
+        lib += ["#[cfg(test)]", "pub mod fuzzing;"]
+        shutil.copy(HOME / "src" / "fuzzing.rs", home / "src")
+        shutil.copytree(HOME / "fuzz" / "corpus", home / "fuzz" / "corpus")
+    (home / "src" / "lib.rs").write_text("\n".join([*lib, ""]))
+    lines = ["", "[dependencies]", *(f'{name} = {{ path = "../{name}" }}' for name in below)]
+    lines += [*used(requirements("dependencies"), text), "", "[dev-dependencies]"]
+    lines += [*used(requirements("dev-dependencies"), text), "", "[workspace]", ""]
+    (home / "Cargo.toml").write_text(HEAD.format(floor=floor) + "\n".join(lines))
     # cargo takes out what is not asked for
-    shutil.copy(HOME / "Cargo.lock", PURE)
+    shutil.copy(HOME / "Cargo.lock", home)
+    return home
+
+
+def mutants(home, args):
+    # what was copied may be changed where it lies, and the properties of fuzzing are no code to be tested
+    command = ["cargo", "mutants", "--dir", str(home), "--in-place", "--exclude", "src/**/fuzz.rs", "--exclude", "src/fuzzing.rs"]
+    env = {**os.environ, "CARGO_TARGET_DIR": str(PURE / "target")}
+    return subprocess.run([*command, *args], cwd=home, env=env).returncode
 
 
 def main():
-    package()
-    # what was copied may be changed where it lies, and the properties themselves are no code to be tested
-    command = ["cargo", "mutants", "--dir", str(PURE), "--in-place", "--exclude", "src/**/fuzz.rs", "--exclude", "src/fuzzing.rs"]
-    return subprocess.run([*command, *sys.argv[1:]], cwd=PURE).returncode
+    floors = [name for name in sys.argv[1:2] if name in FLOORS]
+    args = sys.argv[1 + len(floors) :]
+    homes = {floor: package(floor) for floor in FLOORS}
+    return max(mutants(homes[floor], args) for floor in floors or FLOORS)
 
 
 if __name__ == "__main__":

@@ -243,6 +243,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_below_our_own_component_is_reserved() {
+        for (key, want) in
+            [(".s3mirrord/", true), (".s3mirrord/a", true), (".s3mirrord", false), ("a/.s3mirrord/", false)]
+        {
+            assert_eq!(Key::raw(key).is_reserved(), want, "{key}");
+        }
+    }
+
+    #[test]
     fn a_range_is_one_key_or_all_that_begin_with_a_text() {
         let [one, below] = [KeyRange::One(Key::raw("a/")), KeyRange::Under(Key::raw("a/"))];
         for (key, is, is_below) in
