@@ -45,6 +45,17 @@ bench-slowly *ARGS: release
 mutants *ARGS:
     python3 tests/mutants.py {{ARGS}}
 
+# The pure floors again, one small change after another (cargo install --locked cargo-mutants): docs/TESTING.md.
+mutants-pure *ARGS:
+    python3 tests/pure.py {{ARGS}}
+
+# Invented input for TARGET (config, key, listing, event) until one breaks what is promised: docs/TESTING.md.
+fuzz TARGET SECONDS="300" *ARGS:
+    mkdir -p fuzz/found/{{TARGET}}
+    cp Cargo.lock fuzz/Cargo.lock
+    cargo fuzz run --sanitizer none {{TARGET}} fuzz/found/{{TARGET}} fuzz/corpus/{{TARGET}} -- \
+        -max_total_time={{SECONDS}} -max_len=4096 -timeout=10 -dict=fuzz/words/{{TARGET}} {{ARGS}}
+
 # Twenty minutes of changes, kills and faults, and an account of every version: docs/TESTING.md.
 soak *ARGS: release
     python3 benches/soak.py {{ARGS}}

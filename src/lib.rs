@@ -17,6 +17,8 @@ pub mod config;
 #[cfg(feature = "demo")]
 pub mod embedded;
 pub mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod ledger;
 pub mod local;
 pub mod model;

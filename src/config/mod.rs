@@ -7,6 +7,8 @@ mod bandwidth;
 mod bytes;
 mod direct;
 mod duration;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hooks;
 mod labels;
 mod limits;

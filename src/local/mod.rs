@@ -14,6 +14,7 @@
 //! | `clone` | a file that does not rest, as it is at one moment |
 //! | `watch`, `arm`, `event`, `outbox`, `plight` | changes as they happen, and why they are not seen |
 //! | `canary` | proof that they would be |
+//! | `fuzz` | what has to hold for any event, however odd |
 
 mod arm;
 mod batch;
@@ -25,6 +26,8 @@ mod descend;
 mod directory;
 mod entries;
 mod event;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod listing;
 mod look;
 mod mount;

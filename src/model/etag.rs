@@ -129,6 +129,25 @@ mod tests {
         let odd = ETag::new("x-2");
         assert_eq!((odd.parts(), odd.looks_like_md5()), (None, false));
         assert!(ETag::new("\"\"").is_empty() && !odd.is_empty());
+        assert_eq!(format!("{odd:?}"), "\"x-2\"");
+    }
+
+    #[test]
+    fn only_what_is_spelled_as_a_digest_is_one() {
+        let digest = [1, 35, 69, 103, 137, 171, 205, 239, 1, 35, 69, 103, 137, 171, 205, 239];
+        assert_eq!(ETag::new(MD5).as_md5(), Some((digest, None)));
+        assert_eq!(ETag::new(&format!("{MD5}-17")).as_md5(), Some((digest, NonZeroU32::new(17))));
+        for other in [
+            "0123456789abcdef0123456789abcdeg".to_owned(),
+            "0123456789ABCDEF".to_owned(),
+            format!("{MD5}0"),
+            format!("{MD5}-0"),
+            format!("{MD5}-017"),
+            format!("{MD5}17"),
+        ] {
+            let tag = ETag::new(&other);
+            assert_eq!((tag.as_md5(), tag.looks_like_md5()), (None, false), "{other}");
+        }
     }
 
     #[test]

@@ -70,3 +70,27 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_denied_for_all_is_the_mirrors_own_fault() {
+        for (class, want) in [
+            (Class::Denied, Class::Fatal),
+            (Class::Transient, Class::Transient),
+            (Class::Permanent, Class::Permanent),
+            (Class::Owned, Class::Owned),
+        ] {
+            assert_eq!(Fault::new(class, "list", "x").of_all().class, want, "{class:?}");
+        }
+    }
+
+    #[test]
+    fn a_fault_reads_as_one_line() {
+        let fault = Fault::new(Class::Denied, "GET a", "AccessDenied");
+        assert_eq!(fault.to_string(), "GET a: AccessDenied");
+        assert_eq!(fault.remedy("allow it").to_string(), "GET a: AccessDenied; allow it");
+    }
+}

@@ -235,6 +235,33 @@ mod tests {
         assert!(!Key::raw("/").is_directory_marker() && !Key::raw("a").is_directory_marker());
     }
 
+    #[test]
+    fn keys_are_shown_without_control_characters() {
+        let key = Key::raw("é\n\u{1b}[2J");
+        assert_eq!(key.to_string(), "é\\n\\u{1b}[2J");
+        assert_eq!(format!("{key:?}"), format!("\"{key}\""));
+    }
+
+    #[test]
+    fn what_is_below_our_own_component_is_reserved() {
+        for (key, want) in
+            [(".s3mirrord/", true), (".s3mirrord/a", true), (".s3mirrord", false), ("a/.s3mirrord/", false)]
+        {
+            assert_eq!(Key::raw(key).is_reserved(), want, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_one_key_or_all_that_begin_with_a_text() {
+        let [one, below] = [KeyRange::One(Key::raw("a/")), KeyRange::Under(Key::raw("a/"))];
+        for (key, is, is_below) in
+            [("a/", true, true), ("a/b", false, true), ("a", false, false), ("b", false, false)]
+        {
+            let key = Key::raw(key);
+            assert_eq!((one.contains(&key), below.contains(&key)), (is, is_below), "{key}");
+        }
+    }
+
     fn any_path() -> impl Strategy<Value = RelPath> {
         let odd = prop_oneof![
             Just("\u{201B}".as_bytes().to_vec()),

@@ -5,6 +5,8 @@
 
 mod etag;
 mod fault;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod job;
 mod key;
 mod meta;

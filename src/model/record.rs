@@ -185,3 +185,14 @@ pub enum Change {
     /// Deletes are held, or no longer.
     Hold(bool),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_is_written_in_hexadecimal() {
+        let id = MirrorId([0xAB; 16]);
+        assert_eq!((id.to_string(), format!("{id:?}")), ("ab".repeat(16), "ab".repeat(16)));
+    }
+}

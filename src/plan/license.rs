@@ -94,7 +94,29 @@ impl License {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{RelPath, Skip};
+    use crate::model::{Attributes, Fingerprint, LocalMeta, RelPath, Skip, Stamp};
+
+    #[test]
+    fn a_licence_is_for_one_object_and_says_what_it_rests_on() {
+        let row = Condemned {
+            row: 1,
+            key: Key::raw("a/b"),
+            etag: ETag::new("e"),
+            seen: 1,
+            approved: false,
+            moved: false,
+        };
+        let license = |ancestor| {
+            let absent = Local::Absent(Absence { ancestor, directory: false });
+            let time = Duration::from_secs(10);
+            License::grant(&row, Sameness::Same, Some(time), time, &absent, false).expect("a licence")
+        };
+        let found = license(RelPath::root());
+        assert_eq!((found.key(), found.etag()), (&row.key, &row.etag));
+        assert_eq!(found.proof(), "absent from the root, twice, 10s apart");
+        let below = license(RelPath::new(b"a").expect("a path"));
+        assert_eq!(below.proof(), "absent from `a`, twice, 10s apart");
+    }
 
     #[test]
     fn every_part_of_the_proof_is_needed() {
@@ -125,6 +147,10 @@ mod tests {
         assert_eq!(grant(&plain, same, Some(9), &absent, false), Err(Refusal::Early));
         assert_eq!(grant(&plain, same, None, &absent, false), Err(Refusal::Early));
         assert_eq!(grant(&plain, same, Some(10), &absent, true), Err(Refusal::Held));
+        let print = Fingerprint { size: 1, mtime: Stamp::default(), ctime: Stamp::default(), inode: 1 };
+        let attributes = Attributes { mode: 0o100_644, uid: 0, gid: 0 };
+        let file = Local::Present(LocalMeta { print, attributes });
+        assert_eq!(grant(&plain, same, Some(10), &file, false), Err(Refusal::Present));
         assert_eq!(grant(&plain, same, Some(10), &Local::Unknown, false), Err(Refusal::Unknown));
         assert_eq!(grant(&plain, same, Some(10), &Local::Skipped(Skip::Link), false), Err(Refusal::Skipped));
     }

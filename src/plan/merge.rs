@@ -208,7 +208,7 @@ impl Merge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ETag, Skip};
+    use crate::model::{Attributes, ETag, Fingerprint, LocalMeta, Skip, Stamp};
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -262,6 +262,18 @@ mod tests {
             m = Merge::default();
             m.push_remote(vec![(key("b"), remote())]).expect("sorted");
         }
+    }
+
+    #[test]
+    fn only_a_file_that_was_seen_itself_is_fresh() {
+        let print = Fingerprint { size: 1, mtime: Stamp::default(), ctime: Stamp::default(), inode: 7 };
+        let file =
+            Local::Present(LocalMeta { print, attributes: Attributes { mode: 0o100_644, uid: 0, gid: 0 } });
+        let merged =
+            |local, covered| Merged { key: key("a"), local, remote: None, record: Some(None), covered };
+        assert!(merged(Some(file.clone()), false).is_fresh());
+        assert!(!merged(Some(file), true).is_fresh());
+        assert!(!merged(None, false).is_fresh() && !merged(Some(Local::Unknown), false).is_fresh());
     }
 
     #[test]

@@ -151,6 +151,16 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_free_until_it_has_a_slot() {
+        let mut jobs = Jobs::new(1);
+        let [a, b] = ["a", "b"].map(Key::raw);
+        assert!(jobs.take(&[&a], 1));
+        assert!(!jobs.is_free(&a) && jobs.is_free(&b));
+        assert_eq!(jobs.finish(&b), None);
+        assert!(!jobs.is_free(&a) && jobs.len() == 1);
+    }
+
+    #[test]
     fn a_quarter_of_the_room_is_left_to_what_is_swift() {
         let mut jobs = Jobs::new(8);
         let keys: Vec<Key> = (0..8).map(|n| Key::raw(n.to_string())).collect();

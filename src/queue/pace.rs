@@ -118,6 +118,22 @@ mod tests {
     }
 
     #[test]
+    fn it_is_doubted_after_some_pauses_in_a_row_and_given_up_after_more() {
+        let mut p = Pace::default();
+        (1..TRIP).for_each(|_| p.failure(S, 1.0));
+        let seen: Vec<_> = (0..HOPELESS)
+            .map(|_| {
+                p.failure(p.until().max(S), 1.0);
+                (p.doubts(), p.is_hopeless())
+            })
+            .collect();
+        let (no, doubts, hopeless) = ((false, false), (true, false), (true, true));
+        assert_eq!(seen, [no, no, doubts, doubts, doubts, hopeless]);
+        p.success();
+        assert!(!p.doubts() && !p.is_hopeless());
+    }
+
+    #[test]
     fn c54_after_a_pause_one_job_finds_out_for_all() {
         let mut p = Pace::default();
         assert!((0..100).all(|_| p.admit(S).is_ok()));

@@ -100,6 +100,17 @@ mod tests {
     }
 
     #[test]
+    fn the_new_names_that_are_waited_for_are_told() {
+        let mut sources = Sources::default();
+        assert!(sources.awaited().next().is_none() && !sources.awaits(&key(10)));
+        (0..2).for_each(|n| sources.keep(&key(n), &key(10 + n), 1));
+        assert_eq!(sources.awaited().collect::<Vec<_>>(), [&key(10), &key(11)]);
+        assert!(sources.awaits(&key(10)) && !sources.awaits(&key(0)));
+        assert!(sources.release(&key(0)) && !sources.release(&key(0)) && !sources.keeps(&key(0)));
+        assert_eq!(sources.arrived(&key(10)), None, "nothing is kept for it any more");
+    }
+
+    #[test]
     fn beyond_a_bound_everything_is_kept() {
         let mut sources = Sources::default();
         (0..=MOST).for_each(|n| sources.keep(&key(n), &key(10_000 + n), 7));

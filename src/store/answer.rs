@@ -52,6 +52,7 @@ fn flaw(operation: &str, html: bool, body: &[u8]) -> Option<&'static str> {
     match root(body) {
         _ if silent && html => Some("it is HTML"),
         Some((name, _)) if name.eq_ignore_ascii_case(b"html") => Some("it is HTML"),
+        Some((_, element)) if !silent && is_interrupted(element) => Some("it holds CDATA or a comment"),
         Some((name, element)) if is_closed(name, element) => None,
         None if silent => Some("it is no XML"),
         _ => Some("it lacks its end"),
@@ -79,6 +80,11 @@ fn is_closed(name: &[u8], element: &[u8]) -> bool {
     let Some(rest) = element.strip_suffix(b">") else { return false };
     let ends = rest.trim_ascii_end().strip_suffix(name).is_some_and(|rest| rest.ends_with(b"</"));
     ends || rest.ends_with(b"/") && !rest.contains(&b'>')
+}
+
+/// True if text may go on behind a comment, CDATA or an instruction: of such the SDK takes the first piece alone.
+fn is_interrupted(element: &[u8]) -> bool {
+    memmem::find(element, b"<!").is_some() || memmem::find(element, b"<?").is_some()
 }
 
 #[cfg(test)]
@@ -122,5 +128,15 @@ mod tests {
             }
         }
         assert!(flawed("<html><body>Log in</body></html>"));
+    }
+
+    #[test]
+    fn c45_an_answer_of_which_the_sdk_would_take_half_a_text_is_none() {
+        for piece in ["a<![CDATA[b]]>", "a<!-- -->b", "a<?x?>b"] {
+            let answer = format!("<?xml version=\"1.0\"?><!-- kept alive --><R><Key>{piece}</Key></R>");
+            let flaw = |operation| flaw(operation, false, answer.as_bytes());
+            assert_eq!(flaw("ListObjectsV2"), Some("it holds CDATA or a comment"), "{piece}");
+            assert_eq!(flaw("PutObject"), None, "nothing is read of it: {piece}");
+        }
     }
 }

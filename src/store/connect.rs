@@ -36,6 +36,23 @@ pub(super) async fn client(
     };
     let (builder, endpoint) =
         if options.isolated { isolated(options, http)? } else { environment(options, http).await? };
+    Ok((finished(builder, options, requests, clock), endpoint))
+}
+
+/// A client of `http`, whatever that is.
+#[cfg(any(test, fuzzing))]
+pub(super) fn over(
+    http: SharedHttpClient,
+    options: &Options,
+    requests: &Requests,
+    clock: &Clock,
+) -> Result<(aws_sdk_s3::Client, String), Fault> {
+    let (builder, endpoint) = isolated(options, Some(http))?;
+    Ok((finished(builder, options, requests, clock), endpoint))
+}
+
+/// With all that is the same for every client.
+fn finished(builder: Builder, options: &Options, requests: &Requests, clock: &Clock) -> aws_sdk_s3::Client {
     let mut builder = builder
         .retry_config(RetryConfig::standard().with_max_attempts(options.max_attempts.max(1)))
         .timeout_config(
@@ -62,7 +79,7 @@ pub(super) async fn client(
     if options.force_path_style {
         builder = builder.force_path_style(true);
     }
-    Ok((aws_sdk_s3::Client::from_conf(builder.build()), endpoint))
+    aws_sdk_s3::Client::from_conf(builder.build())
 }
 
 /// From the options alone: neither variable nor file is read.

@@ -14,6 +14,8 @@ mod delete;
 mod direct;
 mod error;
 mod extent;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gate;
 mod head;
 mod lanes;

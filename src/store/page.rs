@@ -50,7 +50,7 @@ impl<'a> Keys<'a> {
 
     /// The key below the prefix.
     fn below(&self, key: Option<&str>) -> Result<Key, Fault> {
-        let full = self.full(key)?;
+        let full = self.full(key.filter(|key| !key.is_empty()))?;
         match full.strip_prefix(self.prefix) {
             Some(key) if self.instead.is_empty() => Ok(Key::raw(key)),
             Some(key) => Ok(Key::raw(format!("{}{key}", self.instead))),
@@ -59,20 +59,25 @@ impl<'a> Keys<'a> {
     }
 
     fn plain(&self, object: &Plain<'_>) -> Result<(Key, RemoteMeta), Fault> {
-        let lacks = |lacks| no_s3(self.operation, self.prefix, lacks);
-        let key = Some(object.key).filter(|key| !key.is_empty());
-        let size = object.size.ok_or_else(|| lacks("Size"))?;
-        let etag = Some(object.etag).filter(|tag| !tag.is_empty()).ok_or_else(|| lacks("ETag"))?;
-        let modified = object.modified.as_ref().map(stamp);
-        Ok((self.below(key)?, RemoteMeta { size, etag: ETag::new(etag), modified }))
+        self.listed(Some(object.key), object.size, Some(object.etag), object.modified.as_ref())
     }
 
     fn object(&self, object: &Object) -> Result<(Key, RemoteMeta), Fault> {
+        let size = object.size().and_then(|size| size.try_into().ok());
+        self.listed(object.key(), size, object.e_tag(), object.last_modified())
+    }
+
+    fn listed(
+        &self,
+        key: Option<&str>,
+        size: Option<u64>,
+        etag: Option<&str>,
+        modified: Option<&DateTime>,
+    ) -> Result<(Key, RemoteMeta), Fault> {
         let lacks = |lacks| no_s3(self.operation, self.prefix, lacks);
-        let size = object.size().and_then(|size| size.try_into().ok()).ok_or_else(|| lacks("Size"))?;
-        let etag = object.e_tag().filter(|tag| !tag.is_empty()).ok_or_else(|| lacks("ETag"))?;
-        let modified = object.last_modified().map(stamp);
-        Ok((self.below(object.key())?, RemoteMeta { size, etag: ETag::new(etag), modified }))
+        let size = size.ok_or_else(|| lacks("Size"))?;
+        let etag = etag.map(ETag::new).filter(|tag| !tag.is_empty()).ok_or_else(|| lacks("ETag"))?;
+        Ok((self.below(key)?, RemoteMeta { size, etag, modified: modified.map(stamp) }))
     }
 
     fn upload(&self, upload: &MultipartUpload) -> Result<Upload, Fault> {
@@ -258,6 +263,8 @@ mod tests {
         assert!(keys.object(&whole.clone().build()).is_ok());
         assert!(keys.object(&whole.clone().set_e_tag(None).build()).is_err());
         assert!(keys.object(&whole.clone().set_size(None).build()).is_err());
-        assert!(keys.object(&whole.size(-1).build()).is_err());
+        assert!(keys.object(&whole.clone().size(-1).build()).is_err());
+        assert!(keys.object(&whole.clone().e_tag("\"\"").build()).is_err(), "quotes are no tag");
+        assert!(keys.object(&whole.key("").build()).is_err(), "no object has no name");
     }
 }

@@ -21,6 +21,8 @@ use crate::model::{
     Part, RemoteMeta, Source, Spec, TRASH, Upload,
 };
 use aws_sdk_s3::Client;
+#[cfg(any(test, fuzzing))]
+use aws_sdk_s3::config::SharedHttpClient;
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
@@ -76,7 +78,19 @@ impl S3 {
         options.throttle = options.throttle.in_lane(lane);
         let (requests, clock) = (Requests::default(), Clock::default());
         let (client, endpoint) = connect::client(&options, &requests, &clock).await?;
-        Ok(Self(Arc::new(Inner {
+        Ok(Self::of((client, endpoint), options, requests, clock))
+    }
+
+    /// One that `http` answers.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn over(http: SharedHttpClient, options: Options) -> Result<Self, Fault> {
+        let (requests, clock) = (Requests::default(), Clock::default());
+        let client = connect::over(http, &options, &requests, &clock)?;
+        Ok(Self::of(client, options, requests, clock))
+    }
+
+    fn of((client, endpoint): (Client, String), options: Options, requests: Requests, clock: Clock) -> Self {
+        Self(Arc::new(Inner {
             client,
             options,
             endpoint,
@@ -90,7 +104,7 @@ impl S3 {
             plain: AtomicBool::new(false),
             blind: AtomicBool::new(false),
             checksums: AtomicBool::new(true),
-        })))
+        }))
     }
 
     /// Requests sent so far by operation (`PutObject`), retries included.
@@ -167,6 +181,12 @@ impl S3 {
     /// Remembers that listings are not of the plain form.
     pub(super) fn lists_oddly(&self) {
         self.0.odd.store(true, Relaxed);
+    }
+
+    /// Whether they are from now on.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn lists(&self, plainly: bool) {
+        self.0.odd.store(!plainly, Relaxed);
     }
 
     /// What the full keys of keys like this one begin with, and what those begin with instead.

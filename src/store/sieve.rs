@@ -14,7 +14,7 @@ use aws_sdk_s3::{
 };
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame};
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr2, memmem};
 use std::{
     mem,
     pin::Pin,
@@ -49,6 +49,7 @@ struct Place {
 }
 
 /// One object. A text that the answer lacks is empty.
+#[cfg_attr(any(test, fuzzing), derive(Debug, PartialEq))]
 pub(super) struct Plain<'a> {
     pub(super) key: &'a str,
     pub(super) etag: &'a str,
@@ -79,22 +80,20 @@ impl Objects {
             let inside = &tag[name.len() + 1..];
             let end = end_of(inside, name)?;
             rest = inside[end + name.len() + 3..].trim_ascii_start();
+            let inside = &inside[..end];
             let field = match name {
                 b"Key" => &mut key,
                 b"ETag" => &mut etag,
                 b"Size" => &mut size,
                 b"LastModified" => &mut modified,
-                _ => continue,
+                b"Owner" if is_flat(inside) => continue,
+                _ if is_plain(inside) => continue,
+                _ => return None,
             };
-            let text = std::str::from_utf8(&inside[..end]).ok()?;
-            if field.replace(text).is_some() {
+            let text = std::str::from_utf8(inside).ok()?;
+            let text = if name == b"ETag" { unquoted(text) } else { text };
+            if !is_plain(text.as_bytes()) || field.replace(text).is_some() {
                 return None;
-            }
-        }
-        let etag = etag.map(unquoted);
-        for text in [key, etag].into_iter().flatten() {
-            if text.bytes().any(|byte| matches!(byte, b'&' | b'<')) {
-                return None; // it would have to be decoded
             }
         }
         self.text.push_str(key.unwrap_or_default());
@@ -103,8 +102,10 @@ impl Objects {
         self.list.push(Place {
             key,
             etag: self.text.len(),
-            size: size.and_then(|size| size.parse().ok()),
-            modified: modified.and_then(|time| DateTime::from_str(time, DateTimeFormat::DateTime).ok()),
+            // as the decoder reads them: signed, and of any zone
+            size: size.and_then(|size| u64::try_from(size.parse::<i64>().ok()?).ok()),
+            modified: modified
+                .and_then(|time| DateTime::from_str(time, DateTimeFormat::DateTimeWithOffset).ok()),
         });
         Some(())
     }
@@ -114,6 +115,63 @@ impl Objects {
 fn unquoted(tag: &str) -> &str {
     let without = |quote| tag.strip_prefix(quote)?.strip_suffix(quote);
     ["&quot;", "&#34;"].into_iter().find_map(without).unwrap_or(tag)
+}
+
+/// True for text that means itself: what else there is would have to be decoded.
+fn is_plain(text: &[u8]) -> bool {
+    memchr2(b'&', b'<', text).is_none()
+}
+
+/// True for elements of nothing but such text.
+fn is_flat(mut text: &[u8]) -> bool {
+    while !text.is_empty() {
+        let Some(begin) = memchr(b'<', text) else { return is_plain(text) };
+        let tag = &text[begin + 1..];
+        let Some(end) = memchr(b'>', tag) else { return false };
+        let (name, inside) = (&tag[..end], &tag[end + 1..]);
+        let (name, empty) = name.strip_suffix(b"/").map_or((name, false), |name| (name, true));
+        let Some(close) = (if empty { Some(0) } else { end_of(inside, name) }) else { return false };
+        let named = !name.is_empty() && name.iter().all(u8::is_ascii_alphabetic);
+        if !named || !is_plain(&text[..begin]) || !is_plain(&inside[..close]) {
+            return false;
+        }
+        text = &inside[if empty { 0 } else { close + name.len() + 3 }..];
+    }
+    true
+}
+
+/// How many elements are open where this ends; `None` if that is not plain to see.
+fn open_after(mut text: &[u8]) -> Option<usize> {
+    text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+    if text.starts_with(b"<?") {
+        text = &text[memmem::find(text, b"?>")? + 2..];
+    }
+    let mut open = 0_usize;
+    while let Some(begin) = memchr(b'<', text) {
+        let tag = &text[begin + 1..];
+        let (mut quote, mut end) = (None, None);
+        for (at, byte) in tag.iter().enumerate() {
+            match (quote, byte) {
+                (None, b'>') => {
+                    end = Some(at);
+                    break;
+                }
+                (None, b'"' | b'\'') => quote = Some(byte),
+                (Some(of), byte) if of == byte => quote = None,
+                _ => {}
+            }
+        }
+        let end = end?;
+        match tag[..end] {
+            // what follows may be in a comment
+            [b'!' | b'?', ..] | [] => return None,
+            [b'/', ..] => open = open.checked_sub(1)?,
+            [.., b'/'] => {}
+            _ => open += 1,
+        }
+        text = &tag[end + 1..];
+    }
+    Some(open)
 }
 
 /// Where `</name>` begins.
@@ -212,8 +270,8 @@ impl Cut {
         if self.place == Whereabouts::Before
             && let Some(first) = memmem::find(&self.held, OPEN)
         {
-            // what follows a `<!` may be in a comment
-            objects.odd |= memmem::find(&self.held[..first], b"<!").is_some();
+            // what is deeper is another's, and what is outside of the root is nobody's
+            objects.odd |= open_after(&self.held[..first]) != Some(1);
             self.rest.extend_from_slice(&self.held.split_to(first));
             self.place = Whereabouts::Among;
         }
@@ -234,11 +292,22 @@ impl Cut {
     /// The answer is whole: what is left of it.
     fn end(mut self) -> Bytes {
         let mut objects = self.sieve.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // objects that do not come together
-        objects.odd |= self.place != Whereabouts::Before && memmem::find(&self.held, OPEN).is_some();
         self.rest.unsplit(self.held);
+        // objects that do not come together, or not all in the plain form: their order would be lost
+        let left = |form: &[u8]| memmem::find(&self.rest, form).is_some();
+        objects.odd |= self.place != Whereabouts::Before && (left(b"<Contents") || left(b":Contents"));
         self.rest.freeze()
     }
+}
+
+/// The objects of an answer that comes in pieces of this many bytes, and what is left of it.
+#[cfg(any(test, fuzzing))]
+pub(super) fn sieved(answer: &[u8], piece: usize) -> (Objects, Bytes) {
+    let sieve = Sieve::default();
+    let mut cut = Cut { sieve: sieve.clone(), ..Cut::default() };
+    answer.chunks(piece).for_each(|piece| cut.feed(piece));
+    let rest = cut.end();
+    (sieve.take(), rest)
 }
 
 #[cfg(test)]
@@ -247,13 +316,9 @@ mod tests {
 
     type Object = (String, String, Option<u64>);
 
-    /// The answer comes in pieces of this many bytes.
     fn sieved(answer: &str, piece: usize) -> (Vec<Object>, bool, String) {
-        let sieve = Sieve::default();
-        let mut cut = Cut { sieve: sieve.clone(), ..Cut::default() };
-        answer.as_bytes().chunks(piece).for_each(|piece| cut.feed(piece));
-        let rest = String::from_utf8(cut.end().to_vec()).expect("text");
-        let objects = sieve.take();
+        let (objects, rest) = super::sieved(answer.as_bytes(), piece);
+        let rest = String::from_utf8(rest.to_vec()).expect("text");
         (objects.iter().map(|o| (o.key.to_owned(), o.etag.to_owned(), o.size)).collect(), objects.odd, rest)
     }
 
@@ -283,6 +348,48 @@ mod tests {
     }
 
     #[test]
+    fn numbers_and_times_are_read_as_the_decoder_reads_them() {
+        let read = |size: &str, time: &str| {
+            let object = format!(
+                "<Contents><Key>a</Key><LastModified>{time}</LastModified><Size>{size}</Size></Contents>"
+            );
+            let (objects, _) = super::sieved(format!("<R>{object}</R>").as_bytes(), 1000);
+            let object = objects.iter().next().map(|o| (o.size, o.modified.map(|time| time.secs())));
+            assert!(!objects.odd);
+            object.expect("an object")
+        };
+        assert_eq!(read("9223372036854775807", "1970-01-01T00:00:07Z"), (Some((1 << 63) - 1), Some(7)));
+        assert_eq!(read("9223372036854775808", "1970-01-01T01:00:07+01:00"), (None, Some(7)));
+        assert_eq!(read("-1", "yesterday"), (None, None));
+    }
+
+    #[test]
+    fn objects_that_are_not_right_below_the_root_are_odd() {
+        let good = "<Contents><Key>a</Key></Contents>";
+        for (before, odd) in [
+            ("<R>", false),
+            ("\u{feff}<?xml version=\"1.0\"?>\n<R xmlns=\"http://x/>\" a='\">'>text<A/><B><C/></B>\n", false),
+            ("", true),
+            ("<R/>", true),
+            ("<R></R>", true),
+            ("<R><A>", true),
+            ("<R><A/><A>", true),
+            ("</R><R><A>", true),
+            ("<R a=\">", true),
+            ("<R a='>", true),
+            ("<R a=", true),
+            ("<R><!-- -->", true),
+            ("<R><?a ?>", true),
+            ("<?xml <R>", true),
+            ("<R><>", true),
+        ] {
+            for piece in [1, 1000] {
+                assert_eq!(sieved(&format!("{before}{good}</R>"), piece).1, odd, "{before}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_plain_is_told() {
         let good = "<Contents><Key>a</Key></Contents>";
         for odd in [
@@ -295,6 +402,19 @@ mod tests {
             "<Contents><Key/></Contents>",
             "<Contents>a</Contents>",
             "<!-- <Contents></Contents> -->",
+            "<Contents><Key>a</Key><Size>&#55;</Size></Contents>",
+            "<Contents><Key>a</Key><LastModified>&#50;</LastModified></Contents>",
+            "<Contents><Key>a</Key><Other>&x;</Other></Contents>",
+            "<Contents><Key>a</Key><Owner><ID>b</Owner></Contents>",
+            "<Contents><Owner><!-- </Owner><Key>a</Key><Owner> --></Owner></Contents>",
+            "<Contents><Owner><ID><A>b</A></ID></Owner></Contents>",
+            "<Contents><Owner>&x;<ID>b</ID></Owner></Contents>",
+            "<Contents><Owner><ID>b</ID>&x;</Owner></Contents>",
+            "<Contents><Owner><ID>b</ID><I D/></Owner></Contents>",
+            "<Contents><Owner><ID>b</ID><></></Owner></Contents>",
+            "<Contents><Owner><ID>b</ID><</Owner></Contents>",
+            "<Contents><Other><ID>b</ID></Other></Contents>",
+            "<Contents><Key>a</Key><Owner><Contents></Owner></Contents>",
         ] {
             for answer in
                 [format!("<R>{odd}</R>"), format!("<R>{odd}{good}</R>"), format!("<R>{good}{odd}</R>")]
@@ -305,6 +425,12 @@ mod tests {
             }
         }
         assert!(sieved(&format!("<R>{good}<x/>{good}</R>"), 3).1);
+        for other in ["<Contents x=\"1\">", "<Contents >", "<Contents/>", "<s3:Contents>"] {
+            assert!(sieved(&format!("<R>{other}{good}</R>"), 3).1, "its order would be lost: {other}");
+            assert!(sieved(&format!("<R>{good}{other}</R>"), 3).1, "its order would be lost: {other}");
+        }
+        let named = format!("<R>{good}<CommonPrefixes><Prefix>Contents/</Prefix></CommonPrefixes></R>");
+        assert!(!sieved(&named, 3).1, "it is a name");
         for plain in ["", "<R/>", "<R>", "<html>", "<R><CommonPrefixes/></R>", "<R><Contents><Key>a</Key>"] {
             let (objects, odd, rest) = sieved(plain, 5);
             assert_eq!((objects.len(), rest.as_str()), (0, plain));
