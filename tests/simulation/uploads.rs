@@ -289,6 +289,21 @@ async fn c55_only_the_very_upload_goes_on_and_those_of_others_are_not_touched() 
     whole(&story);
 }
 
+/// The file is gone, and somebody else uploads one of its name.
+#[tokio::test(start_paused = true)]
+async fn c55_when_ours_is_ended_those_of_others_stay() {
+    let story = scene();
+    crash_after(&story, 1).await;
+    let other = story.world.with(|w| {
+        let open = w.shelf.uploads.values().next().unwrap().clone();
+        w.remove(&path(BIG));
+        w.create_upload(&Key::raw(BIG), &open.spec, open.at)
+    });
+    pass(&story).await;
+    assert_eq!(story.world.open_uploads(), [other].into());
+    story.world.with(|w| w.shelf.uploads.clear());
+}
+
 /// The answer to Create is lost: nobody knows the id. What was begun since is ended, and nothing older.
 #[tokio::test(start_paused = true)]
 async fn c55_an_upload_whose_id_is_not_known_is_ended() {
