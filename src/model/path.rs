@@ -169,6 +169,7 @@ mod tests {
         assert!(a.join(b"b/c").is_err());
         assert!(p.is_within(&a) && p.is_within(&RelPath::root()) && a.is_within(&a));
         assert!(!RelPath::new(b"ab").expect("valid").is_within(&a));
-        assert_eq!(RelPath::new(b"x\n\x1b").expect("valid").to_string(), "x\\n\\u{1b}");
+        let odd = RelPath::new(b"x\n\x1b").expect("valid");
+        assert_eq!((odd.to_string(), format!("{odd:?}")), ("x\\n\\u{1b}".into(), "\"x\\n\\u{1b}\"".into()));
     }
 }

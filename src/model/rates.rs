@@ -96,6 +96,7 @@ mod tests {
         assert_eq!((rates.least(), Rates::default().least()), (Some(2), None));
         assert_eq!(Rates::default().at(3, 700), None);
         let whole = Rates::new(vec![Span { from: 60, to: 60, ..Span::always(Some(1)) }]);
-        assert!((0..DAY).all(|minute| whole.at(2, minute) == Some(1)), "a day long");
+        assert!((0..1440).all(|minute| whole.at(2, minute) == Some(1)), "a day long");
+        assert_eq!((Span::always(None).from, Span::always(None).to), (0, 1440));
     }
 }

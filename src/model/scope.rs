@@ -77,6 +77,10 @@ mod tests {
         assert!(kids.covers(&file) && !kids.covers(&tree) && !kids.covers(&Scope::File(p("a/b/c"))));
         assert!(!file.covers(&kids) && !tree.covers(&Scope::Tree(p("ab"))));
         assert!(Scope::everything().covers(&tree));
+        assert!(kids.covers(&kids) && file.covers(&file));
+        assert!(!kids.covers(&Scope::Children(p("b"))) && !file.covers(&Scope::File(p("a/c"))));
+        assert!(Scope::everything().is_everything() && !tree.is_everything());
+        assert!(!Scope::Children(RelPath::root()).is_everything());
         for (scope, key, want) in [
             (&tree, "a", true),
             (&tree, "a/b/c", true),

@@ -134,10 +134,20 @@ mod tests {
         let gone = || Local::Absent(Absence { ancestor: RelPath::root(), directory: false });
         let view = View { root: Sameness::Same, deletes: true };
         let matches = |e: &str| Only::Match(ETag::new(e));
+        let known = || record(3, "e", Some(7));
+        let due = || Record { metadata_due: true, ..known() };
         let rows = [
             (file(), None, None, Verdict::Put(Only::New, "new file")),
             (file(), None, Some(record(3, "e", Some(7))), Verdict::Prove("missing from the listing")),
-            (file(), Some(remote(3, "e")), Some(record(3, "e", Some(7))), Verdict::InSync),
+            (file(), Some(remote(3, "e")), Some(known()), Verdict::InSync),
+            (file(), Some(remote(3, "e")), Some(due()), Verdict::Metadata("time, mode or owner changed")),
+            (file(), Some(remote(3, "e")), Some(Record { condemned: true, ..known() }), Verdict::Acquit),
+            (
+                file(),
+                Some(remote(3, "e")),
+                Some(Record { doubted: true, condemned: true, ..due() }),
+                Verdict::Prove("a delete of it may have been done"),
+            ),
             (
                 file(),
                 Some(remote(3, "e")),

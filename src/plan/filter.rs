@@ -123,7 +123,11 @@ fn class(text: &str) -> Result<(String, &str), &'static str> {
     }
     let class = match not.is_empty() {
         true => format!("[{inside}]"),
-        false if chars.len() > 1 && inside.ends_with('-') => format!("[!/{inside}]"),
+        // nothing may come behind a `-` that is one of it, nor before a first `]` or `-`
+        false if inside.len() > 1 && inside.ends_with('-') => match inside.strip_prefix([']', '-']) {
+            Some(more) => format!("[!{}/{more}]", &inside[..1]),
+            None => format!("[!/{inside}]"),
+        },
         false => format!("[!{inside}/]"),
     };
     Ok((class, rest))
@@ -182,6 +186,21 @@ mod tests {
             (&["a[!b]c"], b"a/c", file, false),
             (&["a[^b]c"], b"x/axc", file, true),
             (&["a[!]-]c"], b"a-c", file, false),
+            (&["a[!]-]c"], b"a]c", file, false),
+            (&["a[!]-]c"], b"axc", file, true),
+            (&["a[!-x-]c"], b"aac", file, true),
+            (&["a[!-x-]c"], b"a-c", file, false),
+            (&["a[!+-]c"], b"a-c", file, false),
+            (&["a[!+-]c"], b"a.c", file, true),
+            (&["a[!-x]c"], b"aac", file, true),
+            (&["a[!]x]c"], b"ayc", file, true),
+            (&["a[!]-a]c"], b"a0c", file, true),
+            (&["a[!]-a]c"], b"a^c", file, false),
+            (&["a[!]x]c"], b"a]c", file, false),
+            (&["[abc]x"], b"cx", file, true),
+            (&["[a-z]x"], b"qx", file, true),
+            (&["x/a[!b]"], b"x/ac", file, true),
+            (&["x/a[!b]"], b"y/x/ac", file, false),
             (&["!a[!b]c", "*"], b"axc", file, true),
             (&["*", "!a[!b]"], b"ac", file, false),
             (&["[]a]"], b"]", file, true),
@@ -193,6 +212,11 @@ mod tests {
             let above = ends.into_iter().any(|at| filter.names(&path[..at], true));
             assert_eq!(above || filter.names(path, is_dir), want, "{patterns:?} on {}", path.escape_ascii());
         }
+    }
+
+    #[test]
+    fn without_patterns_it_is_empty() {
+        assert!(filter(&[]).is_empty() && !filter(&["a"]).is_empty());
     }
 
     #[test]
@@ -216,6 +240,7 @@ mod tests {
             ("[\\a]", "class"),
             ("***/a", "more than two"),
             ("a\nb", "one pattern per string"),
+            ("a\0", "NUL"),
         ] {
             let bad = Filter::new(&["*.ok".to_owned(), pattern.to_owned()]).expect_err(pattern);
             assert!(matches!(&bad[..], [(1, why)] if why.contains(says)), "{pattern:?}: {bad:?}");

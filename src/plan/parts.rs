@@ -147,6 +147,46 @@ mod tests {
     }
 
     #[test]
+    fn each_usual_size_is_tried_and_others_only_where_none_fits() {
+        for (part, want) in [
+            (5, &[5][..]),
+            (8, &[8, 10]),
+            (10, &[10]),
+            (16, &[16]),
+            (25, &[32, 25]),
+            (32, &[32]),
+            (50, &[50, 64]),
+            (64, &[64]),
+            (100, &[100, 128]),
+            (128, &[128]),
+            (256, &[256]),
+            (512, &[512]),
+            (1024, &[1024]),
+        ] {
+            let mut found = likely(part * MIB * 4, 4, None);
+            found.retain(|part| *part != 17_179_870);
+            assert_eq!(found, want.iter().map(|part| part * MIB).collect::<Vec<_>>(), "{part} MiB");
+        }
+        let console = likely(15 * MIB * 4, 4, None);
+        assert_eq!(console, [16 * MIB, 15 * MIB, 17_179_870]);
+    }
+
+    #[test]
+    fn no_more_are_tried_than_the_most() {
+        let (own, size) = (17 * MIB, 30 * MIB);
+        assert_eq!(likely(size, 2, Some(own)), [own, 16 * MIB, 15 * MIB, 17_179_870]);
+        let own = 1025 * MIB + 1;
+        let whole = [1025, 1026, 1027].map(|part| part * MIB);
+        assert_eq!(likely(2050 * MIB, 2, Some(own)), [vec![own], whole.to_vec()].concat());
+    }
+
+    #[test]
+    fn parts_that_grew_to_the_byte_are_none_of_less_than_five_mib() {
+        assert_eq!(likely(10_000 * 2_000_003, 10_000, None), [0; 0]);
+        assert_eq!(likely(10_000 * (5 * MIB + 3), 10_000, None)[0], 5 * MIB + 3);
+    }
+
+    #[test]
     fn a_size_of_somebodys_own_is_found_where_few_fit() {
         // `multipart_chunksize = 12MB`
         assert_eq!(likely(120 * MIB - 7, 10, None), [12 * MIB, 13 * MIB]);

@@ -75,6 +75,8 @@ mod tests {
         assert_eq!(split.units(), 1000);
         (0..500).for_each(|_| split.saw(1000, 1000, 1));
         assert_eq!(split.units(), 1000);
+        split.saw(1000, 1001, 2);
+        assert_eq!(split.units(), 1000, "few of many");
     }
 
     #[test]
@@ -91,6 +93,13 @@ mod tests {
             let serial = objects.div_ceil(1000);
             assert!(requests * 100 <= serial * 110, "{foreign}: {requests} instead of {serial}");
         }
+    }
+
+    #[test]
+    fn a_range_spans_an_eighth_of_a_page_of_rows_at_the_least() {
+        let mut split = Split::by_rows(1000);
+        (0..3).for_each(|_| split.saw(1000, 1_000_000, 1000));
+        assert_eq!(split.units(), 125);
     }
 
     #[test]

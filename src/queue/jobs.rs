@@ -120,7 +120,7 @@ mod tests {
     fn a_key_has_one_slot_and_is_looked_at_again_if_seen_meanwhile() {
         let mut jobs = Jobs::new(2);
         let [a, b, c] = ["a", "b", "c"].map(Key::raw);
-        assert!(jobs.take(&[&a, &b], 4) && !jobs.has_room(true));
+        assert!(jobs.take(&[&a, &b], 4) && !jobs.has_room(true) && jobs.len() == 2);
         assert!(!jobs.take(&[&c, &b], 5), "all or none");
         let (disk, bucket) = (Against::Ledger, Against::Bucket);
         assert!(!jobs.busy(&c, disk) && jobs.busy(&b, bucket) && jobs.busy(&b, disk));

@@ -98,6 +98,7 @@ mod tests {
         assert!(!p.paused(S));
         p.failure(S, 1.0);
         assert_eq!((p.paused(S), p.until()), (true, S * 2));
+        assert!(!p.paused(S * 2), "it is over then");
     }
 
     #[test]

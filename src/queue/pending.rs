@@ -322,6 +322,49 @@ mod tests {
     }
 
     #[test]
+    fn each_observation_has_a_number() {
+        let mut q = queue(100);
+        assert_eq!((q.is_empty(), q.oldest(), q.newest()), (true, None, 0));
+        q.retry(Scope::File(path("a")), Against::Ledger, S, S, 1);
+        assert_eq!((q.is_empty(), q.oldest(), q.newest()), (false, Some(1), 1));
+        q.note(Scope::File(path("b")), Against::Ledger, S);
+        q.retry(Scope::File(path("c")), Against::Ledger, S, S, 1);
+        assert_eq!((q.len(), q.oldest(), q.newest()), (3, Some(1), 3));
+        assert_eq!(pop(&mut q, S * 2).map(|note| note.born), Some(1));
+        assert_eq!((q.oldest(), q.newest()), (Some(2), 3));
+    }
+
+    #[test]
+    fn notes_are_kept_apart_up_to_their_bounds() {
+        let mut q = queue(100);
+        let file = |i: usize| Scope::File(path(&format!("d/f{i}")));
+        (0..SIBLINGS).for_each(|i| q.note(file(i), Against::Ledger, S));
+        assert_eq!(q.len(), SIBLINGS);
+        q.note(file(SIBLINGS), Against::Ledger, S);
+        assert_eq!(
+            (q.len(), pop(&mut q, S * 9).map(|note| note.scope)),
+            (1, Some(Scope::Children(path("d"))))
+        );
+        let far = |i: usize| Scope::File(path(&format!("t{i}/f")));
+        (0..100).for_each(|i| q.note(far(i), Against::Ledger, S));
+        assert_eq!(q.len(), 100);
+        q.note(far(100), Against::Ledger, S);
+        assert_eq!((q.len(), pop(&mut q, S * 9).map(|note| note.scope)), (1, Some(Scope::everything())));
+    }
+
+    #[test]
+    fn what_is_folded_keeps_the_most_that_was_owed() {
+        let mut q = queue(2);
+        q.note(Scope::File(path("a/z")), Against::Ledger, S);
+        q.retry(Scope::File(path("a/y")), Against::Bucket, S, S * 300, 3);
+        q.note(Scope::File(path("a/x")), Against::Ledger, S * 2);
+        assert_eq!((q.len(), next(&q)), (1, Some(S * 11)), "the longest wait from the first on");
+        let note = pop(&mut q, S * 11).expect("due");
+        assert_eq!((note.scope, note.against), (Scope::Tree(path("a")), Against::Bucket));
+        assert_eq!((note.born, note.failures), (1, 3));
+    }
+
+    #[test]
     fn an_event_hastens_a_retry_and_a_retry_does_not_delay_an_event() {
         let mut q = queue(100);
         q.retry(Scope::File(path("a")), Against::Bucket, S, S * 300, 4);
