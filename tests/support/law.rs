@@ -219,7 +219,8 @@ impl World {
         if others >= most {
             self.broke(format!("I2: {key} was replaced after {others} others, of {most}"));
         }
-        let now = self.clock();
-        self.shelf.replaced.insert(key.clone(), now);
+        // counted before it was sent, by the clock of then
+        let [now, before] = self.clocks();
+        self.shelf.replaced.insert(key.clone(), now.min(before));
     }
 }
