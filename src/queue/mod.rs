@@ -3,6 +3,7 @@
 mod backoff;
 mod denials;
 mod jobs;
+mod note;
 mod pace;
 mod pending;
 mod restless;
@@ -11,8 +12,9 @@ mod sources;
 pub use backoff::delay;
 pub use denials::Denials;
 pub use jobs::Jobs;
+pub use note::Note;
 pub use pace::Pace;
-pub use pending::{Note, Options, Pending};
+pub use pending::{Options, Pending};
 pub use restless::Restless;
 pub use sources::Sources;
 

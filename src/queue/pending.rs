@@ -3,7 +3,10 @@
 //! Folds itself: many files of one directory become its `Children`, too many notes become the trees of
 //! the top, and those the root. So its memory is bounded whatever happens on the disk (promise I8).
 
-use super::Mono;
+use super::{
+    Mono,
+    note::{Kind, Note},
+};
 use crate::model::{Against, RelPath, Scope};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,30 +24,6 @@ pub struct Options {
     pub most: usize,
 }
 
-/// A part of the mirror that is to be looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// Which part.
-    pub scope: Scope,
-    /// Where to take the remote side from.
-    pub against: Against,
-    /// Number of the first observation that led here: ever greater.
-    pub born: u64,
-    /// Attempts that failed so far.
-    pub failures: u32,
-    /// It was due at the longest wait: there was no quiet.
-    pub restless: bool,
-    first: Mono,
-    due: Mono,
-}
-
-impl Note {
-    /// True for a single file that did not fail before: it is not to wait behind what takes long.
-    pub fn is_swift(&self) -> bool {
-        matches!(self.scope, Scope::File(_)) && self.failures == 0
-    }
-}
-
 /// The queue.
 #[derive(Debug)]
 pub struct Pending {
@@ -56,21 +35,6 @@ pub struct Pending {
     /// How many `File` notes a directory has.
     files: BTreeMap<RelPath, usize>,
     born: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    File,
-    Children,
-    Tree,
-}
-
-fn kind(scope: &Scope) -> Kind {
-    match scope {
-        Scope::File(_) => Kind::File,
-        Scope::Children(_) => Kind::Children,
-        Scope::Tree(_) => Kind::Tree,
-    }
 }
 
 impl Pending {
@@ -145,10 +109,7 @@ impl Pending {
             note.scope = cover;
         }
         for old in self.covered(&note.scope).iter().filter_map(|id| self.remove(id)).collect::<Vec<_>>() {
-            note.against = note.against.max(old.against);
-            note.born = note.born.min(old.born);
-            note.failures = note.failures.max(old.failures);
-            note.first = note.first.min(old.first);
+            note.join(&old);
             if !quiet {
                 note.due = note.due.min(old.due);
             }
@@ -171,7 +132,7 @@ impl Pending {
         if let Scope::File(path) = &note.scope {
             *self.files.entry(path.parent().unwrap_or_else(RelPath::root)).or_default() += 1;
         }
-        let id = (note.scope.path().clone(), kind(&note.scope));
+        let id = (note.scope.path().clone(), Kind::of(&note.scope));
         self.due[usize::from(note.is_swift())].insert((note.due, id.0.clone(), id.1));
         self.notes.insert(id, note);
     }
@@ -235,13 +196,9 @@ impl Pending {
     /// Replaces the notes that `scope` covers by one of it.
     fn fold_into(&mut self, scope: Scope) {
         let folded: Vec<Note> = self.covered(&scope).iter().filter_map(|id| self.remove(id)).collect();
-        let note = folded.into_iter().reduce(|a, b| Note {
-            against: a.against.max(b.against),
-            born: a.born.min(b.born),
-            failures: a.failures.max(b.failures),
-            first: a.first.min(b.first),
-            due: a.due.max(b.due),
-            ..a
+        let note = folded.into_iter().reduce(|mut all, note| {
+            all.join(&note);
+            Note { due: all.due.max(note.due), ..all }
         });
         if let Some(note) = note {
             let due = note.due.min(note.first + self.options.longest);

@@ -47,6 +47,15 @@ async fn approve(story: &Story) {
     story.world.commit(vec![Change::ApproveOverwrites(last)]).await.unwrap();
 }
 
+/// Twelve change, of which eight may go.
+async fn four_are_held(story: &Story, names: &[RelPath], notices: &mpsc::Sender<Notice>) {
+    sleep(ms(8_000)).await;
+    change(story, &names[..12], 2);
+    look_at_everything(notices).await;
+    sleep(ms(20_000)).await;
+    assert_eq!(held(story).await, 4);
+}
+
 async fn held(story: &Story) -> u64 {
     story.world.tally().await.unwrap().overwrites
 }
@@ -245,11 +254,7 @@ async fn c51_what_is_held_is_reviewed_when_the_store_is_back() {
     let names = files(&story, 30);
     story
         .daemon_with(follows(&story), async |notices| {
-            sleep(ms(8_000)).await;
-            change(&story, &names[..12], 2);
-            look_at_everything(&notices).await;
-            sleep(ms(20_000)).await;
-            assert_eq!(held(&story).await, 4);
+            four_are_held(&story, &names, &notices).await;
             story.world.with(|w| {
                 w.shelf.down = true;
                 (0..20).for_each(|n| w.write(&path(&format!("new{n}")), 0, 1));
@@ -282,11 +287,7 @@ async fn what_an_operator_releases_between_two_sessions_goes_and_is_told_of() {
     let sides = (story.world.clone(), story.world.clone(), story.world.clone());
     let engine = engine::run(sides, follows(&story), Prune::default(), input, stop.clone(), report.clone());
     let script = async {
-        sleep(ms(8_000)).await;
-        change(&story, &names[..12], 2);
-        look_at_everything(&notices).await;
-        sleep(ms(20_000)).await;
-        assert_eq!(held(&story).await, 4);
+        four_are_held(&story, &names, &notices).await;
         tell.send(Input::Reopen).await.unwrap();
         sleep(ms(10)).await;
         approve(&story).await;
@@ -356,11 +357,7 @@ async fn c64_a_review_that_cannot_be_written_down_keeps_nothing_up() {
     let names = files(&story, 30);
     story
         .daemon_with(follows(&story), async |notices| {
-            sleep(ms(8_000)).await;
-            change(&story, &names[..12], 2);
-            look_at_everything(&notices).await;
-            sleep(ms(20_000)).await;
-            assert_eq!(held(&story).await, 4);
+            four_are_held(&story, &names, &notices).await;
             let left = names[..12].iter().find(|p| current(&story, &[(*p).clone()]) == 0).unwrap();
             story.world.with(|w| {
                 w.full = true;
