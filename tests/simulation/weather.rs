@@ -88,6 +88,10 @@ pub fn between_lives(world: &Fake, crashed: bool) {
         }
         if w.strikes("ledger rolled back", 3) {
             w.book = w.kept.clone();
+            // what was accepted since is forgotten with it, and nobody can see that
+            if let Some(binding) = &w.book.binding {
+                w.disk.truth = binding.root.clone();
+            }
         }
         if w.strikes("ledger half lost", 4) {
             let keep = w.book.records.len() / 2;
