@@ -246,10 +246,11 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
         let (mut kept, mut groups) = (vec![], stream::iter(doomed).chunks(ABREAST));
         while let Some(group) = groups.next().await {
             let copies = group.into_iter().map(|(row, license)| async move {
-                // what was renamed lives on
-                let copied = match row.moved || self.ctx.turns.are_over() {
-                    true => Ok(()),
-                    false => trash::keep(self.ctx, license.key(), license.etag()).await,
+                let copied = match trash::lives_on(self.ctx, &row).await {
+                    Ok(true) => Ok(()),
+                    Ok(false) if self.ctx.turns.are_over() => Ok(()),
+                    Ok(false) => trash::keep(self.ctx, license.key(), license.etag()).await,
+                    Err(fault) => Err(fault),
                 };
                 (row, copied)
             });

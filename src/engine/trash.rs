@@ -8,8 +8,8 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{
-        Attributes, Change, Class, Digest, ETag, Fault, Fingerprint, Intent, Key, Only, RemoteMeta, Spec,
-        Stamp, TRASH, Trashed,
+        Attributes, Change, Class, Condemned, Digest, ETag, Fault, Fingerprint, Intent, Key, Only,
+        RemoteMeta, Spec, Stamp, TRASH, Trashed,
     },
     plan::Expiry,
     store::{Depth, Start, Store},
@@ -57,6 +57,23 @@ pub(super) async fn before<T: Tree, S: Store, L: Ledger>(
             Some(_) => Err(Fault::new(Class::Changed, format!("put {key}"), "an object is there already")),
         },
     }
+}
+
+/// True if its content is known to be in the bucket under another name still: the file was renamed.
+pub(super) async fn lives_on<T: Tree, S: Store, L: Ledger>(
+    ctx: &Context<T, S, L>,
+    row: &Condemned,
+) -> Result<bool, Fault> {
+    let Some(record) = ctx.ledger.get(&row.key).await?.filter(|_| row.moved) else { return Ok(false) };
+    let (Some(print), Some(digest)) = (record.print, record.digest) else { return Ok(false) };
+    let names = ctx.ledger.by_inodes(vec![print.inode]).await?;
+    for name in names.into_iter().flatten().filter(|name| *name != row.key) {
+        let other = ctx.ledger.get(&name).await?;
+        if other.is_some_and(|other| other.digest == Some(digest) && !other.condemned && !other.doubted) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Copies the object to the trash, if there is one.

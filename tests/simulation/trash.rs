@@ -335,6 +335,32 @@ async fn the_daemon_looks_for_what_is_old_in_the_trash_once_a_day() {
 }
 
 /// Where the trash is not asked for, nothing is copied and nothing listed.
+/// A file was renamed, and what is there under its new name goes before what is there under the old one.
+#[tokio::test(start_paused = true)]
+async fn what_was_renamed_is_kept_when_its_copy_is_gone() {
+    let story = scene();
+    write(&story, "a", 1);
+    write(&story, "kept", 2);
+    let options = Options { grace: ms(100_000), ..story.options(false) };
+    story.world.with(|w| w.shelf.grace = ms(100_000));
+    story
+        .daemon_with(options, async |notices| {
+            tokio::time::sleep(ms(8_000)).await;
+            let was = holds(&story, "a").unwrap();
+            story.world.with(|w| w.rename(&path("a"), &path("b")));
+            look_at_everything(&notices).await;
+            until(&story, ms(20_000), "it is copied", || holds(&story, "b").is_some()).await;
+            story.world.with(|w| {
+                w.remove(&path("b"));
+                w.put_object(&Key::raw("b"), None);
+            });
+            look_at_everything(&notices).await;
+            until(&story, ms(300_000), "the old one goes", || holds(&story, "a").is_none()).await;
+            assert_eq!(kept(&story, "a"), [was]);
+        })
+        .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_a_trash_nothing_goes_there() {
     let story = Story::calm();

@@ -4,7 +4,7 @@ use super::{
     bucket::{Object, Oddity},
     world::{Fake, World},
 };
-use s3mirrord::model::{ETag, Fault, Key, Stamp};
+use s3mirrord::model::{ETag, Fault, Key, Record, Stamp};
 use std::time::Duration;
 
 impl World {
@@ -78,7 +78,13 @@ impl World {
     /// An object of this key was deleted: what it was is in the trash, or lives on under another name.
     pub fn went(&mut self, key: &Key, gone: &Object) {
         let moved = self.book.condemned.values().any(|row| row.key == *key && row.moved);
-        let elsewhere = || self.shelf.objects.values().any(|o| o.body == gone.body);
+        // what another tool has just deleted is believed to be there
+        let digest = self.book.records.get(key).and_then(|record| record.digest);
+        let believed = |(name, record): (&Key, &Record)| name != key && record.digest == digest;
+        let elsewhere = || {
+            self.shelf.objects.values().any(|o| o.body == gone.body)
+                || digest.is_some() && self.book.records.iter().any(believed)
+        };
         if self.shelf.trash.is_some() && !self.is_trashed(key, &gone.body) && !(moved && elsewhere()) {
             self.broke(format!("trash: {key} was deleted, and what it was is not there"));
         }
