@@ -113,6 +113,10 @@ async fn keep_parts<T: Tree, S: Store, L: Ledger>(
     at: Stamp,
     part_size: u64,
 ) -> Result<(), Fault> {
+    // of the same second: what was left open of it would be forgotten with its intent
+    if ctx.is_unsettled(to) {
+        settle(ctx, to).await?;
+    }
     let print = Fingerprint { size: 0, mtime: Stamp::default(), ctime: Stamp::default(), inode: 0 };
     let intent = Intent { key: to.clone(), print, part_size, at, terms: None, upload: None };
     ctx.ledger.commit(vec![Change::Intend(intent)]).await?;
