@@ -11,7 +11,7 @@ use s3mirrord::{
 use std::time::Duration;
 
 /// Whoever was told something may act on it for as long: the time of a request.
-const JUST: Duration = Duration::from_millis(300);
+pub const JUST: Duration = Duration::from_millis(300);
 /// A clone is sent for as long after its file was seen.
 const FROZEN: Duration = Duration::from_secs(20);
 /// A page of deletes was judged at most so long ago.

@@ -2,6 +2,7 @@
 
 use super::{
     bucket::{Object, Oddity},
+    law::JUST,
     world::{Fake, World},
 };
 use s3mirrord::model::{ETag, Fault, Key, Record, Stamp};
@@ -30,7 +31,10 @@ impl World {
         let late = self.shelf.late && !self.shelf.can.conditional_put;
         let stray = !self.shelf.can.conditional_put && (self.shelf.late || self.shelf.strays.contains(key));
         let old = self.shelf.objects.get(key).map(|o| o.body.clone()).filter(|old| old != body);
-        if let Some(old) = old.filter(|_| self.shelf.trash.is_some() && !stray)
+        // between the look and the PUT of a store without conditions
+        let just = |at: &Duration| self.now() - *at <= JUST;
+        let unseen = !self.shelf.can.conditional_put && self.shelf.arrived.get(key).is_some_and(just);
+        if let Some(old) = old.filter(|_| self.shelf.trash.is_some() && !stray && !unseen)
             && !self.is_trashed(key, &old)
         {
             self.broke(format!("trash: {key} was replaced, and what it was is not there"));
