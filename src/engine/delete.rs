@@ -259,7 +259,7 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
                 match copied {
                     Ok(()) => done.push(row),
                     Err(fault) if matches!(fault.class, Class::Changed | Class::Missing) => {
-                        let (fate, changes) = acquit(&row, Against::Bucket);
+                        let (fate, changes) = replaced(&row);
                         failed.push((row, fate, changes));
                     }
                     Err(fault) => failed.extend(left(vec![row], &fault)),
@@ -376,11 +376,18 @@ fn fared<T: Tree, S: Store, L: Ledger>(
             let costs = !row.approved && !row.moved;
             (Fate::Deleted, vec![Change::Deleted { key: row.key.clone(), at: (ctx.options.wall)(), costs }])
         }
-        Err(fault) if fault.class == Class::Changed => acquit(&row, Against::Bucket),
+        Err(fault) if fault.class == Class::Changed => replaced(&row),
         // the first of several attempts may have done it, whatever the last was told
         Err(fault) => (Fate::Left(Some(fault)), vec![Change::Doubt(row.key.clone())]),
     };
     (row, fate, changes)
+}
+
+/// It is another object now, or gone: what the proof says of it holds no longer, and nothing may rest on it meanwhile.
+fn replaced(row: &Condemned) -> (Fate, Vec<Change>) {
+    let (fate, mut changes) = acquit(row, Against::Bucket);
+    changes.push(Change::Doubt(row.key.clone()));
+    (fate, changes)
 }
 
 fn acquit(row: &Condemned, against: Against) -> (Fate, Vec<Change>) {

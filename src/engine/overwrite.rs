@@ -57,7 +57,7 @@ pub(super) async fn judge<T: Tree, S: Store, L: Ledger>(
         }
     }
     // of a file that is written all the time the last of a minute's replacements is as good as the first
-    if asked.counted != Some(at.minute()) || asked.row.is_some() {
+    if asked.counted.is_none_or(|counted| counted < at.minute()) || asked.row.is_some() {
         let free = asked.row.map(|row| Change::Abandon(key.clone(), row.row));
         ctx.ledger.commit([counted].into_iter().chain(free).collect()).await?;
     }

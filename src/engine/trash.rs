@@ -46,10 +46,12 @@ pub(super) async fn before<T: Tree, S: Store, L: Ledger>(
     match only {
         Only::Match(etag) => {
             let record = ctx.ledger.get(key).await?.filter(|record| record.etag == *etag);
-            match record.is_some_and(|record| record.digest == Some(digest)) {
-                true => Ok(()),
-                false => keep(ctx, key, etag).await,
+            let same = record.is_some_and(|record| record.digest == Some(digest));
+            // a write whose answer was lost may have been done, and not every store heeds the condition
+            if (same || ctx.is_kept(key, etag)) && !ctx.claim().await?.capabilities().conditional_put {
+                is_there(ctx, key, etag).await?;
             }
+            if same { Ok(()) } else { keep(ctx, key, etag).await }
         }
         Only::New | Only::Always if ctx.claim().await?.capabilities().conditional_put => Ok(()),
         Only::New | Only::Always => match ctx.store.head(key).await? {
@@ -57,6 +59,18 @@ pub(super) async fn before<T: Tree, S: Store, L: Ledger>(
             Some(_) => Err(Fault::new(Class::Changed, format!("put {key}"), "an object is there already")),
         },
     }
+}
+
+/// # Errors
+/// `Changed` if it is gone or has another tag.
+async fn is_there<T: Tree, S: Store, L: Ledger>(
+    ctx: &Context<T, S, L>,
+    key: &Key,
+    etag: &ETag,
+) -> Result<RemoteMeta, Fault> {
+    let head = ctx.store.head(key).await?.filter(|head| head.meta.etag == *etag);
+    let changed = || Fault::new(Class::Changed, format!("look at {key}"), "it is gone, or another now");
+    head.map(|head| head.meta).ok_or_else(changed)
 }
 
 /// True if its content is known to be in the bucket under another name still: the file was renamed.
@@ -141,9 +155,7 @@ async fn size<T: Tree, S: Store, L: Ledger>(
     if let Some(record) = ctx.ledger.get(key).await?.filter(|record| record.etag == *etag) {
         return Ok(record.size);
     }
-    let head = ctx.store.head(key).await?.filter(|head| head.meta.etag == *etag);
-    let changed = || Fault::new(Class::Changed, format!("look at {key}"), "it is gone, or another now");
-    head.map(|head| head.meta.size).ok_or_else(changed)
+    Ok(is_there(ctx, key, etag).await?.size)
 }
 
 /// Of an object of which only the size is known.

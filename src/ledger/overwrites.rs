@@ -87,7 +87,8 @@ impl<'txn> Overwrites<'txn> {
         }
     }
 
-    /// Counts the key now, and no longer where it was counted since `since`.
+    /// Counts the key now, and no longer where it was counted since `since`; but never earlier than it was: the clock may
+    /// have gone back, and go forward again.
     pub(super) fn count(
         &mut self,
         key: &Key,
@@ -95,12 +96,13 @@ impl<'txn> Overwrites<'txn> {
         since: Stamp,
         records: u64,
     ) -> Result<(), redb::Error> {
-        let before = self.counted.insert(key.as_str(), at.minute())?.map(|minute| minute.value());
+        let before = self.counted.get(key.as_str())?.map(|minute| minute.value());
         match before.filter(|minute| *minute >= since.minute()) {
-            Some(minute) if minute == at.minute() => return Ok(()),
+            Some(minute) if minute >= at.minute() => return Ok(()),
             Some(minute) => window::uncount(&mut self.window, minute)?,
             None => {}
         }
+        self.counted.insert(key.as_str(), at.minute())?;
         if window::count(&mut self.window, at, records)? {
             self.counted.retain(|_, minute| minute >= since.minute())?;
         }

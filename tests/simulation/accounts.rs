@@ -39,7 +39,8 @@ fn files(w: &World) -> Vec<String> {
             // what was adopted by content keeps the metadata it was found with
             Some(o) => {
                 let known = w.book.records.get(&key).and_then(|r| r.attributes);
-                let seen = known.filter(|_| !w.shelf.put_back.contains(&key));
+                let adopted = w.shelf.foreign.get(&key) == Some(o) && forgot(w);
+                let seen = known.filter(|_| !w.shelf.put_back.contains(&key) && !adopted);
                 if seen.is_some_and(|a| a != file.meta().attributes || Some(a) != o.attributes) {
                     wrong.push(format!("I1: {name} has other metadata: {:?}", o.attributes));
                 }
@@ -53,6 +54,8 @@ fn objects(w: &World) -> Vec<String> {
     let mut wrong = vec![];
     for (key, object) in &w.shelf.objects {
         let kept = w.law.keep || left_alone(w, key) || w.shelf.foreign.get(key) == Some(object);
+        // by its tag it is the one that was another's
+        let kept = kept || w.shelf.put_back.contains(key) && w.book.foreign.get(key) == Some(&object.etag);
         let file = key.path().is_some_and(|p| w.disk.files.contains_key(&p));
         if !file && !kept && !key.is_reserved() && key.trash_name().is_none() {
             wrong.push(format!("I1: {key} has no file and is still there"));
@@ -78,12 +81,16 @@ fn records(w: &World) -> Vec<String> {
 /// A lost ledger takes its intents with it, an old one lacks them, and clocks that are a year apart make them older
 /// than any upload: nobody can tell those uploads from another's.
 fn uploads(w: &World) -> Vec<String> {
-    let lost = ["ledger lost", "ledger damaged", "ledger rolled back"];
-    if w.apart || lost.iter().any(|fault| w.faults.contains_key(fault)) {
+    if w.apart || forgot(w) {
         return vec![];
     }
     let open = w.shelf.uploads.iter().filter(|(id, _)| *id != ANOTHERS);
     open.map(|(id, open)| format!("{id} of {} was left open", open.key)).collect()
+}
+
+/// The ledger was lost, or is an old one.
+fn forgot(w: &World) -> bool {
+    ["ledger lost", "ledger damaged", "ledger rolled back"].iter().any(|fault| w.faults.contains_key(fault))
 }
 
 /// I6: it wrote nothing, read nothing, and only listed.

@@ -150,6 +150,24 @@ async fn a_file_that_changes_all_the_time_costs_once() {
     unbroken(&story);
 }
 
+/// What is counted by a clock that went back is not forgotten when that is put right.
+#[tokio::test(start_paused = true)]
+async fn c24_a_clock_that_goes_back_and_forth_forgets_nothing() {
+    let story = Story::calm();
+    let names = files(&story, 20);
+    story.once(limited(&story, true)).await;
+    change(&story, &names[..8], 2);
+    story.once(limited(&story, true)).await;
+    story.world.with(|w| w.jump(-86_400));
+    change(&story, &names[..4], 3);
+    story.once(limited(&story, true)).await;
+    story.world.with(|w| w.jump(86_400));
+    change(&story, &names[8..12], 2);
+    story.once(limited(&story, true)).await;
+    assert_eq!((current(&story, &names[..12]), held(&story).await), (8, 4));
+    unbroken(&story);
+}
+
 /// Killed between uploads and their commit: they count all the same.
 #[tokio::test(start_paused = true)]
 async fn c65_replacements_that_were_not_written_down_count() {

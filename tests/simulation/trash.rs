@@ -334,7 +334,6 @@ async fn the_daemon_looks_for_what_is_old_in_the_trash_once_a_day() {
     unbroken(&story);
 }
 
-/// Where the trash is not asked for, nothing is copied and nothing listed.
 /// A file was renamed, and what is there under its new name goes before what is there under the old one.
 #[tokio::test(start_paused = true)]
 async fn what_was_renamed_is_kept_when_its_copy_is_gone() {
@@ -361,6 +360,76 @@ async fn what_was_renamed_is_kept_when_its_copy_is_gone() {
         .await;
 }
 
+/// The same, and the store tells that what is there under its new name is another's by now: nothing rests on that any more,
+/// though it cannot be looked at.
+#[tokio::test(start_paused = true)]
+async fn what_was_renamed_is_kept_when_its_copy_was_replaced() {
+    let story = scene();
+    write(&story, "a", 1);
+    write(&story, "kept", 2);
+    story
+        .daemon(async |notices| {
+            tokio::time::sleep(ms(8_000)).await;
+            let was = holds(&story, "a").unwrap();
+            story.world.with(|w| {
+                w.shelf.oddities.insert(Key::raw("a"), Oddity::Fails(Class::Throttled));
+                w.rename(&path("a"), &path("b"));
+            });
+            look_at_everything(&notices).await;
+            until(&story, ms(60_000), "it is tried", || requests(&story, "DeleteObject") >= 1).await;
+            story.world.with(|w| {
+                w.remove(&path("b"));
+                drop(w.plant("b", 1_700_000_001));
+            });
+            look_at_everything(&notices).await;
+            let is_condemned =
+                |name| story.world.with(|w| w.book.condemned.values().any(|row| row.key == Key::raw(name)));
+            until(&story, ms(60_000), "b is condemned", || is_condemned("b")).await;
+            until(&story, ms(60_000), "and acquitted", || !is_condemned("b")).await;
+            story.world.with(|w| {
+                w.shelf.mute.insert("b");
+                w.shelf.oddities.clear();
+            });
+            until(&story, ms(300_000), "the old one goes", || holds(&story, "a").is_none()).await;
+            assert_eq!(kept(&story, "a"), [was]);
+            story.world.with(|w| w.shelf.mute.clear());
+        })
+        .await;
+    unbroken(&story);
+}
+
+/// A write whose answer is lost is done, and a listing that was asked for before does not show it. Where the store heeds
+/// no conditions, what was written then is in the trash before it is replaced.
+#[tokio::test(start_paused = true)]
+async fn c48_c50_what_was_written_and_not_told_of_is_kept() {
+    let story = scene();
+    story.world.with(|w| w.shelf.can.conditional_put = false);
+    write(&story, "a", 1);
+    story
+        .daemon(async |notices| {
+            tokio::time::sleep(ms(8_000)).await;
+            let first = holds(&story, "a").unwrap();
+            story.world.with(|w| (w.shelf.list_takes, w.shelf.write_takes) = (1_000, 200));
+            let lists = requests(&story, "ListObjectsV2");
+            until(&story, ms(90_000), "it lists", || requests(&story, "ListObjectsV2") > lists).await;
+            write(&story, "a", 2);
+            notices.send(look("a")).await.unwrap();
+            until(&story, ms(60_000), "it is kept", || kept(&story, "a") == [first.clone()]).await;
+            tokio::time::sleep(ms(50)).await;
+            story.world.with(|w| w.shelf.deaf = true);
+            until(&story, ms(60_000), "it is replaced", || holds(&story, "a") != Some(first.clone())).await;
+            let second = holds(&story, "a").unwrap();
+            tokio::time::sleep(ms(20)).await;
+            story.world.with(|w| w.shelf.deaf = false);
+            write(&story, "a", 3);
+            until(&story, ms(60_000), "and again", || holds(&story, "a") != Some(second.clone())).await;
+            assert_eq!(kept(&story, "a"), [first, second]);
+        })
+        .await;
+    unbroken(&story);
+}
+
+/// Where the trash is not asked for, nothing is copied and nothing listed.
 #[tokio::test(start_paused = true)]
 async fn without_a_trash_nothing_goes_there() {
     let story = Story::calm();

@@ -1,11 +1,15 @@
 //! What comes over the mirror from outside, and lasts: roots, stores, clocks; and what happens while nothing runs.
 
-use crate::cases::owner;
-use crate::support::{
-    disk::path,
-    world::{Fake, World},
+use crate::{
+    cases::owner,
+    stranger,
+    support::{
+        bucket::Object,
+        disk::path,
+        world::{Fake, World},
+    },
 };
-use s3mirrord::model::Key;
+use s3mirrord::model::{Key, RootId};
 use std::time::Duration;
 
 const YEAR: i64 = 31_536_000;
@@ -88,10 +92,14 @@ pub fn between_lives(world: &Fake, crashed: bool) {
         }
         if w.strikes("ledger rolled back", 3) {
             w.book = w.kept.clone();
-            // what was accepted since is forgotten with it, and nobody can see that
-            if let Some(binding) = &w.book.binding {
-                w.disk.truth = binding.root.clone();
-            }
+            // by its tag nobody sees that an object has got other metadata since
+            let old = w.book.records.iter().filter(|(key, record)| {
+                let same = |object: &&Object| object.etag == record.etag;
+                let object = w.shelf.objects.get(*key).filter(same);
+                record.attributes.is_some()
+                    && object.is_some_and(|object| object.attributes != record.attributes)
+            });
+            w.shelf.put_back.extend(old.map(|(key, _)| key.clone()).collect::<Vec<_>>());
         }
         if w.strikes("ledger half lost", 4) {
             let keep = w.book.records.len() / 2;
@@ -100,6 +108,8 @@ pub fn between_lives(world: &Fake, crashed: bool) {
                 w.book.records.remove(key);
             });
         }
+        // what was accepted since is forgotten with a ledger, and nobody can see that
+        w.disk.truth = believed(w);
         // a ledger that forgot replacements counts them anew
         w.shelf.replaced.retain(|key, _| w.book.counted.contains_key(key));
         if w.strikes("wall clock jumped", 2) {
@@ -109,6 +119,19 @@ pub fn between_lives(world: &Fake, crashed: bool) {
             accept_root(w);
         }
     });
+}
+
+/// The root that ledger and owner record tell of, the ledger first.
+fn believed(w: &World) -> RootId {
+    let owner = w.shelf.objects.get(&owner()).map(|owner| {
+        let record: serde_json::Value = serde_json::from_slice(&owner.body).unwrap();
+        let filesystem = record["root_filesystem"].as_str().map(str::to_owned);
+        RootId { inode: record["root_inode"].as_u64().unwrap(), filesystem }
+    });
+    let bound = w.book.binding.as_ref().map(|binding| binding.root.clone());
+    // another instance's is not ours
+    let known = bound.or(owner.filter(|_| !stranger::holds(w)));
+    known.filter(|root| [&w.disk.root, &w.disk.spare].contains(&root)).unwrap_or_else(|| w.disk.truth.clone())
 }
 
 /// The operator has another root, and accepts it.

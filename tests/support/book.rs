@@ -55,11 +55,12 @@ impl Book {
 
     fn overwritten(&mut self, key: Key, at: Stamp, since: Stamp) {
         let (minute, first, records) = (at.minute(), since.minute(), self.records.len() as u64);
-        match self.counted.insert(key, minute).filter(|counted| *counted >= first) {
-            Some(counted) if counted == minute => return,
+        match self.counted.get(&key).copied().filter(|counted| *counted >= first) {
+            Some(counted) if counted >= minute => return,
             Some(counted) => self.overwritten.get_mut(&counted).unwrap().0 -= 1,
             None => {}
         }
+        self.counted.insert(key, minute);
         self.overwritten.entry(minute).or_insert((0, records)).0 += 1;
     }
 

@@ -96,7 +96,10 @@ impl World {
         }
         // what was open before is the true root's still
         let opened = self.disk.opened_at.get(path).is_some_and(|at| *at > self.disk.root_changed);
-        if self.another_root() && replaced && opened {
+        // between the HEAD and the PUT of a store without conditions
+        let unseen = !self.shelf.can.conditional_put
+            && self.shelf.arrived.get(key).is_some_and(|at| now - *at <= JUST);
+        if self.another_root() && replaced && opened && !unseen {
             self.broke(format!("I2: {key} was replaced by what another root holds"));
         }
         if self.law.prune.excludes(path, false) {
@@ -211,11 +214,12 @@ impl World {
         if self.book.overwrites.values().any(approved) {
             return;
         }
-        // what was judged then may have taken its time
-        let since = self.clocks().map(|clock| clock - window + SLOW);
+        // what was judged then may have taken its time, and what was counted then counts as of then
+        let counted = self.book.counted.get(key).map(|minute| minute * 60);
+        let since = self.clocks().into_iter().chain(counted).map(|clock| clock - window + SLOW);
         let others =
             |since: i64| self.shelf.replaced.iter().filter(|(k, at)| *k != key && **at > since).count();
-        let others = since.map(others).into_iter().min().unwrap_or(0) as u64;
+        let others = since.map(others).min().unwrap_or(0) as u64;
         if others >= most {
             self.broke(format!("I2: {key} was replaced after {others} others, of {most}"));
         }

@@ -370,6 +370,12 @@ async fn a_file_costs_one_replacement_a_window<L: Ledger>(l: &L) {
     put(l, [overwritten("a", 6070), overwritten("b", 6075)]).await;
     assert_eq!(judged("a", 6000).await, (Some(101), 3, 3), "the last counts, and no longer the one before");
     assert_eq!(judged("c", 6060).await, (None, 2, 2));
+    put(l, [overwritten("a", 6020)]).await;
+    assert_eq!(
+        judged("a", 6060).await,
+        (Some(101), 2, 2),
+        "a clock that went back takes nothing from the window"
+    );
     let told = l.overwriting(&key("d"), at(6000)).await.expect("read");
     assert_eq!((told.row.map(|row| row.key), told.held), (Some(key("d")), 1));
     // the window has passed
