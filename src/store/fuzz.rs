@@ -1,10 +1,6 @@
 //! What has to hold for any bytes that answer a listing: the sieve gives what the SDK's decoder gives, or nothing.
 
-use super::{
-    Depth, Options, Page, S3, Start,
-    options::Secret,
-    sieve::{Objects, sieved},
-};
+use super::{Depth, Options, Page, S3, Start, options::Secret, plain::Objects, sieve::sieved};
 use crate::model::{Fault, Key};
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},

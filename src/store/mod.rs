@@ -29,6 +29,7 @@ mod page;
 mod part;
 mod payer;
 mod payload;
+mod plain;
 mod probe;
 mod put;
 mod refusal;

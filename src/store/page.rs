@@ -4,7 +4,8 @@
 use super::{
     Depth, Page, S3, Start,
     error::{fault, no_s3, what},
-    sieve::{Objects, Plain, Sieve},
+    plain::{Objects, Plain},
+    sieve::Sieve,
 };
 use crate::model::{Class, ETag, Fault, Key, KeyRange, RemoteMeta, Stamp, Upload};
 use aws_sdk_s3::{
