@@ -312,6 +312,13 @@ impl Ledger for Fake {
                     w.broke(format!("I5: {key} is recorded as deleted, and the store did not say so"));
                 }
             }
+            for change in &batch {
+                if let Change::Overwritten { key, since, .. } = change
+                    && w.book.counted.get(key).is_none_or(|minute| *minute < since.minute())
+                {
+                    w.admit(key);
+                }
+            }
             w.undurable = Some(w.book.clone());
             if w.stormy && w.rng.u8(0..30) == 0 {
                 w.kept = w.book.clone();

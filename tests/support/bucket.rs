@@ -98,6 +98,8 @@ pub struct Shelf {
     pub overwrite_budget: Option<(u64, i64)>,
     /// When objects were replaced by another content, by the wall clock.
     pub replaced: BTreeMap<Key, i64>,
+    /// How many others were, when each was counted.
+    pub admitted: BTreeMap<Key, u64>,
     /// A request lands whose sender gave up on it.
     pub late: bool,
     /// The next PutObject is given up by its client, and lands later.
@@ -189,6 +191,7 @@ impl Default for Shelf {
             budget: None,
             overwrite_budget: None,
             replaced: BTreeMap::new(),
+            admitted: BTreeMap::new(),
             late: false,
             next_lands_late: false,
             put_back: BTreeSet::new(),

@@ -205,6 +205,23 @@ impl World {
         }
     }
 
+    /// Other objects that were replaced within the window. What was judged then may have taken its time.
+    fn replaced_beside(&self, key: &Key, window: i64) -> u64 {
+        let since = self.clocks().map(|clock| clock - window + SLOW);
+        let others = |since: i64| {
+            self.shelf.replaced.iter().filter(|(k, at)| *k != key && **at > since).count() as u64
+        };
+        since.map(others).into_iter().min().unwrap_or(0)
+    }
+
+    /// A replacement is about to be counted that was not yet within its window.
+    pub fn admit(&mut self, key: &Key) {
+        if let Some((_, window)) = self.shelf.overwrite_budget {
+            let others = self.replaced_beside(key, window);
+            self.shelf.admitted.insert(key.clone(), others);
+        }
+    }
+
     /// I2 is checked here, before an object is replaced: how many others were within the window, whatever was made of it.
     fn overwrites(&mut self, key: &Key, body: &[u8]) {
         let late = self.shelf.late || !self.shelf.can.conditional_put;
@@ -214,12 +231,9 @@ impl World {
         if self.book.overwrites.values().any(approved) {
             return;
         }
-        // what was judged then may have taken its time, and what was counted then counts as of then
-        let counted = self.book.counted.get(key).map(|minute| minute * 60);
-        let since = self.clocks().into_iter().chain(counted).map(|clock| clock - window + SLOW);
+        // what was counted when there were fewer may go: the clock may have jumped since
         let others =
-            |since: i64| self.shelf.replaced.iter().filter(|(k, at)| *k != key && **at > since).count();
-        let others = since.map(others).min().unwrap_or(0) as u64;
+            self.replaced_beside(key, window).min(self.shelf.admitted.get(key).copied().unwrap_or(u64::MAX));
         if others >= most {
             self.broke(format!("I2: {key} was replaced after {others} others, of {most}"));
         }
