@@ -12,6 +12,7 @@ mod init;
 mod lines;
 mod once;
 mod paint;
+mod restore;
 mod run;
 mod status;
 mod which;
@@ -38,6 +39,7 @@ Examples:
   s3mirrord run                                      the daemon: all mirrors of the configuration
   s3mirrord status                                   what the daemon is doing
   s3mirrord approve                                  look at deletes that are held, and release them
+  s3mirrord restore --to /srv/restored               bring files back
 
 Exit codes: 0 in sync, 1 some files failed, 2 usage or configuration, 3 store, credentials or root,
 4 deletes or replacements are held, 5 another instance holds the mirror.";
@@ -80,6 +82,8 @@ enum Verb {
     Status(status::Args),
     /// Show the deletes and replacements that are held, and release them
     Approve(approve::Args),
+    /// Bring files back from the bucket
+    Restore(restore::Args),
     /// See it at work: a directory kept equal to a bucket on this machine, without an account
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -150,6 +154,7 @@ pub fn run(cli: Cli) -> Exit {
             Verb::Once(args) => once::run(args, &common).await,
             Verb::Status(args) => status::run(args, &common).await,
             Verb::Approve(args) => approve::run(args, &common).await,
+            Verb::Restore(args) => restore::run(args, &common).await,
             #[cfg(feature = "demo")]
             Verb::Demo(args) => demo::run(args).await,
             Verb::Init(args) => init::run(&args),

@@ -4,11 +4,11 @@ use super::{
     Options, Report,
     bracket::{Bracket, Inside},
     owner,
-    worker::{Hashing, Turns},
+    worker::Turns,
 };
 use crate::{
     ledger::Ledger,
-    local::{Prune, Tree},
+    local::{Hashing, Prune, Tree},
     model::{Binding, Class, ETag, Fault, Key, LocalMeta, Sameness, Spec, Stamp},
     plan::View,
     store::Store,

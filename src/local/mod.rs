@@ -11,6 +11,8 @@
 //! | `look` | entries by name, with proof of absence |
 //! | `prune`, `warnings` | what is left out: by the operator; because it has to be |
 //! | `read`, `reader`, `cached`, `opener` | an open file, and what reading leaves; opening what is in memory; opening many |
+//! | `hash` | its digests |
+//! | `target` | a directory that is written to: where a restore goes |
 //! | `clone` | a file that does not rest, as it is at one moment |
 //! | `watch`, `arm`, `event`, `outbox`, `plight` | changes as they happen, and why they are not seen |
 //! | `canary` | proof that they would be |
@@ -28,6 +30,7 @@ mod entries;
 mod event;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod hash;
 mod listing;
 mod look;
 mod mount;
@@ -42,6 +45,7 @@ mod root;
 mod spill;
 mod stack;
 mod stat;
+mod target;
 mod uuid;
 mod walk;
 mod warnings;
@@ -49,8 +53,11 @@ mod watch;
 
 pub use canary::Pulse;
 pub use directory::Directory;
+pub(crate) use hash::CHUNK;
+pub use hash::{Hashes, Hashing};
 pub use prune::Prune;
 pub use read::File;
+pub use target::{Draft, Finish, Target};
 
 use crate::model::{Fault, Key, Local, LocalMeta, RelPath, RootId, Scope, Source, Stamp};
 use futures::Stream;

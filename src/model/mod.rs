@@ -17,6 +17,7 @@ mod record;
 mod root;
 mod scope;
 mod source;
+mod there;
 mod trash;
 mod triple;
 mod upload;
@@ -33,6 +34,7 @@ pub use record::{Binding, Capabilities, Change, Condemned, MirrorId, Overwrite, 
 pub use root::{RootId, Sameness};
 pub use scope::{Against, Scope};
 pub use source::Source;
+pub use there::There;
 pub use trash::{TRASH, Trashed};
 pub use triple::{Absence, Kin, Local, Skip, Triple};
 pub use upload::{Begun, Intent, Part, Upload};

@@ -124,7 +124,7 @@ pub async fn sides(commons: &Commons, mirror: &Mirror, ledger: Database) -> Resu
     // a rehearsal makes no directory of its own
     let tree = if aside.is_dir() { tree.aside(&aside) } else { tree };
     let tree = tree.canary(&aside.join(CANARY), CANARY_INTERVAL, CANARY_PATIENCE);
-    let store = S3::connect(store_options(commons, mirror)).await?;
+    let store = store(commons, mirror).await?;
     let place = store.place();
     if let Some(other) = ledger.binding().await?.filter(|binding| binding.place != place) {
         let aside = ledger.set_aside().await?;
@@ -136,6 +136,14 @@ pub async fn sides(commons: &Commons, mirror: &Mirror, ledger: Database) -> Resu
         );
     }
     Ok((tree, store, ledger))
+}
+
+/// The bucket of a mirror.
+///
+/// # Errors
+/// No region or credentials.
+pub async fn store(commons: &Commons, mirror: &Mirror) -> Result<S3, Fault> {
+    S3::connect(store_options(commons, mirror)).await
 }
 
 fn store_options(commons: &Commons, mirror: &Mirror) -> store::Options {

@@ -14,14 +14,14 @@ use aws_sdk_s3::{operation::head_object::HeadObjectOutput, types::ChecksumMode};
 pub(super) async fn head(store: &S3, key: &Key) -> Result<Option<Head>, Fault> {
     let full = store.full("HeadObject", key)?;
     let Some(head) = store.look_closely(&full).await? else { return Ok(None) };
-    shown(&full, &head).map(Some)
+    shown("HeadObject", &full, &head).map(Some)
 }
 
-/// What an answer shows.
-pub(super) fn shown(full: &str, head: &HeadObjectOutput) -> Result<Head, Fault> {
+/// What an answer to this operation shows.
+pub(super) fn shown(operation: &str, full: &str, head: &HeadObjectOutput) -> Result<Head, Fault> {
     let meta = RemoteMeta {
-        size: size("HeadObject", full, head.content_length())?,
-        etag: tag("HeadObject", full, head.e_tag())?,
+        size: size(operation, full, head.content_length())?,
+        etag: tag(operation, full, head.e_tag())?,
         modified: head.last_modified().map(page::stamp),
     };
     Ok(metadata::incoming(meta, head))

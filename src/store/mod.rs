@@ -14,6 +14,7 @@ mod delete;
 mod direct;
 mod error;
 mod extent;
+mod fetch;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod gate;
@@ -43,6 +44,7 @@ mod trash;
 mod upload;
 mod whole;
 
+pub use fetch::Fetch;
 pub use memory::Memory;
 pub use object::Objects;
 pub use options::{Options, Secret};

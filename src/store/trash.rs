@@ -29,7 +29,7 @@ pub(super) async fn keep(store: &S3, from: (&Key, &ETag), to: &Key, said: Option
         attributes: Attributes { mode: 0, uid: 0, gid: 0 },
         own: String::new(),
         sha256: None,
-        part_size: head::shown(&full, &origin.head)?.part_size,
+        part_size: head::shown("HeadObject", &full, &origin.head)?.part_size,
     };
     let upload = splice::open(store, &origin, (to, &full), all, None).await?;
     let parts = splice::fill(store, upload, from, &spec).await?;

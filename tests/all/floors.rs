@@ -11,11 +11,15 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("ledger", &["model"]),
     ("engine", &["model", "plan", "queue", "local", "store", "ledger"]),
+    ("restore", &["model", "plan", "local", "store"]),
     ("config", &["model", "plan"]),
-    ("service", &["model", "plan", "queue", "local", "store", "ledger", "engine", "config"]),
+    ("service", &["model", "plan", "queue", "local", "store", "ledger", "engine", "restore", "config"]),
     (
         "command",
-        &["model", "plan", "queue", "local", "store", "ledger", "engine", "config", "service", "embedded"],
+        &[
+            "model", "plan", "queue", "local", "store", "ledger", "engine", "restore", "config", "service",
+            "embedded",
+        ],
     ),
     ("embedded", &[]),
 ];

@@ -40,6 +40,8 @@ mod once;
 #[cfg(feature = "demo")]
 mod requests;
 #[cfg(feature = "demo")]
+mod restore;
+#[cfg(feature = "demo")]
 mod run;
 #[cfg(feature = "demo")]
 mod scenarios;

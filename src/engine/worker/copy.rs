@@ -1,10 +1,10 @@
 //! Copying on the server: renames, and metadata alone. No bytes are sent.
 
-use super::{Held, Work, hash::Hashes};
+use super::{Held, Work};
 use crate::{
     engine::trash,
     ledger::Ledger,
-    local::Tree,
+    local::{Hashes, Tree},
     model::{Change, Class, Did, Digest, ETag, Fault, Key, Local, Only, Outcome, Record, Spec},
     store::Store,
 };

@@ -1,8 +1,8 @@
 //! An open file whose reads are counted, and which reads a small one once.
 
-use super::hash::CHUNK;
 use crate::{
     engine::Report,
+    local::CHUNK,
     model::{Fault, LocalMeta, Source},
 };
 use bytes::Bytes;

@@ -3,7 +3,6 @@
 mod copy;
 mod counted;
 mod growth;
-mod hash;
 mod leftover;
 mod prove;
 mod put;
@@ -22,7 +21,6 @@ use crate::{
 };
 use counted::Counted;
 use futures::FutureExt;
-pub(super) use hash::Hashing;
 pub(super) use leftover::{recover, settle, tidy};
 use std::{
     panic::AssertUnwindSafe,

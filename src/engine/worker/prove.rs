@@ -1,10 +1,10 @@
 //! Looking closer: are the file and the object equal, and whose is an object without a file?
 
-use super::{Held, Work, hash::Hashes};
+use super::{Held, Work};
 use crate::{
     engine::survey::find,
     ledger::Ledger,
-    local::Tree,
+    local::{Hashes, Tree},
     model::{
         Capabilities, Change, Class, Did, Digest, Fault, Head, Key, Only, Op, Outcome, Record, RemoteMeta,
     },

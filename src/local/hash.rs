@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc, thread::available_parallelism};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 /// Bytes read at a time.
-pub(super) const CHUNK: usize = 256 << 10;
+pub(crate) const CHUNK: usize = 256 << 10;
 /// How often the end of a growing file is gone after.
 const LOOKS: u32 = 64;
 /// What is hashed in place: it takes no longer than the way to another thread.
@@ -18,7 +18,7 @@ const IN_PLACE: usize = 16 << 10;
 /// As many threads as there are processors: those that answer the watcher and the store wait for none of
 /// this. Files take turns chunk by chunk, so a small one does not wait for a large one.
 #[derive(Clone)]
-pub(in crate::engine) struct Hashing(Arc<Semaphore>);
+pub struct Hashing(Arc<Semaphore>);
 
 impl Default for Hashing {
     fn default() -> Self {
@@ -44,7 +44,7 @@ impl Hashing {
 
 /// What was computed so far. In one read everything that may be asked next is computed beside what is asked
 /// now: our own form of digest, and the CRC that a store may keep.
-pub(super) struct Hashes {
+pub struct Hashes {
     hashing: Hashing,
     size: u64,
     /// The part size of our own digest of such a file.
@@ -61,7 +61,7 @@ pub(super) struct Hashes {
 
 impl Hashes {
     /// For a file of `size` bytes, which goes up in parts of `own` or, if there is none, as a whole.
-    pub(super) fn new(hashing: &Hashing, size: u64, own: Option<u64>) -> Self {
+    pub fn new(hashing: &Hashing, size: u64, own: Option<u64>) -> Self {
         Self {
             hashing: hashing.clone(),
             size,
@@ -76,7 +76,7 @@ impl Hashes {
     }
 
     /// True if the file's digest is `want`.
-    pub(super) async fn is<F: Source>(&mut self, file: &F, want: &Digest) -> Result<bool, Fault> {
+    pub async fn is<F: Source>(&mut self, file: &F, want: &Digest) -> Result<bool, Fault> {
         if !self.sha256.contains_key(&want.part_size) {
             self.read(file, Hashers::new(want.part_size)).await?;
         }
@@ -84,7 +84,7 @@ impl Hashes {
     }
 
     /// True if the file's CRC-64/NVME is `want`.
-    pub(super) async fn is_crc64<F: Source>(&mut self, file: &F, want: u64) -> Result<bool, Fault> {
+    pub async fn is_crc64<F: Source>(&mut self, file: &F, want: u64) -> Result<bool, Fault> {
         if self.crc64.is_none() {
             self.read(file, Hashers::new(self.own).with_crc64()).await?;
         }
@@ -92,7 +92,7 @@ impl Hashes {
     }
 
     /// True if the file's MD5 is `etag`.
-    pub(super) async fn is_md5<F: Source>(&mut self, file: &F, etag: &str) -> Result<bool, Fault> {
+    pub async fn is_md5<F: Source>(&mut self, file: &F, etag: &str) -> Result<bool, Fault> {
         if self.md5.is_none() {
             self.read(file, Hashers::new(self.own).with_crc64().with_md5()).await?;
         }
@@ -100,7 +100,7 @@ impl Hashes {
     }
 
     /// True if for one of the part sizes `sizes` the file's multipart ETag is `etag`.
-    pub(super) async fn is_md5_of_parts<F: Source>(
+    pub async fn is_md5_of_parts<F: Source>(
         &mut self,
         file: &F,
         etag: &str,
@@ -117,7 +117,7 @@ impl Hashes {
     }
 
     /// A digest for the ledger, in our own form if there is one.
-    pub(super) fn any(&self) -> Option<Digest> {
+    pub fn any(&self) -> Option<Digest> {
         let own = self.sha256.get_key_value(&self.own);
         let (part_size, sha256) = own.or_else(|| self.sha256.iter().next())?;
         Some(Digest { sha256: *sha256, part_size: *part_size })
@@ -154,7 +154,7 @@ impl Hashing {
     /// Reads a file that may be growing until a look at it says that there was no more than what had been read: its
     /// digest in parts of `part_size`, and how the file was at that moment. `None` if it grows faster than it is
     /// read, or was cut.
-    pub(super) async fn catch_up<F: Source>(
+    pub async fn catch_up<F: Source>(
         &self,
         file: &F,
         part_size: Option<u64>,

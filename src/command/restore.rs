@@ -1,0 +1,335 @@
+//! `restore`: files as they were, from what the bucket holds.
+
+use super::{
+    Common, Exit, Failure,
+    lines::{path_of, print, requests, shown},
+    paint::{Paint, Tone},
+};
+use crate::{
+    config::{Config, Direct, Surroundings},
+    local::Target,
+    model::{Class, Fault, Key, RelPath},
+    plan::Replace,
+    restore::{self, Ending, Event, Live, Options, Sums},
+    service::{
+        assembly::{self, Commons},
+        screen::LastLine,
+        shutdown::Shutdown,
+        telemetry,
+    },
+};
+use indicatif::{HumanBytes, HumanCount};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
+use tracing::Instrument;
+
+/// How often the last line of a terminal is drawn.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// The words of `restore`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  s3mirrord restore --to /srv/www.restored                    the only mirror of the configuration
+  s3mirrord restore --mirror www --to /tmp/x docs/a.txt docs/2026/    a file, and a directory
+  s3mirrord restore --mirror www --to /srv/www --overwrite older --owner
+  s3mirrord restore --from s3://backups/www/ --to /srv/www    without a configuration, on another machine
+
+Each file is compared with what the store tells of it before it takes its name. What was restored before stays: run it
+again when it was interrupted. The ledger is not needed, and a daemon may be running.
+
+Exit codes: 0 all is there, 1 some files failed or another file is in their place, 2 usage or configuration, 3 store,
+credentials or disk, 5 another restore is writing there.")]
+pub(super) struct Args {
+    /// Where to: made if it is not there, and nothing outside of it is touched
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// Which mirror of the configuration
+    #[arg(long, value_name = "NAME")]
+    mirror: Option<String>,
+    /// Without a configuration: what to restore
+    #[arg(long, value_name = "S3URL", conflicts_with = "mirror")]
+    from: Option<String>,
+    /// With --from: a store other than Amazon's
+    #[arg(long, value_name = "URL", requires = "from")]
+    endpoint_url: Option<String>,
+    /// Which files that are there give way: none, those that are older, or all that differ in size or time
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
+    overwrite: Overwrite,
+    /// Give files the owner and group that they had
+    #[arg(long)]
+    owner: bool,
+    /// Give files the set-user-id, set-group-id and sticky bits that they had
+    #[arg(long)]
+    special: bool,
+    /// As it was at this time: not built yet
+    #[arg(long, value_name = "TIME", hide = true)]
+    at: Option<String>,
+    /// Only tell what would be restored
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one JSON object a line on stdout
+    #[arg(long)]
+    json: bool,
+    /// Only these files, and what is below these directories, as they are named below the root
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Overwrite {
+    #[default]
+    Never,
+    Older,
+    Always,
+}
+
+impl From<Overwrite> for Replace {
+    fn from(overwrite: Overwrite) -> Self {
+        match overwrite {
+            Overwrite::Never => Self::Never,
+            Overwrite::Older => Self::Older,
+            Overwrite::Always => Self::Always,
+        }
+    }
+}
+
+/// Restores, and tells what came of it.
+pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
+    if args.at.is_some() {
+        return Err(Failure::usage(
+            "--at is not built yet: restore what is there now, or an older version by hand",
+        ));
+    }
+    let config = args.config(common)?;
+    let mirror = &config.mirrors[0];
+    let options = Options {
+        replace: args.overwrite.into(),
+        dry_run: args.dry_run,
+        owner: args.owner,
+        special: args.special,
+        paths: args.paths.iter().map(|path| below(&mirror.root, path)).collect::<Result<_, _>>()?,
+        memory: config.memory_limit,
+    };
+    let shutdown = Shutdown::listen()?;
+    let (begun, live) = (Instant::now(), Live::default());
+    let style = Style {
+        mirror: mirror.name.clone(),
+        json: args.json,
+        each: args.json || args.dry_run || common.verbose > common.quiet,
+        paint: Paint::stdout(),
+    };
+    let restoring = async {
+        let store = assembly::store(&Commons::new(&config), mirror).await?;
+        let target = Target::open(&args.to, !args.dry_run)?;
+        let done =
+            restore::run(&store, &target, &options, &live, &shutdown.drain, |event| style.tell(&event));
+        let done = tokio::select! {
+            done = done => done,
+            never = follow(&live, common.quiet > 0 || args.json) => never,
+        };
+        Ok::<_, Fault>((done, store.requests()))
+    };
+    let (done, requests) = match restoring.instrument(telemetry::about(&mirror.name)).await {
+        Ok((done, requests)) => (done, requests),
+        Err(fault) => (Err(fault), BTreeMap::new()),
+    };
+    let sums = live.sums();
+    let exit = match &done {
+        Err(fault) if fault.class == Class::Owned => Exit::Another,
+        Err(fault) if fault.class == Class::Transient && shutdown.drain.is_cancelled() => Exit::Some,
+        Err(_) => Exit::Fatal,
+        Ok(()) if sums.failed + sums.stays > 0 => Exit::Some,
+        Ok(()) => Exit::InSync,
+    };
+    if let Err(fault) = &done {
+        tracing::error!("{fault}");
+    }
+    let over = Over { sums, requests, time: begun.elapsed(), exit, error: done.err().map(|f| f.to_string()) };
+    if args.json || common.quiet == 0 {
+        style.end(&over, &args);
+    }
+    Ok(exit)
+}
+
+impl Args {
+    /// The configuration with the one mirror that is meant.
+    fn config(&self, common: &Common) -> Result<Config, Failure> {
+        let mut config = match &self.from {
+            Some(url) => {
+                let direct = Direct { endpoint_url: self.endpoint_url.clone(), ..Direct::default() };
+                Config::direct(&self.to, url, &direct, &Surroundings::of_process())?
+            }
+            None => Config::load(&common.config)?,
+        };
+        let names = config.mirrors.iter().map(|mirror| mirror.name.clone()).collect::<Vec<_>>().join(", ");
+        let file = common.config.display();
+        match &self.mirror {
+            Some(name) => {
+                config.mirrors.retain(|mirror| mirror.name == *name);
+                if config.mirrors.is_empty() {
+                    return Err(Failure::usage(format!(
+                        "{file} has no mirror {name:?}; its mirrors are {names}"
+                    )));
+                }
+            }
+            None if config.mirrors.len() > 1 => {
+                return Err(Failure::usage(format!("say which mirror of {file} with --mirror: {names}")));
+            }
+            None => {}
+        }
+        Ok(config)
+    }
+}
+
+/// A path of the command line as a name below the root.
+fn below(root: &Path, path: &Path) -> Result<RelPath, Failure> {
+    let name = path.strip_prefix(root).unwrap_or(path);
+    let name: PathBuf = name.components().filter(|part| *part != std::path::Component::CurDir).collect();
+    let wrong = |why: &dyn std::fmt::Display| {
+        Failure::usage(format!("{}: {why}; name what is below {}", path.display(), root.display()))
+    };
+    if name.is_absolute() {
+        return Err(wrong(&"it is not below the root"));
+    }
+    RelPath::new(name.as_os_str().as_bytes()).map_err(|bad| wrong(&bad))
+}
+
+/// Shows how far it is on the last line of a terminal, for good.
+async fn follow(live: &Live, silent: bool) -> Result<(), Fault> {
+    let Some(line) = LastLine::new().filter(|_| !silent) else { return std::future::pending().await };
+    loop {
+        sleep(FRAME).await;
+        line.show(&format!("restoring: {}", amounts(&live.sums())));
+    }
+}
+
+/// What it came to.
+struct Over {
+    sums: Sums,
+    requests: BTreeMap<String, u64>,
+    time: Duration,
+    exit: Exit,
+    error: Option<String>,
+}
+
+/// How it is told.
+struct Style {
+    mirror: String,
+    json: bool,
+    /// Each file by itself, too.
+    each: bool,
+    paint: Paint,
+}
+
+#[derive(Serialize)]
+struct Action<'a> {
+    event: &'static str,
+    mirror: &'a str,
+    op: &'static str,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_b64: Option<String>,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    event: &'static str,
+    mirror: &'a str,
+    restored: u64,
+    unproven: u64,
+    unchanged: u64,
+    kept: u64,
+    failed: u64,
+    bytes: u64,
+    requests: &'a BTreeMap<String, u64>,
+    seconds: f64,
+    exit: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+impl Style {
+    fn tell(&self, event: &Event) {
+        let Event { key, ending } = event;
+        match ending {
+            Ending::Failed(fault) => tracing::error!(path = shown(key), "{fault}"),
+            Ending::Stays => {
+                tracing::warn!(path = shown(key), "another file is there, and stays: see --overwrite")
+            }
+            Ending::Restored { proven: false, .. } => {
+                tracing::warn!(path = shown(key), "restored, but the store tells nothing to compare it with");
+            }
+            _ => {}
+        }
+        if self.each {
+            print(&self.line(key, ending));
+        }
+    }
+
+    fn line(&self, key: &Key, ending: &Ending) -> String {
+        let (outcome, tone) = match ending {
+            Ending::Restored { .. } => ("done", Tone::Good),
+            Ending::Planned => ("planned", Tone::Good),
+            Ending::Same => ("unchanged", Tone::Faint),
+            Ending::Stays => ("kept", Tone::Warn),
+            Ending::Failed(_) => ("failed", Tone::Bad),
+        };
+        let error = match ending {
+            Ending::Failed(fault) => Some(fault.to_string()),
+            _ => None,
+        };
+        if self.json {
+            let (path, path_b64) = path_of(key);
+            let (event, mirror, op) = ("action", &*self.mirror, "restore");
+            let action = Action { event, mirror, op, path, path_b64, outcome, error };
+            return serde_json::to_string(&action).expect("plain data");
+        }
+        let error = error.map_or(String::new(), |error| format!("  {}", self.paint.with(tone, error)));
+        format!("{:<9} {}{error}", self.paint.with(tone, outcome), shown(key))
+    }
+
+    fn end(&self, over: &Over, args: &Args) {
+        let Over { sums, requests: sent, time, exit, error } = over;
+        if self.json {
+            let summary = Summary {
+                event: "summary",
+                mirror: &self.mirror,
+                restored: sums.restored,
+                unproven: sums.unproven,
+                unchanged: sums.same,
+                kept: sums.stays,
+                failed: sums.failed,
+                bytes: sums.bytes,
+                requests: sent,
+                seconds: (time.as_secs_f64() * 1000.0).round() / 1000.0,
+                exit: exit.code(),
+                error: error.as_deref(),
+            };
+            return print(&serde_json::to_string(&summary).expect("plain data"));
+        }
+        let done = if args.dry_run { "would be restored" } else { "restored" };
+        let (to, told) = (args.to.display(), amounts(sums).replace("restored", done));
+        print(&format!("{to}: {told}, in {:.1} s\n  requests: {}", time.as_secs_f64(), requests(sent)));
+    }
+}
+
+fn amounts(sums: &Sums) -> String {
+    let restored = format!("{} restored ({})", HumanCount(sums.restored), HumanBytes(sums.bytes));
+    let rest = [
+        (sums.same, "there already"),
+        (sums.stays, "kept as they are"),
+        (sums.unproven, "not compared"),
+        (sums.failed, "failed"),
+    ];
+    let rest = rest.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", HumanCount(n)));
+    std::iter::once(restored).chain(rest).collect::<Vec<_>>().join(", ")
+}

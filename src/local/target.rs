@@ -1,0 +1,384 @@
+//! The directory that a restore writes to: beneath it and nowhere else, whatever a key says and whoever plants links there.
+//!
+//! Each directory is opened from the one above it, never through a link (openat2(2), `RESOLVE_BENEATH`). A file is written
+//! under a name of its own, beside where it is to be, and takes its name when it is whole and proven. What a killed restore
+//! leaves is taken up by the next one: the name is made of the file's.
+
+use super::walk::c_name;
+use crate::model::{Class, Fault, LocalMeta, RelPath, Source, Stamp, There};
+use bytes::Bytes;
+use rustix::{
+    fd::{AsFd, BorrowedFd, OwnedFd},
+    ffi::{CStr, CString},
+    fs::{
+        AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec,
+        Timestamps, UTIME_OMIT, Uid, fchmod, fchown, flock, futimens, mkdirat, open, openat2, renameat_with,
+        statat, syncfs, unlinkat,
+    },
+    io::{Errno, pread, pwrite, retry_on_intr},
+    process::umask,
+};
+use sha2::{Digest as _, Sha256};
+use std::{
+    fs::create_dir_all,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::task::spawn_blocking;
+
+/// Never out of the directory, and never through a link. Mount points may lie below.
+const BENEATH: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+const PASS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// Bits that give rights beyond reading and writing: set-user-id, set-group-id, sticky.
+const SPECIAL: u32 = 0o7000;
+
+/// A directory that is written to. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Target(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    /// `None` for one that is not there, and is only looked at.
+    root: Option<OwnedFd>,
+    /// What new files are not to have, unless the object says what they had.
+    umask: u32,
+    /// The directory that was entered last: its files come one after another.
+    last: Mutex<Option<(RelPath, Arc<OwnedFd>)>>,
+}
+
+/// What a file gets beside its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Finish {
+    /// Permission bits; `None`: those that new files get here.
+    pub mode: Option<u32>,
+    /// Also those that give rights beyond reading and writing.
+    pub special: bool,
+    /// User and group.
+    pub owner: Option<(u32, u32)>,
+    /// Last modification.
+    pub mtime: Option<Stamp>,
+}
+
+/// A file on its way, which has not got its name yet. Without it, nothing is left of it.
+#[derive(Debug)]
+pub struct Draft {
+    dir: Arc<OwnedFd>,
+    file: Arc<OwnedFd>,
+    name: CString,
+    path: RelPath,
+    umask: u32,
+    placed: bool,
+}
+
+impl Target {
+    /// Opens the directory, and makes it if it is not there and is to be written to. No other restore may be writing there.
+    ///
+    /// # Errors
+    /// `Owned` if one is; `Fatal` if it is no directory, or not to be had.
+    pub fn open(path: &Path, write: bool) -> Result<Self, Fault> {
+        let what = || format!("open {}", path.display());
+        if write {
+            create_dir_all(path).map_err(|error| Fault::new(Class::Fatal, what(), error))?;
+        }
+        let fatal = |errno| Fault { class: Class::Fatal, ..fault(what(), errno) };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = match retry_on_intr(|| open(path, flags, Mode::empty())) {
+            Err(Errno::NOENT) => None,
+            root => Some(root.map_err(fatal)?),
+        };
+        if let Some(root) = root.as_ref().filter(|_| write) {
+            flock(root, FlockOperation::NonBlockingLockExclusive).map_err(|errno| match errno {
+                Errno::WOULDBLOCK => Fault::new(Class::Owned, what(), "another restore is writing there"),
+                errno => fatal(errno),
+            })?;
+        }
+        // it can only be read by being set
+        let mask = umask(Mode::empty());
+        umask(mask);
+        Ok(Self(Arc::new(Inner { path: path.to_owned(), root, umask: mask.bits(), last: Mutex::default() })))
+    }
+
+    /// What stands there. Where a directory above it is missing, nothing does.
+    ///
+    /// # Errors
+    /// `Permanent` if something else is in a directory's place; I/O errors.
+    pub async fn look(&self, path: &RelPath) -> Result<There, Fault> {
+        let path = path.clone();
+        self.run(move |target| {
+            let Some(dir) = target.parent(&path, false)? else { return Ok(There::Nothing) };
+            let stat = retry_on_intr(|| statat(&*dir, c_name(path.name()), AtFlags::SYMLINK_NOFOLLOW));
+            let stat = match stat {
+                Ok(stat) => stat,
+                Err(Errno::NOENT) => return Ok(There::Nothing),
+                Err(errno) => return Err(fault(format!("look at {path}"), errno)),
+            };
+            Ok(match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => There::File {
+                    size: u64::try_from(stat.st_size).unwrap_or_default(),
+                    mtime: stamp(stat.st_mtime, stat.st_mtime_nsec),
+                },
+                FileType::Directory => There::Directory,
+                _ => There::Other,
+            })
+        })
+        .await
+    }
+
+    /// Makes a directory, and those above it. One that is there is left as it is.
+    ///
+    /// # Errors
+    /// `Permanent` if something else is in its place; I/O errors.
+    pub async fn make_directory(&self, path: &RelPath) -> Result<(), Fault> {
+        let path = path.clone();
+        self.run(move |target| target.enter(&path, true).map(drop)).await
+    }
+
+    /// Writes a file of these bytes, and gives it its name: in place of what is there if that is to be replaced.
+    ///
+    /// # Errors
+    /// As [`Target::begin`] and [`Draft::place`].
+    pub async fn put(
+        &self,
+        path: &RelPath,
+        bytes: Bytes,
+        finish: Finish,
+        replace: bool,
+    ) -> Result<(), Fault> {
+        let path = path.clone();
+        self.run(move |target| {
+            let draft = target.draft(&path)?;
+            write(draft.file.as_fd(), 0, &bytes).map_err(|errno| fault(format!("write {path}"), errno))?;
+            draft.placed(&finish, replace)
+        })
+        .await
+    }
+
+    /// Begins a file, which is to be written piece by piece.
+    ///
+    /// # Errors
+    /// `Permanent` if something is in the place of a directory above it; `Fatal` if there is no room.
+    pub async fn begin(&self, path: &RelPath) -> Result<Draft, Fault> {
+        let path = path.clone();
+        self.run(move |target| target.draft(&path)).await
+    }
+
+    /// Has everything written to the disk.
+    ///
+    /// # Errors
+    /// I/O errors: something that was written is not there.
+    pub async fn sync(&self) -> Result<(), Fault> {
+        self.run(|target| {
+            let what = || format!("write {} to the disk", target.path.display());
+            let Some(root) = &target.root else { return Ok(()) };
+            syncfs(root).map_err(|errno| Fault { class: Class::Fatal, ..fault(what(), errno) })
+        })
+        .await
+    }
+
+    async fn run<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<R, Fault> + Send + 'static,
+    ) -> Result<R, Fault> {
+        let inner = Arc::clone(&self.0);
+        blocking(move || work(&inner)).await
+    }
+}
+
+async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, Fault> + Send + 'static,
+) -> Result<R, Fault> {
+    let done = spawn_blocking(work).await;
+    done.unwrap_or_else(|ended| Err(Fault::new(Class::Transient, "write a file", ended)))
+}
+
+impl Inner {
+    fn draft(&self, path: &RelPath) -> Result<Draft, Fault> {
+        let dir = self.parent(path, true)?.ok_or_else(|| fault(format!("make {path}"), Errno::NOENT))?;
+        let name = draft_name(path.name());
+        let make = || {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            openat2(&*dir, &name, flags, Mode::RUSR | Mode::WUSR, BENEATH)
+        };
+        let file = match retry_on_intr(make) {
+            // of a restore that was killed: none but this one writes here
+            Err(Errno::EXIST) => {
+                retry_on_intr(|| unlinkat(&*dir, &name, AtFlags::empty())).and_then(|()| retry_on_intr(make))
+            }
+            made => made,
+        };
+        let file = Arc::new(file.map_err(|errno| fault(format!("make {path}"), errno))?);
+        Ok(Draft { dir, file, name, path: path.clone(), umask: self.umask, placed: false })
+    }
+
+    /// The directory that holds `path`; `None` if it is not there and is not to be made.
+    fn parent(&self, path: &RelPath, make: bool) -> Result<Option<Arc<OwnedFd>>, Fault> {
+        let Some(above) = path.parent() else {
+            return Err(Fault::new(Class::Permanent, "restore a file", "it has no name"));
+        };
+        self.enter(&above, make)
+    }
+
+    fn enter(&self, dir: &RelPath, make: bool) -> Result<Option<Arc<OwnedFd>>, Fault> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, fd)) = last.as_ref().filter(|(entered, _)| entered == dir) {
+            return Ok(Some(Arc::clone(fd)));
+        }
+        let enter = |at: BorrowedFd<'_>, name: &CStr| {
+            retry_on_intr(|| openat2(at, name, PASS, Mode::empty(), BENEATH))
+        };
+        let fault = |errno| match errno {
+            Errno::NOTDIR | Errno::LOOP => Fault::new(
+                Class::Permanent,
+                format!("enter {dir}"),
+                "a file or link stands where a directory is needed",
+            ),
+            errno => fault(format!("enter {dir}"), errno),
+        };
+        let Some(root) = &self.root else { return Ok(None) };
+        let mut at = enter(root.as_fd(), c".").map_err(fault)?;
+        for name in dir.components() {
+            let name = c_name(name);
+            let entered = match enter(at.as_fd(), &name) {
+                Err(Errno::NOENT) if !make => return Ok(None),
+                Err(Errno::NOENT) => {
+                    match retry_on_intr(|| mkdirat(&at, &name, Mode::RWXU | Mode::RWXG | Mode::RWXO)) {
+                        // another one of ours was quicker
+                        Ok(()) | Err(Errno::EXIST) => enter(at.as_fd(), &name),
+                        Err(errno) => Err(errno),
+                    }
+                }
+                entered => entered,
+            };
+            at = entered.map_err(fault)?;
+        }
+        let at = Arc::new(at);
+        *last = Some((dir.clone(), Arc::clone(&at)));
+        Ok(Some(at))
+    }
+}
+
+impl Draft {
+    /// Writes these bytes at this place.
+    ///
+    /// # Errors
+    /// `Fatal` if there is no room; I/O errors.
+    pub async fn write_at(&self, at: u64, bytes: Bytes) -> Result<(), Fault> {
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        blocking(move || {
+            write(file.as_fd(), at, &bytes).map_err(|errno| fault(format!("write {path}"), errno))
+        })
+        .await
+    }
+
+    /// Gives it what it is to have, and its name: in place of what is there if that is to be replaced.
+    ///
+    /// # Errors
+    /// `Permanent` if something is there that is not to be replaced, or may not be; I/O errors.
+    pub async fn place(self, finish: Finish, replace: bool) -> Result<(), Fault> {
+        blocking(move || self.placed(&finish, replace)).await
+    }
+
+    fn placed(mut self, finish: &Finish, replace: bool) -> Result<(), Fault> {
+        let what = || format!("restore {}", self.path);
+        let Finish { mode, special, owner, mtime } = *finish;
+        // before the mode: a change of owner takes rights away
+        if let Some((uid, gid)) = owner {
+            fchown(&*self.file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(|errno| {
+                fault(format!("give {} to {uid}:{gid}", self.path), errno)
+                    .remedy("restore as root, or without --owner")
+            })?;
+        }
+        let kept = if special { 0o777 | SPECIAL } else { 0o777 };
+        let mode = mode.map_or(0o666 & !self.umask, |mode| mode & kept);
+        fchmod(&*self.file, Mode::from_bits_truncate(mode)).map_err(|errno| fault(what(), errno))?;
+        if let Some(Stamp { sec, nsec }) = mtime {
+            let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+            let times = Timestamps {
+                last_access: omit,
+                last_modification: Timespec { tv_sec: sec, tv_nsec: nsec.into() },
+            };
+            futimens(&*self.file, &times).map_err(|errno| fault(what(), errno))?;
+        }
+        let to = c_name(self.path.name());
+        let flags = if replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+        let rename = || renameat_with(&*self.dir, &self.name, &*self.dir, &to, flags);
+        retry_on_intr(rename).map_err(|errno| match errno {
+            Errno::EXIST => Fault::new(Class::Permanent, what(), "another file took its name meanwhile")
+                .remedy("two keys may be one name on this file system"),
+            Errno::ISDIR | Errno::NOTEMPTY => {
+                Fault::new(Class::Permanent, what(), "a directory of that name is there")
+            }
+            errno => fault(what(), errno),
+        })?;
+        self.placed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.placed {
+            let _ = unlinkat(&*self.dir, &self.name, AtFlags::empty());
+        }
+    }
+}
+
+impl Source for Draft {
+    async fn stat(&self) -> Result<LocalMeta, Fault> {
+        let stat = super::stat::Stat::of(self.file.as_fd());
+        stat.map(|stat| stat.meta()).map_err(|errno| fault(format!("look at {}", self.path), errno))
+    }
+
+    async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        blocking(move || {
+            let mut bytes = vec![0; len];
+            let mut filled = 0;
+            while filled < len {
+                let read = retry_on_intr(|| pread(&*file, &mut bytes[filled..], at + filled as u64));
+                match read.map_err(|errno| fault(format!("read {path}"), errno))? {
+                    0 => break,
+                    n => filled += n,
+                }
+            }
+            bytes.truncate(filled);
+            Ok(bytes.into())
+        })
+        .await
+    }
+}
+
+/// The name of a file before it has its own: short enough whatever that is.
+fn draft_name(name: &[u8]) -> CString {
+    let hash = Sha256::digest(name);
+    c_name(format!(".s3mirrord-{}.part", hex::encode(&hash[..12])).as_bytes())
+}
+
+fn write(file: BorrowedFd<'_>, mut at: u64, mut bytes: &[u8]) -> rustix::io::Result<()> {
+    while !bytes.is_empty() {
+        let written = retry_on_intr(|| pwrite(file, bytes, at))?;
+        if written == 0 {
+            return Err(Errno::IO);
+        }
+        at += written as u64;
+        bytes = &bytes[written..];
+    }
+    Ok(())
+}
+
+fn stamp(sec: i64, nsec: u64) -> Stamp {
+    Stamp { sec, nsec: u32::try_from(nsec).unwrap_or_default() }
+}
+
+fn fault(what: String, errno: Errno) -> Fault {
+    match errno {
+        Errno::NOSPC | Errno::DQUOT => {
+            Fault::new(Class::Fatal, what, errno).remedy("make room, and run it again")
+        }
+        Errno::ROFS => Fault::new(Class::Fatal, what, errno).remedy("mount it so that it can be written"),
+        Errno::MFILE | Errno::NFILE | Errno::IO | Errno::STALE => Fault::new(Class::Transient, what, errno),
+        errno => Fault::new(Class::Permanent, what, errno),
+    }
+}

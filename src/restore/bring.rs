@@ -1,0 +1,259 @@
+//! One object: fetched, proven, and given its place.
+
+use super::{Ending, Live, Options};
+use crate::{
+    local::{Finish, Hashes, Hashing, Target},
+    model::{
+        Attributes, Class, ETag, Fault, Fingerprint, Head, Key, LocalMeta, RelPath, RemoteMeta, Source,
+        Stamp, There,
+    },
+    plan::{Landing, Replace, Witness, landing, witnesses},
+    store::{S3, Store},
+};
+use bytes::Bytes;
+use futures::{TryStreamExt, stream};
+use std::{ops::Range, time::Duration};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::sleep,
+};
+
+const MIB: u64 = 1 << 20;
+/// What is fetched in one piece, and held until it is proven.
+const WHOLE: u64 = 4 * MIB;
+/// The pieces of what is larger,
+const PIECE: u64 = 8 * MIB;
+/// and how many of one object are on their way.
+const PIECES: usize = 8;
+/// How often an object is tried,
+const TRIES: u32 = 5;
+/// and the first pause; each further one is twice the one before.
+const PAUSE: Duration = Duration::from_millis(500);
+
+pub(super) struct Bringer<'a> {
+    store: &'a S3,
+    target: &'a Target,
+    options: &'a Options,
+    live: &'a Live,
+    hashing: Hashing,
+    /// What may be held, by the MiB.
+    memory: Semaphore,
+    /// All of it.
+    room: u32,
+}
+
+impl<'a> Bringer<'a> {
+    pub(super) fn new(store: &'a S3, target: &'a Target, options: &'a Options, live: &'a Live) -> Self {
+        // enough for one piece, whatever is allowed
+        let room = u32::try_from((options.memory / MIB).max(PIECE / MIB)).unwrap_or(u32::MAX);
+        let memory = Semaphore::new(room as usize);
+        Self { store, target, options, live, hashing: Hashing::default(), memory, room }
+    }
+
+    /// Brings the file of one object; `None` for what is no file's: our own records, and directories.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being restored.
+    pub(super) async fn bring(&self, key: &Key, meta: RemoteMeta) -> Result<Option<Ending>, Fault> {
+        if key.is_reserved() || key.as_str().is_empty() {
+            return Ok(None);
+        }
+        if key.is_directory_marker() {
+            return self.directory(key).await.map(|()| None);
+        }
+        let Some(path) = key.path() else {
+            let what = format!("restore {key}");
+            return Err(Fault::new(Class::Permanent, what, "no file can have this name")
+                .remedy("fetch it with another tool, to a name of your choice"));
+        };
+        let mut meta = meta;
+        for tries in 1.. {
+            let fault = match self.land(key, &path, &meta).await {
+                Ok(ending) => return Ok(Some(ending)),
+                Err(fault) => fault,
+            };
+            match fault.class {
+                Class::Transient | Class::Throttled if tries < TRIES => {
+                    sleep(PAUSE * 2_u32.pow(tries - 1)).await;
+                }
+                // another object is there since it was listed
+                Class::Changed | Class::Missing if tries < TRIES => match self.store.head(key).await? {
+                    Some(head) => meta = head.meta,
+                    None => return Ok(None),
+                },
+                _ => return Err(fault),
+            }
+        }
+        unreachable!("the last try returns")
+    }
+
+    async fn directory(&self, key: &Key) -> Result<(), Fault> {
+        let name = Key::raw(key.as_str().strip_suffix('/').unwrap_or_default());
+        match name.path().filter(|_| !self.options.dry_run) {
+            Some(path) => self.target.make_directory(&path).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn land(&self, key: &Key, path: &RelPath, meta: &RemoteMeta) -> Result<Ending, Fault> {
+        let there = self.target.look(path).await?;
+        let landing = match there {
+            There::Nothing => Landing::Fetch,
+            // whatever its time, it is another
+            There::File { size, .. } if size != meta.size && self.options.replace == Replace::Never => {
+                Landing::Stays
+            }
+            There::File { .. } => {
+                let gone = || Fault::new(Class::Missing, format!("restore {key}"), "it is gone");
+                let head = self.store.head(key).await?.ok_or_else(gone)?;
+                landing(head.meta.size, file_time(&head), there, self.options.replace)
+            }
+            There::Directory | There::Other => landing(meta.size, None, there, self.options.replace),
+        };
+        match landing {
+            Landing::Fetch if self.options.dry_run => {
+                self.live.came(meta.size);
+                Ok(Ending::Planned)
+            }
+            Landing::Fetch if meta.size <= WHOLE => self.whole(key, path, meta, there).await,
+            Landing::Fetch => self.in_pieces(key, path, meta, there).await,
+            Landing::Same => Ok(Ending::Same),
+            Landing::Stays => Ok(Ending::Stays),
+            Landing::Blocked(why) => Err(Fault::new(Class::Permanent, format!("restore {path}"), why)
+                .remedy("remove it, or restore to another directory")),
+        }
+    }
+
+    async fn whole(
+        &self,
+        key: &Key,
+        path: &RelPath,
+        meta: &RemoteMeta,
+        there: There,
+    ) -> Result<Ending, Fault> {
+        let _held = self.hold(meta.size).await;
+        let fetch = self.store.fetch(key, &meta.etag, None).await?;
+        let head = fetch.head.clone();
+        let file = Memory(fetch.rest().await?);
+        let proven = self.prove(key, &head, &file).await?;
+        let bytes = file.0.len() as u64;
+        self.target.put(path, file.0, self.finish(&head), there != There::Nothing).await?;
+        self.live.came(bytes);
+        Ok(Ending::Restored { bytes, proven })
+    }
+
+    async fn in_pieces(
+        &self,
+        key: &Key,
+        path: &RelPath,
+        meta: &RemoteMeta,
+        there: There,
+    ) -> Result<Ending, Fault> {
+        let gone = || Fault::new(Class::Missing, format!("restore {key}"), "it is gone");
+        let head = self.store.head(key).await?.ok_or_else(gone)?;
+        let (etag, size) = (&head.meta.etag, head.meta.size);
+        if *etag != meta.etag {
+            return Err(Fault::new(Class::Changed, format!("restore {key}"), "another object is there"));
+        }
+        let draft = self.target.begin(path).await?;
+        let pieces = (0..size.div_ceil(PIECE)).map(|n| n * PIECE..size.min((n + 1) * PIECE));
+        let draft_of = &draft;
+        stream::iter(pieces.map(Ok::<_, Fault>))
+            .map_ok(|piece| async move {
+                let at = piece.start;
+                let _held = self.hold(piece.end - piece.start).await;
+                let bytes = self.piece(key, etag, piece).await?;
+                let came = bytes.len() as u64;
+                draft_of.write_at(at, bytes).await?;
+                self.live.came(came);
+                Ok(())
+            })
+            .try_buffer_unordered(PIECES)
+            .try_for_each(|()| async { Ok(()) })
+            .await?;
+        let proven = self.prove(key, &head, &draft).await?;
+        draft.place(self.finish(&head), there != There::Nothing).await?;
+        Ok(Ending::Restored { bytes: size, proven })
+    }
+
+    /// A piece that breaks off is asked for again by itself.
+    async fn piece(&self, key: &Key, etag: &ETag, piece: Range<u64>) -> Result<Bytes, Fault> {
+        for tries in 1.. {
+            let fetched = async { self.store.fetch(key, etag, Some(piece.clone())).await?.rest().await };
+            match fetched.await {
+                Err(fault) if matches!(fault.class, Class::Transient | Class::Throttled) && tries < TRIES => {
+                    sleep(PAUSE * 2_u32.pow(tries - 1)).await;
+                }
+                fetched => return fetched,
+            }
+        }
+        unreachable!("the last try returns")
+    }
+
+    /// Waits until so many bytes may be held.
+    async fn hold(&self, bytes: u64) -> SemaphorePermit<'_> {
+        let share = u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX).clamp(1, self.room);
+        self.memory.acquire_many(share).await.expect("it is never closed")
+    }
+
+    /// True if something that the store tells of the object agrees with what came of it; false if there is nothing.
+    ///
+    /// # Errors
+    /// `Permanent` if all disagree.
+    async fn prove<F: Source>(&self, key: &Key, head: &Head, file: &F) -> Result<bool, Fault> {
+        let all = witnesses(head);
+        if all.is_empty() {
+            return Ok(false);
+        }
+        let mut hashes = Hashes::new(&self.hashing, head.meta.size, head.part_size);
+        let etag = head.meta.etag.to_string();
+        for witness in all {
+            let agrees = match &witness {
+                Witness::Digest(digest) => hashes.is(file, digest).await?,
+                Witness::Crc64Nvme(crc) => hashes.is_crc64(file, *crc).await?,
+                Witness::Md5 => hashes.is_md5(file, &etag).await?,
+                Witness::Md5OfParts(sizes) => hashes.is_md5_of_parts(file, &etag, sizes).await?,
+            };
+            if agrees {
+                return Ok(true);
+            }
+        }
+        let cause =
+            "its bytes are not those that were stored: neither a digest, a checksum nor the tag agrees";
+        Err(Fault::new(Class::Permanent, format!("restore {key}"), cause)
+            .remedy("restore an older version of it, or have it uploaded again"))
+    }
+
+    fn finish(&self, head: &Head) -> Finish {
+        let Options { owner, special, .. } = *self.options;
+        let had = head.attributes;
+        Finish {
+            mode: had.map(|had| had.mode),
+            special,
+            owner: had.filter(|_| owner).map(|Attributes { uid, gid, .. }| (uid, gid)),
+            mtime: file_time(head),
+        }
+    }
+}
+
+/// When the file was last modified; of an object that does not say it, when it was written.
+fn file_time(head: &Head) -> Option<Stamp> {
+    head.mtime.or(head.meta.modified)
+}
+
+/// Bytes that came.
+struct Memory(Bytes);
+
+impl Source for Memory {
+    async fn stat(&self) -> Result<LocalMeta, Fault> {
+        let (time, size) = (Stamp::default(), self.0.len() as u64);
+        let print = Fingerprint { size, mtime: time, ctime: time, inode: 0 };
+        Ok(LocalMeta { print, attributes: Attributes { mode: 0, uid: 0, gid: 0 } })
+    }
+
+    async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {
+        let end = self.0.len();
+        let at = usize::try_from(at).unwrap_or(end).min(end);
+        Ok(self.0.slice(at..end.min(at.saturating_add(len))))
+    }
+}

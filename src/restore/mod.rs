@@ -1,0 +1,212 @@
+//! L3, the way back: every object below the prefix that a file can have becomes that file again.
+//!
+//! It needs the bucket alone, no ledger: what a file was beside its bytes is in the object's metadata. `bring` fetches one
+//! object, proves it and gives it its place; nothing takes its name before that, and nothing outside the target is touched
+//! (`local/target`).
+
+mod bring;
+
+use crate::{
+    local::Target,
+    model::{Class, Fault, Key, RelPath, RemoteMeta},
+    plan::Replace,
+    store::{Depth, S3, Start, Store},
+};
+use bring::Bringer;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Objects that are dealt with at the same time.
+const ABREAST: usize = 32;
+
+/// What is to be restored, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Which files give way.
+    pub replace: Replace,
+    /// Only tell what would be done.
+    pub dry_run: bool,
+    /// Give files the owner that they had.
+    pub owner: bool,
+    /// Give them set-user-id, set-group-id and sticky bits, too.
+    pub special: bool,
+    /// Files, and directories with all below them; empty: everything.
+    pub paths: Vec<RelPath>,
+    /// What may be held of transfers, in bytes.
+    pub memory: u64,
+}
+
+/// What became of one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its file is there now, of so many bytes. Not `proven` if nothing that the store tells could be compared.
+    Restored {
+        /// Bytes.
+        bytes: u64,
+        /// It is what was stored.
+        proven: bool,
+    },
+    /// It would be restored.
+    Planned,
+    /// Its file was there.
+    Same,
+    /// Another file is there, and stays.
+    Stays,
+    /// It could not be restored.
+    Failed(Fault),
+}
+
+/// Told of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Below the prefix.
+    pub key: Key,
+    /// What became of it.
+    pub ending: Ending,
+}
+
+/// What it came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Files that were restored, or would be.
+    pub restored: u64,
+    /// And their bytes.
+    pub bytes: u64,
+    /// Of these, files that nothing could be held against.
+    pub unproven: u64,
+    /// Files that were there as they are to be.
+    pub same: u64,
+    /// Files that were there, are others, and stay.
+    pub stays: u64,
+    /// Keys that could not be restored.
+    pub failed: u64,
+}
+
+/// How far it is. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Live(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    restored: AtomicU64,
+    bytes: AtomicU64,
+    unproven: AtomicU64,
+    same: AtomicU64,
+    stays: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Live {
+    /// As it is now.
+    pub fn sums(&self) -> Sums {
+        let Counts { restored, bytes, unproven, same, stays, failed } = &*self.0;
+        Sums {
+            restored: restored.load(Relaxed),
+            bytes: bytes.load(Relaxed),
+            unproven: unproven.load(Relaxed),
+            same: same.load(Relaxed),
+            stays: stays.load(Relaxed),
+            failed: failed.load(Relaxed),
+        }
+    }
+
+    fn count(&self, ending: &Ending) {
+        let counts = &*self.0;
+        let one = match ending {
+            Ending::Restored { proven, .. } => {
+                counts.unproven.fetch_add(u64::from(!proven), Relaxed);
+                &counts.restored
+            }
+            Ending::Planned => &counts.restored,
+            Ending::Same => &counts.same,
+            Ending::Stays => &counts.stays,
+            Ending::Failed(_) => &counts.failed,
+        };
+        one.fetch_add(1, Relaxed);
+    }
+
+    fn came(&self, bytes: u64) {
+        self.0.bytes.fetch_add(bytes, Relaxed);
+    }
+}
+
+/// Restores until all is done, or `stop` is cancelled: then what is under way is dropped.
+///
+/// # Errors
+/// What nothing can be restored for: the bucket, credentials, a full disk. What concerns one key is told of it.
+pub async fn run(
+    store: &S3,
+    target: &Target,
+    options: &Options,
+    live: &Live,
+    stop: &CancellationToken,
+    tell: impl Fn(Event),
+) -> Result<(), Fault> {
+    let bringer = Bringer::new(store, target, options, live);
+    let brought = objects(store, &options.paths)
+        .map_ok(|(key, meta)| {
+            let bringer = &bringer;
+            async move {
+                let ending = bringer.bring(&key, meta).await;
+                Ok::<_, Fault>((key, ending))
+            }
+        })
+        .try_buffer_unordered(ABREAST);
+    let all = async {
+        let mut brought = std::pin::pin!(brought);
+        while let Some((key, ending)) = brought.try_next().await? {
+            let ending = match ending {
+                Ok(Some(ending)) => ending,
+                Ok(None) => continue,
+                Err(fault) if fault.class == Class::Fatal => return Err(fault),
+                Err(fault) => Ending::Failed(fault),
+            };
+            live.count(&ending);
+            tell(Event { key, ending });
+        }
+        if options.dry_run { Ok(()) } else { target.sync().await }
+    };
+    let stopped =
+        || Fault::new(Class::Transient, "restore", "stopped before it was over").remedy("run it again");
+    stop.run_until_cancelled(all).await.unwrap_or_else(|| Err(stopped()))
+}
+
+/// The objects of these files and directories; of none, all there are.
+fn objects<'a>(
+    store: &'a S3,
+    paths: &'a [RelPath],
+) -> impl Stream<Item = Result<(Key, RemoteMeta), Fault>> + 'a {
+    let everything = [RelPath::root()];
+    let paths: Vec<RelPath> = if paths.is_empty() { everything.to_vec() } else { paths.to_vec() };
+    stream::iter(paths).flat_map(move |path| {
+        let itself = {
+            let path = path.clone();
+            stream::once(async move {
+                if path.is_root() {
+                    return Ok(None);
+                }
+                let key = Key::of(&path);
+                Ok(store.head(&key).await?.map(|head| (key, head.meta)))
+            })
+            .try_filter_map(|found| async move { Ok(found) })
+        };
+        itself.chain(below(store, Key::directory(&path)))
+    })
+}
+
+fn below(store: &S3, prefix: Key) -> impl Stream<Item = Result<(Key, RemoteMeta), Fault>> + '_ {
+    stream::try_unfold(Some(Start::First), move |start| {
+        let prefix = prefix.clone();
+        async move {
+            let Some(start) = start else { return Ok(None) };
+            let page = store.list(&prefix, Depth::All, start).await?;
+            let objects = stream::iter(page.objects.into_iter().map(Ok));
+            Ok::<_, Fault>(Some((objects, page.next.map(Start::Token))))
+        }
+    })
+    .try_flatten()
+}

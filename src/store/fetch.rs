@@ -1,0 +1,106 @@
+//! GET: the bytes of an object, or some of them, as they come.
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
+
+use super::{
+    S3,
+    error::{chain, fault, what},
+    head,
+};
+use crate::model::{Class, ETag, Fault, Head, Key};
+use aws_sdk_s3::{
+    operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput},
+    primitives::ByteStream,
+};
+use bytes::Bytes;
+use std::ops::Range;
+
+const GET: &str = "GetObject";
+
+/// An object on its way.
+#[derive(Debug)]
+pub struct Fetch {
+    /// What it is; of a part of it, with the part's size.
+    pub head: Head,
+    full: String,
+    body: ByteStream,
+    /// Bytes that are still to come.
+    left: u64,
+}
+
+impl Fetch {
+    /// What comes next; `None` at the end.
+    ///
+    /// # Errors
+    /// `Transient` if it breaks off before its end, or gives more.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        let broken = |cause: String| Fault::new(Class::Transient, what(GET, &self.full), cause);
+        let Some(bytes) = self.body.try_next().await.map_err(|e| broken(chain(&e)))? else {
+            return match self.left {
+                0 => Ok(None),
+                left => Err(broken(format!("the body was cut short: {left} bytes are missing"))),
+            };
+        };
+        match self.left.checked_sub(bytes.len() as u64) {
+            Some(left) => self.left = left,
+            None => return Err(broken("the body is longer than it was to be".to_owned())),
+        }
+        Ok(Some(bytes))
+    }
+
+    /// All that is still to come.
+    ///
+    /// # Errors
+    /// As [`Fetch::next`].
+    pub async fn rest(mut self) -> Result<Bytes, Fault> {
+        let mut all = Vec::with_capacity(usize::try_from(self.left).unwrap_or_default());
+        while let Some(bytes) = self.next().await? {
+            all.extend_from_slice(&bytes);
+        }
+        Ok(all.into())
+    }
+}
+
+impl S3 {
+    /// Asks for the object that has this tag, or for a part of it: not empty, and within it.
+    ///
+    /// # Errors
+    /// `Missing` if it is gone, `Changed` if its tag is another; `Permanent` if it is archived.
+    pub async fn fetch(&self, key: &Key, etag: &ETag, part: Option<Range<u64>>) -> Result<Fetch, Fault> {
+        let full = self.full(GET, key)?;
+        let range = part.as_ref().map(|part| format!("bytes={}-{}", part.start, part.end - 1));
+        let get = self.client().get_object().bucket(self.bucket()).key(&full);
+        let get = get.if_match(etag.quoted()).set_range(range);
+        let answer = self.send(0, || get.clone().send()).await.map_err(|e| fault(GET, &full, &e))?;
+        let (head, body) = split(answer);
+        let head = head::shown(GET, &full, &head)?;
+        let came = head.meta.size;
+        let changed = |cause: String| Fault::new(Class::Changed, what(GET, &full), cause);
+        // not every store heeds the condition, and not every one a range
+        if head.meta.etag != *etag {
+            return Err(changed(format!("another object is there: {} instead of {etag}", head.meta.etag)));
+        }
+        if let Some(part) = part {
+            let want = part.end - part.start;
+            if came != want {
+                return Err(changed(format!("{came} bytes came instead of {want}")));
+            }
+        }
+        Ok(Fetch { head, full, body, left: came })
+    }
+}
+
+/// What the answer says of the object, in the words of HEAD, and its body.
+fn split(answer: GetObjectOutput) -> (HeadObjectOutput, ByteStream) {
+    let head = HeadObjectOutput::builder()
+        .set_content_length(answer.content_length)
+        .set_e_tag(answer.e_tag)
+        .set_last_modified(answer.last_modified)
+        .set_metadata(answer.metadata)
+        .set_checksum_sha256(answer.checksum_sha256)
+        .set_checksum_crc64_nvme(answer.checksum_crc64_nvme)
+        .set_checksum_type(answer.checksum_type)
+        .set_server_side_encryption(answer.server_side_encryption)
+        .set_sse_customer_algorithm(answer.sse_customer_algorithm)
+        .build();
+    (head, answer.body)
+}
