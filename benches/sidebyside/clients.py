@@ -1,4 +1,4 @@
-"""Ours and the peers: how each is called to bring a prefix up to date with a directory. None deletes anything."""
+"""Ours and the peers: how each is called to bring a prefix up to date with a directory, and back. None deletes anything."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ class Client:
     def command(self, root: Path, store: Store, prefix: str, state: Path) -> list[str]:
         """The words that upload what `root` has and the prefix lacks."""
         raise NotImplementedError
+
+    def restore(self, to: Path, store: Store, prefix: str) -> list[str] | None:
+        """The words that download what is below the prefix; None if it does not."""
+        return None
 
     def environment(self, store: Store) -> Environment:
         """Credentials, and nothing of the reader's own configuration."""
@@ -74,6 +78,11 @@ delete = "{self.delete}"
 """)
         return [str(self.program), "once", "--config", str(config), "--json"]
 
+    def restore(self, to: Path, store: Store, prefix: str) -> list[str]:
+        source = f"s3://{store.bucket}/{prefix}/"
+        words = ["restore", "--from", source, "--endpoint-url", store.endpoint, "--to", str(to), "--json"]
+        return [str(self.program), *words]
+
     @staticmethod
     def summary(output: str) -> dict:
         """What `once --json` said of the pass."""
@@ -101,6 +110,10 @@ class S5cmd(Client):
             target,
         ]
 
+    def restore(self, to: Path, store: Store, prefix: str) -> list[str]:
+        options = ["--log", "error", "--endpoint-url", store.endpoint]
+        return [str(self.program), *options, "cp", f"s3://{store.bucket}/{prefix}/*", f"{to}/"]
+
 
 @dataclass
 class Rclone(Client):
@@ -108,6 +121,9 @@ class Rclone(Client):
 
     def command(self, root: Path, store: Store, prefix: str, state: Path) -> list[str]:
         return [str(self.program), "copy", *self.options, str(root), f"peer:{store.bucket}/{prefix}"]
+
+    def restore(self, to: Path, store: Store, prefix: str) -> list[str]:
+        return [str(self.program), "copy", *self.options, f"peer:{store.bucket}/{prefix}", str(to)]
 
     def environment(self, store: Store) -> Environment:
         return super().environment(store) | {
@@ -127,6 +143,11 @@ class Aws(Client):
         words = ["--endpoint-url", store.endpoint, "s3", "sync", str(root), target, "--only-show-errors"]
         return [str(self.program), *words]
 
+    def restore(self, to: Path, store: Store, prefix: str) -> list[str]:
+        source = f"s3://{store.bucket}/{prefix}/"
+        words = ["--endpoint-url", store.endpoint, "s3", "sync", source, str(to), "--only-show-errors"]
+        return [str(self.program), *words]
+
 
 class S3sync(Client):
     def command(self, root: Path, store: Store, prefix: str, state: Path) -> list[str]:
@@ -134,6 +155,12 @@ class S3sync(Client):
         options += ["--target-access-key", store.access_key, "--target-secret-access-key", store.secret_key]
         target = f"s3://{store.bucket}/{prefix}/"
         return [str(self.program), *options, "--target-region", "us-east-1", f"{root}/", target]
+
+    def restore(self, to: Path, store: Store, prefix: str) -> list[str]:
+        options = ["--source-endpoint-url", store.endpoint, "--source-force-path-style"]
+        options += ["--source-access-key", store.access_key, "--source-secret-access-key", store.secret_key]
+        source = f"s3://{store.bucket}/{prefix}/"
+        return [str(self.program), *options, "--source-region", "us-east-1", source, f"{to}/"]
 
 
 TUNED = ("--transfers", "16", "--fast-list", "--update", "--use-server-modtime")

@@ -242,6 +242,52 @@ def mixed(bench: Bench) -> str:
     return uploads(bench, Mixed(bench.files or 10_000, bench.total), again=False)
 
 
+def restores(bench: Bench, tree: Tree) -> str:
+    """One prefix, uploaded once by ours; then every client downloads it to a directory of its own."""
+    root = tree.make(bench.work)
+    series: dict[str, Series] = {}
+    with bench.store() as store, bench.target(store) as (prefix, state):
+        upload(bench, root, tree, store, prefix, state)
+        for name, client in bench.each():
+            to = bench.work / "restored"
+            words = client.restore(to, store, prefix)
+            one = series.setdefault(name, Series(client.name))
+            if words is None or one.failed:
+                continue
+            to.mkdir()
+            before = store.requests()
+            try:
+                with bench.forgive(client, one):
+                    run = measure(words, client.environment(store), bench.output())
+                    run.requests = since(before, store.requests())
+                    print(f"  {client.name:24} {tables.brief(run)}", file=sys.stderr)
+                    check_restored(client, tree, root, to)
+                    one.runs.append(run)
+            finally:
+                shutil.rmtree(to)
+    return tables.comparison(f"{tree}; to an empty directory", series)
+
+
+def check_restored(client: Client, tree: Tree, root: Path, to: Path) -> None:
+    """Every file is there, with its bytes."""
+    for number in range(tree.files):
+        path = tree.path(number)
+        if not (to / path).is_file() or (to / path).stat().st_size != tree.size:
+            raise Failed(f"{client.name} did not bring {path}")
+        # all but the first bytes of each are the same block
+        with open(root / path, "rb") as was, open(to / path, "rb") as now:
+            if was.read(64) != now.read(64):
+                raise Failed(f"{client.name} brought another {path}")
+
+
+def restore_small(bench: Bench) -> str:
+    return restores(bench, bench.tree(10_000, 10, 4096))
+
+
+def restore_large(bench: Bench) -> str:
+    return restores(bench, bench.tree(1, 1, 1 << 30))
+
+
 def growth(bench: Bench) -> str:
     """Ours alone, at ten times the size each time."""
     rows = []
@@ -288,6 +334,8 @@ SCENARIOS: dict[str, Callable[[Bench], str]] = {
     "rewritten": rewritten,
     "killed": killed,
     "renamed": renamed,
+    "restore-small": restore_small,
+    "restore-large": restore_large,
     "growth": growth,
 }
 """By the name that the command line and the markers of docs/PERFORMANCE.md use."""

@@ -40,8 +40,8 @@ const FRAME: Duration = Duration::from_millis(100);
   s3mirrord restore --mirror www --to /srv/www --overwrite older --owner
   s3mirrord restore --from s3://backups/www/ --to /srv/www    without a configuration, on another machine
 
-Each file is compared with what the store tells of it before it takes its name. What was restored before stays: run it
-again when it was interrupted. The ledger is not needed, and a daemon may be running.
+Each file is compared with what the store tells of it before it takes its name. What was restored before stays (a file of
+the same size and time): run it again when it was interrupted. The ledger is not needed, and a daemon may be running.
 
 Exit codes: 0 all is there, 1 some files failed or another file is in their place, 2 usage or configuration, 3 store,
 credentials or disk, 5 another restore is writing there.")]
@@ -64,8 +64,8 @@ pub(super) struct Args {
     /// Give files the owner and group that they had
     #[arg(long)]
     owner: bool,
-    /// Give files the set-user-id, set-group-id and sticky bits that they had
-    #[arg(long)]
+    /// Give files the set-user-id, set-group-id and sticky bits that they had, too
+    #[arg(long, requires = "owner")]
     special: bool,
     /// As it was at this time: not built yet
     #[arg(long, value_name = "TIME", hide = true)]
@@ -108,6 +108,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
     }
     let config = args.config(common)?;
     let mirror = &config.mirrors[0];
+    feeds_itself(&config, &args.to)?;
     let options = Options {
         replace: args.overwrite.into(),
         dry_run: args.dry_run,
@@ -119,7 +120,8 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
     let shutdown = Shutdown::listen()?;
     let (begun, live) = (Instant::now(), Live::default());
     let style = Style {
-        mirror: mirror.name.clone(),
+        // of a command line's the name is a hash
+        mirror: args.from.clone().unwrap_or_else(|| mirror.name.clone()),
         json: args.json,
         each: args.json || args.dry_run || common.verbose > common.quiet,
         paint: Paint::stdout(),
@@ -135,7 +137,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
         };
         Ok::<_, Fault>((done, store.requests()))
     };
-    let (done, requests) = match restoring.instrument(telemetry::about(&mirror.name)).await {
+    let (done, requests) = match restoring.instrument(telemetry::about(&style.mirror)).await {
         Ok((done, requests)) => (done, requests),
         Err(fault) => (Err(fault), BTreeMap::new()),
     };
@@ -162,8 +164,12 @@ impl Args {
     fn config(&self, common: &Common) -> Result<Config, Failure> {
         let mut config = match &self.from {
             Some(url) => {
-                let direct = Direct { endpoint_url: self.endpoint_url.clone(), ..Direct::default() };
-                Config::direct(&self.to, url, &direct, &Surroundings::of_process())?
+                // a mirror has a root and state; neither is looked at here
+                let (root, state) = (Path::new("/nowhere/root"), PathBuf::from("/nowhere/state"));
+                let state_dir = Some(state);
+                let direct =
+                    Direct { endpoint_url: self.endpoint_url.clone(), state_dir, ..Direct::default() };
+                Config::direct(root, url, &direct, &Surroundings::of_process())?
             }
             None => Config::load(&common.config)?,
         };
@@ -187,6 +193,30 @@ impl Args {
     }
 }
 
+/// What is restored below a mirrored directory is mirrored, and then there is more to be restored.
+fn feeds_itself(config: &Config, to: &Path) -> Result<(), Failure> {
+    let to = std::path::absolute(to).map_err(Failure::usage)?;
+    // as far as it is there, where links lead to
+    let real = to.ancestors().find_map(|above| {
+        let real = above.canonicalize().ok()?;
+        Some(real.join(to.strip_prefix(above).ok()?))
+    });
+    let to = real.unwrap_or(to);
+    for mirror in &config.mirrors {
+        let Ok(name) = to.strip_prefix(&mirror.root) else { continue };
+        let Ok(name) = RelPath::new(name.as_os_str().as_bytes()) else { continue };
+        if !name.is_root() && !assembly::prune(mirror).excludes(&name, true) {
+            return Err(Failure::usage(format!(
+                "--to {}: it lies in the root of {}, which would be mirrored with all that is restored; restore to the root \
+                 itself, or to a directory elsewhere",
+                to.display(),
+                mirror.name
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// A path of the command line as a name below the root.
 fn below(root: &Path, path: &Path) -> Result<RelPath, Failure> {
     let name = path.strip_prefix(root).unwrap_or(path);
@@ -205,7 +235,8 @@ async fn follow(live: &Live, silent: bool) -> Result<(), Fault> {
     let Some(line) = LastLine::new().filter(|_| !silent) else { return std::future::pending().await };
     loop {
         sleep(FRAME).await;
-        line.show(&format!("restoring: {}", amounts(&live.sums())));
+        let (sums, came) = (live.sums(), live.came());
+        line.show(&format!("restoring: {}", amounts(&Sums { bytes: came, ..sums })));
     }
 }
 
@@ -278,7 +309,7 @@ impl Style {
     fn line(&self, key: &Key, ending: &Ending) -> String {
         let (outcome, tone) = match ending {
             Ending::Restored { .. } => ("done", Tone::Good),
-            Ending::Planned => ("planned", Tone::Good),
+            Ending::Planned(_) => ("planned", Tone::Good),
             Ending::Same => ("unchanged", Tone::Faint),
             Ending::Stays => ("kept", Tone::Warn),
             Ending::Failed(_) => ("failed", Tone::Bad),

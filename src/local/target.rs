@@ -2,18 +2,18 @@
 //!
 //! Each directory is opened from the one above it, never through a link (openat2(2), `RESOLVE_BENEATH`). A file is written
 //! under a name of its own, beside where it is to be, and takes its name when it is whole and proven. What a killed restore
-//! leaves is taken up by the next one: the name is made of the file's.
+//! leaves is written anew by the next one: the name is made of the file's.
 
 use super::walk::c_name;
-use crate::model::{Class, Fault, LocalMeta, RelPath, Source, Stamp, There};
+use crate::model::{Class, DRAFT, DRAFT_END, Fault, LocalMeta, RelPath, Source, Stamp, There};
 use bytes::Bytes;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
     ffi::{CStr, CString},
     fs::{
-        AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec,
-        Timestamps, UTIME_OMIT, Uid, fchmod, fchown, flock, futimens, mkdirat, open, openat2, renameat_with,
-        statat, syncfs, unlinkat,
+        Access, AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec,
+        Timestamps, UTIME_OMIT, Uid, accessat, fchmod, fchown, fdatasync, flock, fstat, futimens, linkat,
+        mkdirat, open, openat2, renameat, renameat_with, statat, syncfs, unlinkat,
     },
     io::{Errno, pread, pwrite, retry_on_intr},
     process::umask,
@@ -89,6 +89,10 @@ impl Target {
             root => Some(root.map_err(fatal)?),
         };
         if let Some(root) = root.as_ref().filter(|_| write) {
+            accessat(root, c".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(fatal)?;
+            retry_on_intr(|| openat2(root, c".", PASS, Mode::empty(), BENEATH)).map_err(|errno| {
+                fatal(errno).remedy("it takes openat2(2): Linux 5.6, and a sandbox that lets it pass")
+            })?;
             flock(root, FlockOperation::NonBlockingLockExclusive).map_err(|errno| match errno {
                 Errno::WOULDBLOCK => Fault::new(Class::Owned, what(), "another restore is writing there"),
                 errno => fatal(errno),
@@ -108,20 +112,7 @@ impl Target {
         let path = path.clone();
         self.run(move |target| {
             let Some(dir) = target.parent(&path, false)? else { return Ok(There::Nothing) };
-            let stat = retry_on_intr(|| statat(&*dir, c_name(path.name()), AtFlags::SYMLINK_NOFOLLOW));
-            let stat = match stat {
-                Ok(stat) => stat,
-                Err(Errno::NOENT) => return Ok(There::Nothing),
-                Err(errno) => return Err(fault(format!("look at {path}"), errno)),
-            };
-            Ok(match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile => There::File {
-                    size: u64::try_from(stat.st_size).unwrap_or_default(),
-                    mtime: stamp(stat.st_mtime, stat.st_mtime_nsec),
-                },
-                FileType::Directory => There::Directory,
-                _ => There::Other,
-            })
+            there(&dir, &path)
         })
         .await
     }
@@ -135,22 +126,16 @@ impl Target {
         self.run(move |target| target.enter(&path, true).map(drop)).await
     }
 
-    /// Writes a file of these bytes, and gives it its name: in place of what is there if that is to be replaced.
+    /// Writes a file of these bytes, and gives it its name, where what `there` still is.
     ///
     /// # Errors
     /// As [`Target::begin`] and [`Draft::place`].
-    pub async fn put(
-        &self,
-        path: &RelPath,
-        bytes: Bytes,
-        finish: Finish,
-        replace: bool,
-    ) -> Result<(), Fault> {
+    pub async fn put(&self, path: &RelPath, bytes: Bytes, finish: Finish, there: There) -> Result<(), Fault> {
         let path = path.clone();
         self.run(move |target| {
             let draft = target.draft(&path)?;
             write(draft.file.as_fd(), 0, &bytes).map_err(|errno| fault(format!("write {path}"), errno))?;
-            draft.placed(&finish, replace)
+            draft.placed(&finish, there)
         })
         .await
     }
@@ -272,15 +257,20 @@ impl Draft {
         .await
     }
 
-    /// Gives it what it is to have, and its name: in place of what is there if that is to be replaced.
+    /// Has it written to the disk, and gives it what it is to have, and its name, where what is `there` still is.
     ///
     /// # Errors
-    /// `Permanent` if something is there that is not to be replaced, or may not be; I/O errors.
-    pub async fn place(self, finish: Finish, replace: bool) -> Result<(), Fault> {
-        blocking(move || self.placed(&finish, replace)).await
+    /// `Permanent` if something else is there by now; I/O errors.
+    pub async fn place(self, finish: Finish, there: There) -> Result<(), Fault> {
+        blocking(move || {
+            // it came in pieces, in any order: one that is lost would not show
+            fdatasync(&*self.file).map_err(|errno| fault(format!("write {}", self.path), errno))?;
+            self.placed(&finish, there)
+        })
+        .await
     }
 
-    fn placed(mut self, finish: &Finish, replace: bool) -> Result<(), Fault> {
+    fn placed(mut self, finish: &Finish, was: There) -> Result<(), Fault> {
         let what = || format!("restore {}", self.path);
         let Finish { mode, special, owner, mtime } = *finish;
         // before the mode: a change of owner takes rights away
@@ -301,19 +291,47 @@ impl Draft {
             };
             futimens(&*self.file, &times).map_err(|errno| fault(what(), errno))?;
         }
-        let to = c_name(self.path.name());
-        let flags = if replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
-        let rename = || renameat_with(&*self.dir, &self.name, &*self.dir, &to, flags);
-        retry_on_intr(rename).map_err(|errno| match errno {
-            Errno::EXIST => Fault::new(Class::Permanent, what(), "another file took its name meanwhile")
-                .remedy("two keys may be one name on this file system"),
-            Errno::ISDIR | Errno::NOTEMPTY => {
-                Fault::new(Class::Permanent, what(), "a directory of that name is there")
-            }
+        let replaces = was != There::Nothing;
+        if replaces {
+            fdatasync(&*self.file).map_err(|errno| fault(what(), errno))?;
+        }
+        let other = |cause| {
+            Fault::new(Class::Permanent, what(), cause).remedy("run it again to look at what is there now")
+        };
+        if !self.is_itself() {
+            return Err(other("somebody else writes where it is written"));
+        }
+        if replaces && there(&self.dir, &self.path)? != was {
+            return Err(other("what is there changed meanwhile"));
+        }
+        self.rename(replaces).map_err(|errno| match errno {
+            Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY => other("something took its name meanwhile"),
             errno => fault(what(), errno),
         })?;
         self.placed = true;
         Ok(())
+    }
+
+    /// True if the name of the draft leads to this very file.
+    fn is_itself(&self) -> bool {
+        let named = statat(&*self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW);
+        let own = fstat(&*self.file);
+        matches!((named, own), (Ok(named), Ok(own)) if (named.st_dev, named.st_ino) == (own.st_dev, own.st_ino))
+    }
+
+    fn rename(&self, replaces: bool) -> rustix::io::Result<()> {
+        let (dir, name, to) = (&*self.dir, &self.name, c_name(self.path.name()));
+        if replaces {
+            return retry_on_intr(|| renameat(dir, name, dir, &to));
+        }
+        match retry_on_intr(|| renameat_with(dir, name, dir, &to, RenameFlags::NOREPLACE)) {
+            // NFS, 9p, older ZFS and FUSE take no flags: a second name is never put in the place of another
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                retry_on_intr(|| linkat(dir, name, dir, &to, AtFlags::empty()))?;
+                retry_on_intr(|| unlinkat(dir, name, AtFlags::empty()))
+            }
+            renamed => renamed,
+        }
     }
 }
 
@@ -350,10 +368,27 @@ impl Source for Draft {
     }
 }
 
+/// What stands at the place of a file, which is in this directory.
+fn there(dir: &OwnedFd, path: &RelPath) -> Result<There, Fault> {
+    let stat = match retry_on_intr(|| statat(dir, c_name(path.name()), AtFlags::SYMLINK_NOFOLLOW)) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT) => return Ok(There::Nothing),
+        Err(errno) => return Err(fault(format!("look at {path}"), errno)),
+    };
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => There::File {
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            mtime: stamp(stat.st_mtime, stat.st_mtime_nsec),
+        },
+        FileType::Directory => There::Directory,
+        _ => There::Other,
+    })
+}
+
 /// The name of a file before it has its own: short enough whatever that is.
 fn draft_name(name: &[u8]) -> CString {
     let hash = Sha256::digest(name);
-    c_name(format!(".s3mirrord-{}.part", hex::encode(&hash[..12])).as_bytes())
+    c_name(format!("{DRAFT}{}{DRAFT_END}", hex::encode(&hash[..12])).as_bytes())
 }
 
 fn write(file: BorrowedFd<'_>, mut at: u64, mut bytes: &[u8]) -> rustix::io::Result<()> {

@@ -34,7 +34,7 @@ pub use record::{Binding, Capabilities, Change, Condemned, MirrorId, Overwrite, 
 pub use root::{RootId, Sameness};
 pub use scope::{Against, Scope};
 pub use source::Source;
-pub use there::There;
+pub use there::{DRAFT, DRAFT_END, There, is_draft};
 pub use trash::{TRASH, Trashed};
 pub use triple::{Absence, Kin, Local, Skip, Triple};
 pub use upload::{Begun, Intent, Part, Upload};

@@ -152,7 +152,8 @@ pub enum Change {
     Condemn(Key, ETag, Seq),
     /// The file is there after all: drop the condemned row.
     Acquit(Key),
-    /// A delete was sent, and its answer was lost: the proof is `doubted`.
+    /// What the proof says of the object may hold no longer, as a delete was sent and its answer was lost, or another object
+    /// was found: it is `doubted`.
     Doubt(Key),
     /// The content of `from`, with this tag, was copied to another key.
     Moved(Key, ETag),

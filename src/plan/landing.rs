@@ -35,21 +35,52 @@ pub enum Landing {
     Blocked(&'static str),
 }
 
-/// Decides. `mtime` is what the object says of its file; without it only `Always` replaces.
-pub fn landing(size: u64, mtime: Option<Stamp>, there: There, replace: Replace) -> Landing {
-    let had = match there {
+/// What the object says of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Bytes.
+    pub size: u64,
+    /// When the file was last modified; `None` of what other tools wrote.
+    pub mtime: Option<Stamp>,
+    /// When the object was written, which is what its file gets where nothing is said.
+    pub written: Option<Stamp>,
+}
+
+impl Wanted {
+    /// When the restored file is to be last modified.
+    pub fn time(&self) -> Option<Stamp> {
+        self.mtime.or(self.written)
+    }
+}
+
+/// Decides. `Older` compares with what the object says of its file alone: when it was written says nothing of that.
+pub fn landing(wanted: &Wanted, there: There, replace: Replace) -> Landing {
+    let (had, at) = match there {
         There::Nothing => return Landing::Fetch,
         There::Directory => return Landing::Blocked("a directory of that name is there"),
         There::Other => return Landing::Blocked("a link or special file of that name is there"),
-        There::File { size: had, mtime: at } if had == size && Some(at) == mtime => return Landing::Same,
-        There::File { mtime, .. } => mtime,
+        There::File { size, mtime } => (size, mtime),
     };
+    if had == wanted.size && wanted.time().is_some_and(|time| is_kept_as(time, at)) {
+        return Landing::Same;
+    }
     let gives_way = match replace {
         Replace::Never => false,
-        Replace::Older => mtime.is_some_and(|mtime| had < mtime),
+        Replace::Older => wanted.mtime.is_some_and(|mtime| at < mtime && !is_kept_as(mtime, at)),
         Replace::Always => true,
     };
     if gives_way { Landing::Fetch } else { Landing::Stays }
+}
+
+/// What file systems count times by, in nanoseconds: 100 (NTFS, CIFS), a microsecond, a millisecond, 10 of them (exFAT), a
+/// second (ext3, HFS+), two (FAT).
+const STEPS: [i128; 6] = [100, 1_000, 1_000_000, 10_000_000, 1_000_000_000, 2_000_000_000];
+
+/// True if a file system that was given this time may show it as that one.
+fn is_kept_as(given: Stamp, shown: Stamp) -> bool {
+    let nanos = |time: Stamp| i128::from(time.sec) * 1_000_000_000 + i128::from(time.nsec);
+    let (given, shown) = (nanos(given), nanos(shown));
+    given == shown || STEPS.into_iter().any(|step| given - given.rem_euclid(step) == shown)
 }
 
 #[cfg(test)]
@@ -72,12 +103,37 @@ mod tests {
             (Some(at(9)), file(3, 10), [Stays, Stays, Fetch]),
             (None, file(3, 9), [Stays, Stays, Fetch]),
         ];
+        let wanted = |mtime, written| Wanted { size: 3, mtime, written };
         for (mtime, there, want) in rows {
-            let got = [Never, Older, Always].map(|replace| landing(3, mtime, there, replace));
-            assert_eq!(got, want, "{mtime:?} {there:?}");
+            for written in [None, Some(at(99))] {
+                let got =
+                    [Never, Older, Always].map(|replace| landing(&wanted(mtime, written), there, replace));
+                assert_eq!(got, want, "{mtime:?} {there:?}");
+            }
+        }
+        // of another tool: what was restored before is known again, and nothing is older than it
+        let others = wanted(None, Some(at(9)));
+        for (there, want) in [(file(3, 9), [Same; 3]), (file(3, 8), [Stays, Stays, Fetch])] {
+            assert_eq!([Never, Older, Always].map(|replace| landing(&others, there, replace)), want);
         }
         for there in [There::Directory, There::Other] {
-            assert!(matches!(landing(3, Some(at(9)), there, Always), Blocked(_)));
+            assert!(matches!(landing(&wanted(Some(at(9)), None), there, Always), Blocked(_)));
         }
+    }
+
+    #[test]
+    fn a_time_that_a_file_system_keeps_in_part_is_known_again() {
+        let given = Stamp { sec: 1_700_000_001, nsec: 123_456_789 };
+        let file = |sec, nsec| There::File { size: 3, mtime: Stamp { sec, nsec } };
+        let wanted = Wanted { size: 3, mtime: Some(given), written: None };
+        for nsec in [123_456_700, 123_456_000, 123_000_000, 120_000_000, 0] {
+            assert_eq!(landing(&wanted, file(1_700_000_001, nsec), Older), Same, "{nsec}");
+        }
+        assert_eq!(landing(&wanted, file(1_700_000_000, 0), Older), Same, "every other second");
+        for (sec, nsec) in [(1_700_000_001, 123_456_788), (1_700_000_000, 123_456_789), (1_699_999_999, 0)] {
+            assert_eq!(landing(&wanted, file(sec, nsec), Older), Fetch, "{sec} {nsec}");
+        }
+        let before = Wanted { mtime: Some(Stamp { sec: -1, nsec: 600_000_000 }), ..wanted };
+        assert_eq!(landing(&before, file(-1, 0), Never), Same);
     }
 }

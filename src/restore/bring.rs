@@ -1,18 +1,22 @@
 //! One object: fetched, proven, and given its place.
 
-use super::{Ending, Live, Options};
+use super::{Ending, Live, Options, PAUSE, TRIES, patiently};
 use crate::{
     local::{Finish, Hashes, Hashing, Target},
     model::{
         Attributes, Class, ETag, Fault, Fingerprint, Head, Key, LocalMeta, RelPath, RemoteMeta, Source,
-        Stamp, There,
+        Stamp, There, is_draft,
     },
-    plan::{Landing, Replace, Witness, landing, witnesses},
-    store::{S3, Store},
+    plan::{Landing, Replace, Wanted, Witness, landing, witnesses},
+    store::{Depth, S3, Start, Store},
 };
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};
-use std::{ops::Range, time::Duration};
+use std::{
+    collections::HashSet,
+    ops::Range,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::sleep,
@@ -25,10 +29,6 @@ const WHOLE: u64 = 4 * MIB;
 const PIECE: u64 = 8 * MIB;
 /// and how many of one object are on their way.
 const PIECES: usize = 8;
-/// How often an object is tried,
-const TRIES: u32 = 5;
-/// and the first pause; each further one is twice the one before.
-const PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) struct Bringer<'a> {
     store: &'a S3,
@@ -40,6 +40,8 @@ pub(super) struct Bringer<'a> {
     memory: Semaphore,
     /// All of it.
     room: u32,
+    /// What is being brought: a key that is listed twice is brought once.
+    under_way: Mutex<HashSet<Key>>,
 }
 
 impl<'a> Bringer<'a> {
@@ -47,7 +49,16 @@ impl<'a> Bringer<'a> {
         // enough for one piece, whatever is allowed
         let room = u32::try_from((options.memory / MIB).max(PIECE / MIB)).unwrap_or(u32::MAX);
         let memory = Semaphore::new(room as usize);
-        Self { store, target, options, live, hashing: Hashing::default(), memory, room }
+        Self {
+            store,
+            target,
+            options,
+            live,
+            hashing: Hashing::default(),
+            memory,
+            room,
+            under_way: Mutex::default(),
+        }
     }
 
     /// Brings the file of one object; `None` for what is no file's: our own records, and directories.
@@ -61,30 +72,67 @@ impl<'a> Bringer<'a> {
         if key.is_directory_marker() {
             return self.directory(key).await.map(|()| None);
         }
+        let what = || format!("restore {key}");
         let Some(path) = key.path() else {
-            let what = format!("restore {key}");
-            return Err(Fault::new(Class::Permanent, what, "no file can have this name")
+            return Err(Fault::new(Class::Permanent, what(), "no file can have this name")
                 .remedy("fetch it with another tool, to a name of your choice"));
         };
-        let mut meta = meta;
-        for tries in 1.. {
-            let fault = match self.land(key, &path, &meta).await {
+        if is_draft(path.name()) {
+            return Err(Fault::new(
+                Class::Permanent,
+                what(),
+                "it has the name of a file that is not whole yet",
+            )
+            .remedy("fetch it with another tool, to a name of your choice"));
+        }
+        if !self.under_way().insert(key.clone()) {
+            return Ok(None);
+        }
+        let ending = self.bring_file(key, &path, meta).await;
+        self.under_way().remove(key);
+        ending
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashSet<Key>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn bring_file(
+        &self,
+        key: &Key,
+        path: &RelPath,
+        mut meta: RemoteMeta,
+    ) -> Result<Option<Ending>, Fault> {
+        let mut pause = PAUSE;
+        for _ in 1..TRIES {
+            let fault = match self.land(key, path, &meta).await {
                 Ok(ending) => return Ok(Some(ending)),
                 Err(fault) => fault,
             };
             match fault.class {
-                Class::Transient | Class::Throttled if tries < TRIES => {
-                    sleep(PAUSE * 2_u32.pow(tries - 1)).await;
-                }
+                Class::Transient | Class::Throttled => sleep(pause).await,
                 // another object is there since it was listed
-                Class::Changed | Class::Missing if tries < TRIES => match self.store.head(key).await? {
+                Class::Changed | Class::Missing => match self.store.head(key).await? {
                     Some(head) => meta = head.meta,
+                    None if self.is_listed(key).await? => {
+                        let cause = "it is listed, and cannot be had";
+                        return Err(Fault::new(Class::Permanent, format!("restore {key}"), cause).remedy(
+                            "the store may have lost it: ask its operator, or restore an older version",
+                        ));
+                    }
                     None => return Ok(None),
                 },
                 _ => return Err(fault),
             }
+            pause *= 2;
         }
-        unreachable!("the last try returns")
+        self.land(key, path, &meta).await.map(Some)
+    }
+
+    /// True if it is not simply gone since.
+    async fn is_listed(&self, key: &Key) -> Result<bool, Fault> {
+        let page = patiently(|| self.store.list(key, Depth::All, Start::First)).await?;
+        Ok(page.objects.iter().any(|(listed, _)| listed == key))
     }
 
     async fn directory(&self, key: &Key) -> Result<(), Fault> {
@@ -97,24 +145,18 @@ impl<'a> Bringer<'a> {
 
     async fn land(&self, key: &Key, path: &RelPath, meta: &RemoteMeta) -> Result<Ending, Fault> {
         let there = self.target.look(path).await?;
+        let listed = Wanted { size: meta.size, mtime: None, written: None };
         let landing = match there {
             There::Nothing => Landing::Fetch,
             // whatever its time, it is another
             There::File { size, .. } if size != meta.size && self.options.replace == Replace::Never => {
                 Landing::Stays
             }
-            There::File { .. } => {
-                let gone = || Fault::new(Class::Missing, format!("restore {key}"), "it is gone");
-                let head = self.store.head(key).await?.ok_or_else(gone)?;
-                landing(head.meta.size, file_time(&head), there, self.options.replace)
-            }
-            There::Directory | There::Other => landing(meta.size, None, there, self.options.replace),
+            There::File { .. } => landing(&wanted(&self.look(key).await?), there, self.options.replace),
+            There::Directory | There::Other => landing(&listed, there, self.options.replace),
         };
         match landing {
-            Landing::Fetch if self.options.dry_run => {
-                self.live.came(meta.size);
-                Ok(Ending::Planned)
-            }
+            Landing::Fetch if self.options.dry_run => Ok(Ending::Planned(meta.size)),
             Landing::Fetch if meta.size <= WHOLE => self.whole(key, path, meta, there).await,
             Landing::Fetch => self.in_pieces(key, path, meta, there).await,
             Landing::Same => Ok(Ending::Same),
@@ -122,6 +164,11 @@ impl<'a> Bringer<'a> {
             Landing::Blocked(why) => Err(Fault::new(Class::Permanent, format!("restore {path}"), why)
                 .remedy("remove it, or restore to another directory")),
         }
+    }
+
+    async fn look(&self, key: &Key) -> Result<Head, Fault> {
+        let gone = || Fault::new(Class::Missing, format!("restore {key}"), "it is gone");
+        self.store.head(key).await?.ok_or_else(gone)
     }
 
     async fn whole(
@@ -134,11 +181,24 @@ impl<'a> Bringer<'a> {
         let _held = self.hold(meta.size).await;
         let fetch = self.store.fetch(key, &meta.etag, None).await?;
         let head = fetch.head.clone();
+        if head.meta.size != meta.size {
+            return Err(another(key));
+        }
         let file = Memory(fetch.rest().await?);
-        let proven = self.prove(key, &head, &file).await?;
         let bytes = file.0.len() as u64;
-        self.target.put(path, file.0, self.finish(&head), there != There::Nothing).await?;
-        self.live.came(bytes);
+        self.live.arrived(bytes);
+        let proven = match self.prove(key, &head, &file).await {
+            Ok(true) => true,
+            // HEAD tells the store's checksum as well
+            unproven => {
+                let closer = self.look(key).await?;
+                if closer.meta.etag != meta.etag {
+                    return Err(another(key));
+                }
+                if closer.checksum.is_some() { self.prove(key, &closer, &file).await? } else { unproven? }
+            }
+        };
+        self.target.put(path, file.0, self.finish(&head)?, there).await?;
         Ok(Ending::Restored { bytes, proven })
     }
 
@@ -149,12 +209,12 @@ impl<'a> Bringer<'a> {
         meta: &RemoteMeta,
         there: There,
     ) -> Result<Ending, Fault> {
-        let gone = || Fault::new(Class::Missing, format!("restore {key}"), "it is gone");
-        let head = self.store.head(key).await?.ok_or_else(gone)?;
+        let head = self.look(key).await?;
         let (etag, size) = (&head.meta.etag, head.meta.size);
-        if *etag != meta.etag {
-            return Err(Fault::new(Class::Changed, format!("restore {key}"), "another object is there"));
+        if head.meta.etag != meta.etag {
+            return Err(another(key));
         }
+        let finish = self.finish(&head)?;
         let draft = self.target.begin(path).await?;
         let pieces = (0..size.div_ceil(PIECE)).map(|n| n * PIECE..size.min((n + 1) * PIECE));
         let draft_of = &draft;
@@ -163,31 +223,25 @@ impl<'a> Bringer<'a> {
                 let at = piece.start;
                 let _held = self.hold(piece.end - piece.start).await;
                 let bytes = self.piece(key, etag, piece).await?;
-                let came = bytes.len() as u64;
-                draft_of.write_at(at, bytes).await?;
-                self.live.came(came);
-                Ok(())
+                self.live.arrived(bytes.len() as u64);
+                draft_of.write_at(at, bytes).await
             })
             .try_buffer_unordered(PIECES)
             .try_for_each(|()| async { Ok(()) })
             .await?;
         let proven = self.prove(key, &head, &draft).await?;
-        draft.place(self.finish(&head), there != There::Nothing).await?;
+        draft.place(finish, there).await?;
         Ok(Ending::Restored { bytes: size, proven })
     }
 
-    /// A piece that breaks off is asked for again by itself.
+    /// A piece that breaks off is asked for again by itself, and the others with it no more.
     async fn piece(&self, key: &Key, etag: &ETag, piece: Range<u64>) -> Result<Bytes, Fault> {
-        for tries in 1.. {
-            let fetched = async { self.store.fetch(key, etag, Some(piece.clone())).await?.rest().await };
-            match fetched.await {
-                Err(fault) if matches!(fault.class, Class::Transient | Class::Throttled) && tries < TRIES => {
-                    sleep(PAUSE * 2_u32.pow(tries - 1)).await;
-                }
-                fetched => return fetched,
-            }
-        }
-        unreachable!("the last try returns")
+        let fetched =
+            patiently(|| async { self.store.fetch(key, etag, Some(piece.clone())).await?.rest().await });
+        fetched.await.map_err(|fault| match fault.class {
+            Class::Transient | Class::Throttled => Fault { class: Class::Permanent, ..fault },
+            _ => fault,
+        })
     }
 
     /// Waits until so many bytes may be held.
@@ -224,21 +278,25 @@ impl<'a> Bringer<'a> {
             .remedy("restore an older version of it, or have it uploaded again"))
     }
 
-    fn finish(&self, head: &Head) -> Finish {
+    fn finish(&self, head: &Head) -> Result<Finish, Fault> {
         let Options { owner, special, .. } = *self.options;
         let had = head.attributes;
-        Finish {
-            mode: had.map(|had| had.mode),
-            special,
-            owner: had.filter(|_| owner).map(|Attributes { uid, gid, .. }| (uid, gid)),
-            mtime: file_time(head),
+        let owner = had.filter(|_| owner).map(|Attributes { uid, gid, .. }| (uid, gid));
+        // which to chown(2) is to leave it as it is
+        if owner.is_some_and(|(uid, gid)| uid == u32::MAX || gid == u32::MAX) {
+            return Err(Fault::new(Class::Permanent, "give it its owner", "its metadata names nobody")
+                .remedy("restore it without --owner"));
         }
+        Ok(Finish { mode: had.map(|had| had.mode), special, owner, mtime: wanted(head).time() })
     }
 }
 
-/// When the file was last modified; of an object that does not say it, when it was written.
-fn file_time(head: &Head) -> Option<Stamp> {
-    head.mtime.or(head.meta.modified)
+fn wanted(head: &Head) -> Wanted {
+    Wanted { size: head.meta.size, mtime: head.mtime, written: head.meta.modified }
+}
+
+fn another(key: &Key) -> Fault {
+    Fault::new(Class::Changed, format!("restore {key}"), "another object is there")
 }
 
 /// Bytes that came.

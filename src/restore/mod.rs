@@ -14,14 +14,23 @@ use crate::{
 };
 use bring::Bringer;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Objects that are dealt with at the same time.
 const ABREAST: usize = 32;
+/// How often a request is made,
+const TRIES: u32 = 5;
+/// and the first pause; each further one is twice the one before.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What is to be restored, and how.
 #[derive(Clone, Debug, Default)]
@@ -50,8 +59,8 @@ pub enum Ending {
         /// It is what was stored.
         proven: bool,
     },
-    /// It would be restored.
-    Planned,
+    /// It would be restored, with so many bytes.
+    Planned(u64),
     /// Its file was there.
     Same,
     /// Another file is there, and stays.
@@ -98,12 +107,19 @@ struct Counts {
     same: AtomicU64,
     stays: AtomicU64,
     failed: AtomicU64,
+    /// Bytes that came, those of files that failed, and of attempts that did, included.
+    came: AtomicU64,
 }
 
 impl Live {
+    /// Bytes that came so far, of files under way too.
+    pub fn came(&self) -> u64 {
+        self.0.came.load(Relaxed)
+    }
+
     /// As it is now.
     pub fn sums(&self) -> Sums {
-        let Counts { restored, bytes, unproven, same, stays, failed } = &*self.0;
+        let Counts { restored, bytes, unproven, same, stays, failed, .. } = &*self.0;
         Sums {
             restored: restored.load(Relaxed),
             bytes: bytes.load(Relaxed),
@@ -117,11 +133,15 @@ impl Live {
     fn count(&self, ending: &Ending) {
         let counts = &*self.0;
         let one = match ending {
-            Ending::Restored { proven, .. } => {
+            Ending::Restored { bytes, proven } => {
                 counts.unproven.fetch_add(u64::from(!proven), Relaxed);
+                counts.bytes.fetch_add(*bytes, Relaxed);
                 &counts.restored
             }
-            Ending::Planned => &counts.restored,
+            Ending::Planned(bytes) => {
+                counts.bytes.fetch_add(*bytes, Relaxed);
+                &counts.restored
+            }
             Ending::Same => &counts.same,
             Ending::Stays => &counts.stays,
             Ending::Failed(_) => &counts.failed,
@@ -129,8 +149,8 @@ impl Live {
         one.fetch_add(1, Relaxed);
     }
 
-    fn came(&self, bytes: u64) {
-        self.0.bytes.fetch_add(bytes, Relaxed);
+    fn arrived(&self, bytes: u64) {
+        self.0.came.fetch_add(bytes, Relaxed);
     }
 }
 
@@ -147,11 +167,14 @@ pub async fn run(
     tell: impl Fn(Event),
 ) -> Result<(), Fault> {
     let bringer = Bringer::new(store, target, options, live);
-    let brought = objects(store, &options.paths)
-        .map_ok(|(key, meta)| {
+    let brought = objects(store, apart(&options.paths))
+        .map_ok(|(key, found)| {
             let bringer = &bringer;
             async move {
-                let ending = bringer.bring(&key, meta).await;
+                let ending = match found {
+                    Ok(meta) => bringer.bring(&key, meta).await,
+                    Err(fault) => Err(fault),
+                };
                 Ok::<_, Fault>((key, ending))
             }
         })
@@ -168,33 +191,53 @@ pub async fn run(
             live.count(&ending);
             tell(Event { key, ending });
         }
-        if options.dry_run { Ok(()) } else { target.sync().await }
+        Ok(())
     };
     let stopped =
         || Fault::new(Class::Transient, "restore", "stopped before it was over").remedy("run it again");
-    stop.run_until_cancelled(all).await.unwrap_or_else(|| Err(stopped()))
+    let done = stop.run_until_cancelled(all).await.unwrap_or_else(|| Err(stopped()));
+    // whatever has its name is taken for whole the next time
+    let synced = if options.dry_run { Ok(()) } else { target.sync().await };
+    done.and(synced)
 }
 
-/// The objects of these files and directories; of none, all there are.
-fn objects<'a>(
-    store: &'a S3,
-    paths: &'a [RelPath],
-) -> impl Stream<Item = Result<(Key, RemoteMeta), Fault>> + 'a {
-    let everything = [RelPath::root()];
-    let paths: Vec<RelPath> = if paths.is_empty() { everything.to_vec() } else { paths.to_vec() };
+/// Without those that lie below others: nothing is to be restored twice at the same time.
+fn apart(paths: &[RelPath]) -> Vec<RelPath> {
+    let mut all = paths.to_vec();
+    all.sort();
+    all.dedup();
+    if all.is_empty() {
+        return vec![RelPath::root()];
+    }
+    let is_below = |path: &RelPath| all.iter().any(|other| other != path && path.is_within(other));
+    all.iter().filter(|path| !is_below(path)).cloned().collect()
+}
+
+/// A key, and the object that a listing shows there; or why one that was named cannot be had.
+type Found = (Key, Result<RemoteMeta, Fault>);
+
+/// The objects of these files and directories.
+fn objects(store: &S3, paths: Vec<RelPath>) -> impl Stream<Item = Result<Found, Fault>> + '_ {
     stream::iter(paths).flat_map(move |path| {
+        let (key, found) = (Key::of(&path), Arc::new(AtomicU64::new(0)));
+        let (named, counted) = (!path.is_root(), Arc::clone(&found));
         let itself = {
-            let path = path.clone();
-            stream::once(async move {
-                if path.is_root() {
-                    return Ok(None);
-                }
-                let key = Key::of(&path);
-                Ok(store.head(&key).await?.map(|head| (key, head.meta)))
-            })
-            .try_filter_map(|found| async move { Ok(found) })
+            let key = key.clone();
+            async move {
+                let head = if named { store.head(&key).await } else { Ok(None) };
+                head.map(|head| head.map(|head| head.meta)).transpose().map(|found| (key, found))
+            }
         };
-        itself.chain(below(store, Key::directory(&path)))
+        let nothing = async move {
+            let none = || {
+                Fault::new(Class::Missing, format!("restore {key}"), "the bucket has nothing of that name")
+            };
+            (named && found.load(Relaxed) == 0).then(|| Ok((key.clone(), Err(none()))))
+        };
+        let all = stream::once(itself).filter_map(async |found| found).map(Ok);
+        let all = all.chain(below(store, Key::directory(&path)).map_ok(|(key, meta)| (key, Ok(meta))));
+        let all = all.inspect_ok(move |_| _ = counted.fetch_add(1, Relaxed));
+        all.chain(stream::once(nothing).filter_map(async |nothing| nothing))
     })
 }
 
@@ -203,10 +246,43 @@ fn below(store: &S3, prefix: Key) -> impl Stream<Item = Result<(Key, RemoteMeta)
         let prefix = prefix.clone();
         async move {
             let Some(start) = start else { return Ok(None) };
-            let page = store.list(&prefix, Depth::All, start).await?;
+            let page = patiently(|| store.list(&prefix, Depth::All, start.clone())).await?;
             let objects = stream::iter(page.objects.into_iter().map(Ok));
             Ok::<_, Fault>(Some((objects, page.next.map(Start::Token))))
         }
     })
     .try_flatten()
+}
+
+/// Does it again when it fails and that may pass, a few times.
+async fn patiently<T, F: Future<Output = Result<T, Fault>>>(mut ask: impl FnMut() -> F) -> Result<T, Fault> {
+    let mut pause = PAUSE;
+    for _ in 1..TRIES {
+        match ask().await {
+            Err(fault) if matches!(fault.class, Class::Transient | Class::Throttled) => sleep(pause).await,
+            answer => return answer,
+        }
+        pause *= 2;
+    }
+    ask().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_below_another_is_not_named_twice() {
+        let paths = |names: &[&str]| -> Vec<RelPath> {
+            names.iter().map(|name| RelPath::new(name.as_bytes()).expect("valid path")).collect()
+        };
+        for (given, want) in [
+            (&[][..], &[""][..]),
+            (&["a", "a"], &["a"]),
+            (&["a/b", "a", "a-b", "c/d", "c/de"], &["a", "a-b", "c/d", "c/de"]),
+            (&["a", ""], &[""]),
+        ] {
+            assert_eq!(apart(&paths(given)), paths(want), "{given:?}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use crate::{
     engine::{self, Input},
     ledger::{Database, Ledger, OpenError, Opened, Options as LedgerOptions, Reason},
     local::{Directory, Notice, Prune, Tree},
-    model::{Class, Fault, MirrorId, Rates, Stamp},
+    model::{Class, Fault, MirrorId, Rates, Stamp, is_draft},
     plan::{Choice, Filter, Limits},
     service::hook::Hook,
     store::{self, Memory, S3, Store, Throttle},
@@ -194,16 +194,17 @@ fn objects(mirror: &Mirror) -> store::Objects {
     store::Objects::by(mirror.options.clone(), move |path| choice.of(path))
 }
 
-/// What is left out of the mirror: by its patterns, and our own state if it lies below the root.
+/// What is left out of the mirror: by its patterns, our own state if it lies below the root, and what a restore has not
+/// finished there.
 pub fn prune(mirror: &Mirror) -> Prune {
     // the configuration has checked the patterns
     let filter = Filter::new(&mirror.exclude).expect("valid patterns");
     let own = mirror.leave_out.clone();
-    if filter.is_empty() && own.is_none() {
-        return Prune::default();
-    }
     Prune::new(move |path, is_dir| {
-        own.as_ref().is_some_and(|own| path == own.as_bytes()) || filter.names(path, is_dir)
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        own.as_ref().is_some_and(|own| path == own.as_bytes())
+            || !is_dir && is_draft(name)
+            || !filter.is_empty() && filter.names(path, is_dir)
     })
 }
 
@@ -345,6 +346,8 @@ mod tests {
             ("state/a/ledger.redb", false, true),
             ("stately", false, false),
             ("x.tmp", false, true),
+            ("d/.s3mirrord-0123456789abcdef01234567.part", false, true),
+            (".s3mirrord-0123456789abcdef01234567.part", true, false),
             ("x", false, false),
         ] {
             assert_eq!(prune.excludes(&path(name), is_dir), want, "{name}");

@@ -8,7 +8,12 @@ use super::{
 };
 use crate::model::{Class, ETag, Fault, Head, Key};
 use aws_sdk_s3::{
-    operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput},
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::{
+        get_object::{GetObjectError, GetObjectOutput},
+        head_object::HeadObjectOutput,
+    },
     primitives::ByteStream,
 };
 use bytes::Bytes;
@@ -70,7 +75,8 @@ impl S3 {
         let range = part.as_ref().map(|part| format!("bytes={}-{}", part.start, part.end - 1));
         let get = self.client().get_object().bucket(self.bucket()).key(&full);
         let get = get.if_match(etag.quoted()).set_range(range);
-        let answer = self.send(0, || get.clone().send()).await.map_err(|e| fault(GET, &full, &e))?;
+        let answer = self.send(0, || get.clone().send()).await.map_err(|e| of_one(&full, &e))?;
+        let from = answer.content_range().and_then(begin);
         let (head, body) = split(answer);
         let head = head::shown(GET, &full, &head)?;
         let came = head.meta.size;
@@ -81,12 +87,27 @@ impl S3 {
         }
         if let Some(part) = part {
             let want = part.end - part.start;
-            if came != want {
-                return Err(changed(format!("{came} bytes came instead of {want}")));
+            if came != want || from.is_some_and(|from| from != part.start) {
+                return Err(changed(format!(
+                    "{came} bytes from {from:?} came instead of {want} from {}",
+                    part.start
+                )));
             }
         }
         Ok(Fetch { head, full, body, left: came })
     }
+}
+
+/// A key of the key service that cannot be used is the matter of those that it seals.
+fn of_one(full: &str, error: &SdkError<GetObjectError, HttpResponse>) -> Fault {
+    let is_sealed = error.code().is_some_and(|code| code.starts_with("KMS."));
+    let fault = fault(GET, full, error);
+    if is_sealed { Fault { class: Class::Permanent, ..fault } } else { fault }
+}
+
+/// Where `bytes 8-15/100` begins.
+fn begin(range: &str) -> Option<u64> {
+    range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
 }
 
 /// What the answer says of the object, in the words of HEAD, and its body.

@@ -77,21 +77,22 @@ fn leap(w: &mut World) {
 pub fn between_lives(world: &Fake, crashed: bool) {
     world.with(|w| {
         w.spoil_uploads();
+        let mut forgets = false;
         if let Some(before) = w.undurable.take()
             && crashed
             && w.strikes("a ledger write lost at a crash", 1)
         {
-            w.book = before;
+            (w.book, forgets) = (before, true);
         }
         if w.strikes("ledger lost", 3) {
-            w.book = Default::default();
+            (w.book, forgets) = (Default::default(), true);
         }
         // what is torn is told when it is opened, and a new one is begun
         if w.strikes("ledger damaged", 4) {
-            w.book = Default::default();
+            (w.book, forgets) = (Default::default(), true);
         }
         if w.strikes("ledger rolled back", 3) {
-            w.book = w.kept.clone();
+            (w.book, forgets) = (w.kept.clone(), true);
             // by its tag nobody sees that an object has got other metadata since
             let old = w.book.records.iter().filter(|(key, record)| {
                 let same = |object: &&Object| object.etag == record.etag;
@@ -109,7 +110,9 @@ pub fn between_lives(world: &Fake, crashed: bool) {
             });
         }
         // what was accepted since is forgotten with a ledger, and nobody can see that
-        w.disk.truth = believed(w);
+        if forgets {
+            w.disk.truth = believed(w);
+        }
         // a ledger that forgot replacements counts them anew
         w.shelf.replaced.retain(|key, _| w.book.counted.contains_key(key));
         if w.strikes("wall clock jumped", 2) {

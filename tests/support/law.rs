@@ -232,8 +232,10 @@ impl World {
             return;
         }
         // what was counted when there were fewer may go: the clock may have jumped since
-        let others =
-            self.replaced_beside(key, window).min(self.shelf.admitted.get(key).copied().unwrap_or(u64::MAX));
+        let since = (self.clock() - window).div_euclid(60);
+        let counted = self.book.counted.get(key).is_some_and(|minute| *minute >= since);
+        let admitted = self.shelf.admitted.get(key).copied().filter(|_| counted);
+        let others = self.replaced_beside(key, window).min(admitted.unwrap_or(u64::MAX));
         if others >= most {
             self.broke(format!("I2: {key} was replaced after {others} others, of {most}"));
         }
