@@ -29,8 +29,8 @@ pub(super) struct Reviews {
     begun: Option<Mono>,
     /// An operator released some, and they were not looked for yet.
     released: bool,
-    /// Something was held that the review under way may not have seen.
-    news: bool,
+    /// When the review under way began, rows were not durable yet.
+    early: bool,
     /// Rows that are not durable yet.
     unwritten: usize,
 }
@@ -68,7 +68,6 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
         if !once {
             self.reviews.at.get_or_insert(now + EVERY);
-            self.reviews.news = true;
         }
         match change {
             None => self.free(keys),
@@ -86,7 +85,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             return;
         }
         let reviews = &mut self.reviews;
-        (reviews.at, reviews.begun, reviews.news) = (None, Some(now), reviews.unwritten > 0);
+        (reviews.at, reviews.begun, reviews.early) = (None, Some(now), reviews.unwritten > 0);
         let (ctx, released) = (self.ctx.clone(), std::mem::take(&mut reviews.released));
         self.task_of(async move { Task::Reviewed(overwrite::review(&ctx, released).await) });
     }
@@ -99,10 +98,12 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         match result {
             Ok(None) => drop(self.reviews.at.get_or_insert(next)),
             Ok(Some(Reviewed { again, void, held })) => {
-                if held.is_some() || self.reviews.news {
+                // something was held meanwhile that it may not have seen
+                let news = self.reviews.early || self.reviews.at.is_some();
+                if held.is_some() || news {
                     self.reviews.at.get_or_insert(next);
                 }
-                if held.is_some() || !self.reviews.news {
+                if held.is_some() || !news {
                     self.tell_overwrites(held);
                 }
                 for (key, row) in void {
