@@ -11,8 +11,11 @@ use s3mirrord::{
     local::Prune,
     model::{Class, Key},
 };
+use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// So many files whose objects the store cannot write, and one that it can.
 fn scene(broken: usize) -> Story {
@@ -108,6 +111,35 @@ async fn c51_files_that_the_store_fails_keep_no_other_up() {
             }
             story.world.with(|w| w.shelf.broken.clear());
             until(&story, ms(330_000), "all", || arrived(&story, "d") == 40).await;
+        })
+        .await;
+    unbroken(&story);
+}
+
+/// What the ledger had no room for is written down when there is some, and nobody looks at the file once more for that.
+#[tokio::test(start_paused = true)]
+async fn c64_what_could_not_be_written_down_is_written_when_there_is_room() {
+    let story = scene(0);
+    let options = Options { rescan: HOUR * 9, relist: HOUR * 99, ..story.options(false) };
+    story
+        .daemon_with(options, async |notices| {
+            let (is_there, is_known) = (
+                || arrived(&story, "late") == 1,
+                || story.world.with(|w| w.book.records.contains_key(&Key::raw("late"))),
+            );
+            tokio::time::sleep(ms(8_000)).await;
+            story.world.with(|w| {
+                w.full = true;
+                w.write(&path("late"), 0, 1);
+            });
+            look_at_everything(&notices).await;
+            until(&story, ms(60_000), "it arrives", is_there).await;
+            tokio::time::sleep(ms(60_000)).await;
+            let heads = requests(&story, "HeadObject");
+            assert!(!is_known());
+            story.world.with(|w| w.full = false);
+            until(&story, ms(300_000), "it is written down", is_known).await;
+            assert_eq!(requests(&story, "HeadObject"), heads);
         })
         .await;
     unbroken(&story);
