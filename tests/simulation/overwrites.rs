@@ -438,7 +438,7 @@ async fn what_is_held_while_a_review_begins_is_reviewed_by_the_next() {
             // its row goes with it, or is there to be reviewed
             match d % 2 {
                 0 => story.world.with(|w| w.remove(left)),
-                _ => change(&story, &[left.clone()], 1),
+                _ => change(&story, std::slice::from_ref(left), 1),
             }
             look().await.unwrap();
             tokio::time::sleep_until(at + ms(59_400 + d * 7)).await;
