@@ -46,8 +46,9 @@ pub(super) struct Lines {
     open: Mutex<BTreeMap<Key, String>>,
 }
 
+/// What was done about one path, as scripts read it.
 #[derive(Serialize)]
-struct Action<'a> {
+pub(super) struct Action<'a> {
     event: &'static str,
     mirror: &'a str,
     op: &'static str,
@@ -56,10 +57,24 @@ struct Action<'a> {
     path_b64: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
-    why: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+impl<'a> Action<'a> {
+    /// Of a key of `mirror`; why and from where can be added.
+    pub(super) fn new(mirror: &'a str, op: &'static str, key: &Key, outcome: &'static str) -> Self {
+        let (path, path_b64) = path_of(key);
+        Self { event: "action", mirror, op, path, path_b64, from: None, why: None, outcome, error: None }
+    }
+
+    /// With why it failed, if it did.
+    pub(super) fn error(self, fault: Option<&Fault>) -> Self {
+        Self { error: fault.map(Fault::to_string), ..self }
+    }
 }
 
 /// The sums of a pass.
@@ -128,7 +143,7 @@ fn outcome(ending: &Ending) -> (&'static str, Tone, Option<&Fault>) {
 }
 
 /// The name of a file as text, and as base64 of its bytes if text cannot say it.
-pub(super) fn path_of(key: &Key) -> (String, Option<String>) {
+fn path_of(key: &Key) -> (String, Option<String>) {
     let Some(path) = key.path() else { return (key.as_str().to_owned(), None) };
     match std::str::from_utf8(path.as_bytes()) {
         Ok(text) => (text.to_owned(), None),
@@ -169,11 +184,8 @@ impl Lines {
     fn action(&self, key: &Key, deed: Deed, from: Option<&Key>, why: &str, ending: &Ending) -> String {
         let (outcome, tone, fault) = outcome(ending);
         if self.style == Style::Json {
-            let (path, path_b64) = path_of(key);
-            let (mirror, op) = (&*self.mirror, op(deed));
-            let from = from.map(|from| path_of(from).0);
-            let error = fault.map(Fault::to_string);
-            let action = Action { event: "action", mirror, op, path, path_b64, from, why, outcome, error };
+            let action = Action::new(&self.mirror, op(deed), key, outcome).error(fault);
+            let action = Action { from: from.map(|from| path_of(from).0), why: Some(why), ..action };
             return json(&action);
         }
         let mut line = format!("{:<8} {:<8} {}", self.paint.with(tone, outcome), op(deed), shown(key));
@@ -297,7 +309,8 @@ pub(super) fn amounts(sums: &Sums, unknown: u64) -> String {
     if all.is_empty() { "nothing there".to_owned() } else { all.join(", ") }
 }
 
-fn json(value: &impl Serialize) -> String {
+/// On one line.
+pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data")
 }
 

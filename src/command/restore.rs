@@ -2,8 +2,9 @@
 
 use super::{
     Common, Exit, Failure,
-    lines::{path_of, print, requests, shown},
+    lines::{Action, json, print, requests, shown},
     paint::{Paint, Tone},
+    which,
 };
 use crate::{
     config::{Config, Direct, Surroundings},
@@ -173,18 +174,10 @@ impl Args {
             }
             None => Config::load(&common.config)?,
         };
-        let names = config.mirrors.iter().map(|mirror| mirror.name.clone()).collect::<Vec<_>>().join(", ");
-        let file = common.config.display();
         match &self.mirror {
-            Some(name) => {
-                config.mirrors.retain(|mirror| mirror.name == *name);
-                if config.mirrors.is_empty() {
-                    return Err(Failure::usage(format!(
-                        "{file} has no mirror {name:?}; its mirrors are {names}"
-                    )));
-                }
-            }
+            Some(name) => which::only(&mut config, name, &common.config)?,
             None if config.mirrors.len() > 1 => {
+                let (file, names) = (common.config.display(), which::names(&config));
                 return Err(Failure::usage(format!("say which mirror of {file} with --mirror: {names}")));
             }
             None => {}
@@ -259,19 +252,6 @@ struct Style {
 }
 
 #[derive(Serialize)]
-struct Action<'a> {
-    event: &'static str,
-    mirror: &'a str,
-    op: &'static str,
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_b64: Option<String>,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-#[derive(Serialize)]
 struct Summary<'a> {
     event: &'static str,
     mirror: &'a str,
@@ -314,17 +294,14 @@ impl Style {
             Ending::Stays => ("kept", Tone::Warn),
             Ending::Failed(_) => ("failed", Tone::Bad),
         };
-        let error = match ending {
-            Ending::Failed(fault) => Some(fault.to_string()),
+        let fault = match ending {
+            Ending::Failed(fault) => Some(fault),
             _ => None,
         };
         if self.json {
-            let (path, path_b64) = path_of(key);
-            let (event, mirror, op) = ("action", &*self.mirror, "restore");
-            let action = Action { event, mirror, op, path, path_b64, outcome, error };
-            return serde_json::to_string(&action).expect("plain data");
+            return json(&Action::new(&self.mirror, "restore", key, outcome).error(fault));
         }
-        let error = error.map_or(String::new(), |error| format!("  {}", self.paint.with(tone, error)));
+        let error = fault.map_or(String::new(), |fault| format!("  {}", self.paint.with(tone, fault)));
         format!("{:<9} {}{error}", self.paint.with(tone, outcome), shown(key))
     }
 
@@ -345,7 +322,7 @@ impl Style {
                 exit: exit.code(),
                 error: error.as_deref(),
             };
-            return print(&serde_json::to_string(&summary).expect("plain data"));
+            return print(&json(&summary));
         }
         let done = if args.dry_run { "would be restored" } else { "restored" };
         let (to, told) = (args.to.display(), amounts(sums).replace("restored", done));

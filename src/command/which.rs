@@ -3,7 +3,7 @@
 
 use super::{Common, Failure};
 use crate::config::{Config, DeletePolicy, Direct, Mirror, Surroundings};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Names mirrors on the command line.
 #[derive(Debug, clap::Args)]
@@ -46,15 +46,7 @@ impl Which {
             tracing::warn!("{warning}");
         }
         if let Some(name) = &self.mirror {
-            let names: Vec<_> = config.mirrors.iter().map(|mirror| mirror.name.clone()).collect();
-            config.mirrors.retain(|mirror| mirror.name == *name);
-            if config.mirrors.is_empty() {
-                let file = common.config.display();
-                return Err(Failure::usage(format!(
-                    "{file} has no mirror {name:?}; its mirrors are {}",
-                    names.join(", ")
-                )));
-            }
+            only(&mut config, name, &common.config)?;
         }
         Ok(config)
     }
@@ -78,4 +70,25 @@ impl Which {
         }
         words
     }
+}
+
+/// Leaves the mirror of this name alone in the configuration, which came from `file`.
+///
+/// # Errors
+/// There is none.
+pub(super) fn only(config: &mut Config, name: &str, file: &Path) -> Result<(), Failure> {
+    let names = names(config);
+    config.mirrors.retain(|mirror| mirror.name == name);
+    match config.mirrors.is_empty() {
+        true => {
+            let file = file.display();
+            Err(Failure::usage(format!("{file} has no mirror {name:?}; its mirrors are {names}")))
+        }
+        false => Ok(()),
+    }
+}
+
+/// The names of all mirrors, for people.
+pub(super) fn names(config: &Config) -> String {
+    config.mirrors.iter().map(|mirror| mirror.name.as_str()).collect::<Vec<_>>().join(", ")
 }

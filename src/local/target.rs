@@ -61,7 +61,7 @@ pub struct Finish {
     pub mtime: Option<Stamp>,
 }
 
-/// A file on its way, which has not got its name yet. Without it, nothing is left of it.
+/// A file on its way, which has not got its name yet. Dropped before it has, it leaves nothing.
 #[derive(Debug)]
 pub struct Draft {
     dir: Arc<OwnedFd>,
@@ -135,7 +135,8 @@ impl Target {
         self.run(move |target| {
             let draft = target.draft(&path)?;
             write(draft.file.as_fd(), 0, &bytes).map_err(|errno| fault(format!("write {path}"), errno))?;
-            draft.placed(&finish, there)
+            // what it replaces is gone then
+            draft.placed(&finish, there, there != There::Nothing)
         })
         .await
     }
@@ -264,13 +265,13 @@ impl Draft {
     pub async fn place(self, finish: Finish, there: There) -> Result<(), Fault> {
         blocking(move || {
             // it came in pieces, in any order: one that is lost would not show
-            fdatasync(&*self.file).map_err(|errno| fault(format!("write {}", self.path), errno))?;
-            self.placed(&finish, there)
+            self.placed(&finish, there, true)
         })
         .await
     }
 
-    fn placed(mut self, finish: &Finish, was: There) -> Result<(), Fault> {
+    /// With `durable`, it is on the disk before it has its name.
+    fn placed(mut self, finish: &Finish, was: There, durable: bool) -> Result<(), Fault> {
         let what = || format!("restore {}", self.path);
         let Finish { mode, special, owner, mtime } = *finish;
         // before the mode: a change of owner takes rights away
@@ -292,7 +293,7 @@ impl Draft {
             futimens(&*self.file, &times).map_err(|errno| fault(what(), errno))?;
         }
         let replaces = was != There::Nothing;
-        if replaces {
+        if durable {
             fdatasync(&*self.file).map_err(|errno| fault(what(), errno))?;
         }
         let other = |cause| {
