@@ -156,7 +156,7 @@ impl Desk {
                 return Err(Failure::new(Exit::Another, error));
             }
         };
-        Ok(Self::Own(Box::new((Directory::new(&mirror.root)?, ledger))))
+        Ok(Self::Own(Box::new((assembly::directory(mirror)?, ledger))))
     }
 
     async fn ask(&mut self, mirror: &Mirror) -> Result<Question, Failure> {

@@ -32,6 +32,10 @@ pub struct Mirror {
     pub prefix: String,
     /// Gitignore patterns that [`Filter::new`] takes.
     pub exclude: Vec<String>,
+    /// Symbolic links are mirrored, as what they lead to.
+    pub links: bool,
+    /// Directories are mirrored, with mode, owner and time.
+    pub directories: bool,
     /// What becomes of objects whose file is gone.
     pub delete: DeletePolicy,
     /// Where they go before that, and objects before they are replaced.
@@ -118,6 +122,8 @@ impl Draft {
         let limits = Limits::read(table, reader);
         let options = objects::read(table, reader);
         let rules = rules(table, reader);
+        let links = table.boolean("links", reader).unwrap_or(true);
+        let directories = table.boolean("directories", reader).unwrap_or(true);
         let requester_pays = table.boolean("requester_pays", reader).unwrap_or(false);
         let bandwidth = bandwidth::read(table, reader).unwrap_or_default();
         let hooks = Hooks::read(table, reader);
@@ -143,7 +149,8 @@ impl Draft {
             let (name, root) = (name.value.clone(), root.value.clone());
             let mirror = Mirror::new(name, root, &target.value, exclude, limits, s3);
             let trash = trash.map(|trash| trash.value);
-            Some(Mirror { trash, prices, options, rules, requester_pays, hooks, bandwidth, ..mirror })
+            let mirror = Mirror { links, directories, trash, prices, options, ..mirror };
+            Some(Mirror { rules, requester_pays, hooks, bandwidth, ..mirror })
         })();
         Self { name, target, root, trash: away, mirror }
     }
@@ -165,6 +172,8 @@ impl Mirror {
             bucket: target.bucket.clone(),
             prefix: target.prefix.clone(),
             exclude,
+            links: true,
+            directories: true,
             delete: limits.delete,
             trash: None,
             delete_grace: limits.delete_grace,

@@ -75,6 +75,8 @@ pub(super) static MIRROR: Shape = Shape {
         key("before_read", "before_read = [\"/usr/local/bin/freeze\", \"www\"]"),
         key("after_read", "after_read = [\"/usr/local/bin/thaw\", \"www\"]"),
         key("hook_timeout", "hook_timeout = \"60s\""),
+        key("links", "links = true"),
+        key("directories", "directories = true"),
         key("requester_pays", "requester_pays = true"),
         key("bandwidth", BANDWIDTH),
         key("s3", "[mirror.s3] and its keys below it"),

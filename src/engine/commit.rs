@@ -131,7 +131,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 let dry_run = self.ctx.options.dry_run;
                 if let Some(key) = keys.first() {
                     self.life.report.did(now, key, &did, why, dry_run);
-                    if let Some(path) = key.path().filter(|_| again) {
+                    if let Some(path) = key.place().filter(|_| again) {
                         self.pending.retry(Scope::File(path), Against::Ledger, now, Mono::ZERO, 0);
                     }
                 }

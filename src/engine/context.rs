@@ -9,7 +9,7 @@ use super::{
 use crate::{
     ledger::Ledger,
     local::{Hashing, Prune, Tree},
-    model::{Binding, Class, ETag, Fault, Key, LocalMeta, Sameness, Spec, Stamp},
+    model::{Binding, Class, ETag, Fault, Key, Kind, Local, LocalMeta, RelPath, Sameness, Spec, Stamp},
     plan::View,
     store::Store,
 };
@@ -157,6 +157,20 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
     pub(super) fn own(&self, key: &Key) -> String {
         let hash = Sha256::new().chain_update(&self.options.prefix).chain_update(key.as_str()).finalize();
         format!("{}:{}", self.binding.mirror, hex::encode(&hash[..16]))
+    }
+
+    /// True if what has this key is left out of the mirror. Of what is not there that may be a link's or a file's, either
+    /// is enough: nothing is deleted that was left out.
+    pub(super) fn excludes(&self, key: &Key, local: &Local) -> bool {
+        if let Some(directory) = key.marked() {
+            return self.prune.excludes(&directory, true);
+        }
+        let excluded = |path: Option<RelPath>| path.is_some_and(|path| self.prune.excludes(&path, false));
+        match local {
+            Local::Present(meta) if meta.attributes.kind() == Kind::Link => excluded(key.link()),
+            Local::Present(_) => excluded(key.path()),
+            _ => excluded(key.path()) || excluded(key.link()),
+        }
     }
 
     /// What verdicts are given in the light of.

@@ -46,13 +46,12 @@ pub(super) async fn sentence<T: Tree, S: Store, L: Ledger>(
     absent: Vec<(Key, ETag)>,
     begin: Seq,
 ) -> Result<(Vec<Change>, Vec<Scope>), Fault> {
-    let paths: Vec<RelPath> = absent.iter().filter_map(|(key, _)| key.path()).collect();
-    let looks = ctx.tree.look(paths).await?;
+    let looks = ctx.tree.look(absent.iter().map(|(key, _)| key.clone()).collect()).await?;
     let (mut changes, mut again) = (vec![], vec![]);
-    for ((key, etag), local) in absent.into_iter().filter(|(key, _)| key.path().is_some()).zip(looks) {
+    for ((key, etag), local) in absent.into_iter().zip(looks) {
         match local {
             Local::Absent(_) => changes.push(Change::Condemn(key, etag, begin)),
-            Local::Present(_) => again.extend(key.path().map(Scope::File)),
+            Local::Present(_) => again.extend(key.place().map(Scope::File)),
             Local::Skipped(_) | Local::Unknown => {}
         }
     }
@@ -278,11 +277,11 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
 
     /// Looks again at rows that are held: those whose file is back hold others no longer.
     async fn review(&self, rows: Vec<Condemned>) -> Executed {
-        let paths = rows.iter().filter_map(|row| row.key.path()).collect();
+        let keys = rows.iter().map(|row| row.key.clone()).collect();
         if rows.is_empty() || self.ctx.root != Sameness::Same {
             return rows.into_iter().map(|row| (row, Fate::Held, vec![])).collect();
         }
-        let looks = match self.ctx.tree.look(paths).await {
+        let looks = match self.ctx.tree.look(keys).await {
             Ok(looks) => looks,
             Err(fault) => return left(rows, &fault),
         };
@@ -300,8 +299,8 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
         if rows.is_empty() || self.ctx.turns.are_over() {
             return (vec![], rows.into_iter().map(|row| (row, Fate::Left(None), vec![])).collect());
         }
-        let paths = rows.iter().filter_map(|row| row.key.path()).collect();
-        let looks = match self.ctx.tree.look(paths).await {
+        let keys = rows.iter().map(|row| row.key.clone()).collect();
+        let looks = match self.ctx.tree.look(keys).await {
             Ok(looks) if looks.len() == rows.len() => looks,
             Ok(_) => vec![Local::Unknown; rows.len()],
             Err(fault) => return (vec![], left(rows, &fault)),
@@ -391,5 +390,5 @@ fn replaced(row: &Condemned) -> (Fate, Vec<Change>) {
 }
 
 fn acquit(row: &Condemned, against: Against) -> (Fate, Vec<Change>) {
-    (Fate::Acquitted(row.key.path().map(Scope::File), against), vec![Change::Acquit(row.key.clone())])
+    (Fate::Acquitted(row.key.place().map(Scope::File), against), vec![Change::Acquit(row.key.clone())])
 }

@@ -59,7 +59,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 if whole {
                     self.count(&triple);
                 }
-                match triple.key.path().filter(|_| old) {
+                match triple.key.place().filter(|_| old) {
                     Some(path) => self.pending.retry(Scope::File(path), against, now, Mono::ZERO, failures),
                     None => self.judge(*triple, &from, against),
                 }
@@ -158,6 +158,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     fn count(&self, triple: &Triple) {
         let live = self.life.report.live();
         match (&triple.local, &triple.record) {
+            _ if triple.key.is_directory() => {}
             (Local::Present(meta), _) => live.came_to(Some(meta.print.size)),
             (Local::Absent(_), Some(_)) if self.ctx.options.deletes => live.came_to(None),
             (Local::Absent(_), Some(record)) => live.came_to(Some(record.size)),
@@ -206,11 +207,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             Local::Unknown => return self.unknown(&triple.key),
             Local::Present(_) | Local::Absent(_) => {}
         }
-        let Some(path) = triple.key.path() else {
-            let marker = triple.key.is_directory_marker();
-            return self.life.report.live().foreign.add(u64::from(!marker));
-        };
-        if matches!(triple.local, Local::Absent(_)) && self.ctx.prune.excludes(&path, false) {
+        if triple.key.place().is_none() {
+            return self.life.report.live().foreign.add(1);
+        }
+        if matches!(triple.local, Local::Absent(_)) && self.ctx.excludes(&triple.key, &triple.local) {
             return;
         }
         if self.jobs.busy(&triple.key, against) {
@@ -271,7 +271,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let wait = (reads && !self.ctx.options.once)
             .then(|| self.restless.wait(&triple.key, &meta.print, now, against))
             .flatten();
-        if let (Some((wait, against)), Some(path)) = (wait, triple.key.path()) {
+        if let (Some((wait, against)), Some(path)) = (wait, triple.key.place()) {
             self.pending.retry(Scope::File(path), against.max(self.against()), now, wait, failures);
         }
         wait.is_some()

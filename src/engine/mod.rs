@@ -74,6 +74,8 @@ pub struct Options {
     pub rescan: Duration,
     /// Time between comparisons with the bucket.
     pub relist: Duration,
+    /// Directories are mirrored.
+    pub directories: bool,
     /// Objects whose file is gone are deleted.
     pub deletes: bool,
     /// They, and objects that are replaced, are copied there before; `None`: they are not.

@@ -9,9 +9,7 @@ use super::context::Context;
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{
-        Change, Class, ETag, Fault, Key, Local, Overwrite, Record, Refrained, RelPath, Sameness, Scope, Stamp,
-    },
+    model::{Change, Class, ETag, Fault, Key, Local, Overwrite, Record, Refrained, Sameness, Scope, Stamp},
     plan::{Judgement, Limits},
     store::Store,
 };
@@ -110,7 +108,7 @@ pub(super) async fn review<T: Tree, S: Store, L: Ledger>(
             held += u64::from(!row.approved);
             let some = if row.approved { &mut free } else { &mut waiting };
             if some.len() <= ONE_BY_ONE {
-                some.extend(row.key.path().map(Scope::File));
+                some.extend(row.key.place().map(Scope::File));
             }
         }
     }
@@ -158,17 +156,15 @@ async fn still_due<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
     rows: Vec<Overwrite>,
 ) -> Result<(Vec<Overwrite>, Vec<(Key, u64)>), Fault> {
-    let (rows, paths): (Vec<_>, Vec<RelPath>) =
-        rows.into_iter().filter_map(|row| row.key.path().map(|path| (row, path))).unzip();
-    let looks = ctx.tree.look(paths.clone()).await?;
+    let looks = ctx.tree.look(rows.iter().map(|row| row.key.clone()).collect()).await?;
     let (mut due, mut void) = (vec![], vec![]);
-    for ((row, path), look) in rows.into_iter().zip(paths).zip(looks) {
-        let is_due = match look {
+    for (row, look) in rows.into_iter().zip(looks) {
+        let is_due = match &look {
             Local::Unknown => true,
             Local::Present(meta) => {
                 let record = ctx.ledger.get(&row.key).await?;
                 let same = |record: &Record| record.etag == row.etag && record.print == Some(meta.print);
-                !ctx.prune.excludes(&path, false) && !record.as_ref().is_some_and(same)
+                !ctx.excludes(&row.key, &look) && !record.as_ref().is_some_and(same)
             }
             Local::Absent(_) | Local::Skipped(_) => false,
         };

@@ -188,6 +188,11 @@ impl Report {
     }
 
     pub(super) fn tell(&self, now: Duration, event: &Event) {
+        if let Event::Action { key, ending: Ending::Done | Ending::Planned | Ending::Held, .. } = event
+            && key.is_directory()
+        {
+            return self.with(|status| status.fails_no_longer(key));
+        }
         self.with(|status| note(status, event));
         (self.sink)(now, event);
     }
@@ -195,6 +200,11 @@ impl Report {
     /// A job ended well.
     pub(super) fn did(&self, now: Duration, key: &Key, did: &Did, why: Why, dry_run: bool) {
         self.with(|status| status.fails_no_longer(key));
+        // the markers of directories are made and go with what is in them: only those that fail are told of
+        if key.is_directory() {
+            tracing::debug!(%key, why, "the directory is marked");
+            return;
+        }
         let (deed, from, bytes) = match did {
             Did::Put { bytes } => (Deed::Put, None, *bytes),
             Did::Copied(from) => (Deed::Copy, Some(from.clone()), 0),

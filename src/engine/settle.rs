@@ -100,7 +100,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
 
     /// Its turn to be deleted was missed.
     pub(super) fn look_for(&mut self, former: &Key) {
-        if let Some(path) = former.path() {
+        if let Some(path) = former.place() {
             self.pending.note(Scope::File(path), Against::Bucket, self.now());
         }
     }
@@ -117,7 +117,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     /// The file was dealt with: as it is, or, if it `goes_on`, as it was.
     fn rested(&mut self, job: &Job, goes_on: bool, took: Mono) {
         let (now, once) = (self.now(), self.ctx.options.once);
-        let Some(path) = job.key.path().filter(|_| goes_on && !once) else {
+        let Some(path) = job.key.place().filter(|_| goes_on && !once) else {
             return self.restless.rested(&job.key);
         };
         let (quiet, longest) = (self.ctx.options.quiet, self.ctx.options.longest);
@@ -134,7 +134,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if (if once { failures } else { tries }) == ROUNDS {
             self.tell(&action(job, Ending::Busy));
         }
-        let Some(path) = job.key.path().filter(|_| !once || failures < ROUNDS) else { return };
+        let Some(path) = job.key.place().filter(|_| !once || failures < ROUNDS) else { return };
         let wait = if once && failures > 1 { delay(failures, jitter) } else { Mono::ZERO };
         self.pending.retry(Scope::File(path), against, now, wait.max(quiet), failures);
     }
@@ -156,7 +156,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if self.ctx.options.once && failures >= ROUNDS {
             return;
         }
-        if let Some(path) = job.key.path() {
+        if let Some(path) = job.key.place() {
             let quiet = if fault.is_none() && failures == 1 {
                 Mono::ZERO
             } else {
@@ -178,7 +178,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if !self.is_told(&job.key) {
             self.tell(&failed(job, fault));
         }
-        if let Some(path) = job.key.path().filter(|_| !self.ctx.options.once) {
+        if let Some(path) = job.key.place().filter(|_| !self.ctx.options.once) {
             self.denials.wait(path, failures.saturating_add(1), now, jitter);
         }
     }
@@ -192,7 +192,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let now = self.now();
         for key in keys {
             if let Some(against) = self.jobs.finish(key)
-                && let Some(path) = key.path()
+                && let Some(path) = key.place()
             {
                 self.pending.note(Scope::File(path), against.max(self.against()), now);
             }

@@ -100,7 +100,8 @@ pub(super) async fn keep<T: Tree, S: Store, L: Ledger>(
     etag: &ETag,
 ) -> Result<(), Fault> {
     let Some(trash) = &ctx.options.trash else { return Ok(()) };
-    if ctx.is_kept(key, etag) {
+    // a directory's marker holds nothing
+    if key.is_directory() || ctx.is_kept(key, etag) {
         return Ok(());
     }
     let at = (ctx.options.wall)();

@@ -10,14 +10,14 @@ use super::{
     Prune,
     canary::{self, Perch},
     descend::{Descent, Stop, descend},
-    entries::{self, Kind, enumerate},
+    entries::{self, enumerate},
     event::{Sign, signs},
     outbox::Outbox,
     plight::{Shortfall, no_watcher},
     root::{Opened, Root},
     stat::{LIST, Place, beneath},
 };
-use crate::model::{Fault, RelPath};
+use crate::model::{Fault, Kind, RelPath};
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 use rustix::{fd::AsFd, io::Errno};
 use std::{

@@ -91,7 +91,7 @@ impl Cloner {
             let [cloned, after] = [Stat::of(fd.as_fd())?.meta(), Stat::of(file)?.meta()];
             // XFS may say that all is well of one that it broke off
             if [cloned, after].iter().all(|now| now.print.size == meta.print.size) {
-                return Ok((fd, Frozen { meta, _share: share }));
+                return Ok((fd, Frozen { meta, _share: Some(share) }));
             }
         }
         Err(Errno::AGAIN)
@@ -146,10 +146,10 @@ mod tests {
     use super::*;
     use crate::{
         local::{
-            Directory, Tree,
+            Directory, Kinds, Tree,
             tests::{skipped, told},
         },
-        model::{RelPath, Source},
+        model::{Key, RelPath, Source},
     };
     use std::{
         fs,
@@ -203,7 +203,7 @@ mod tests {
         }
 
         fn tree(&self) -> Directory {
-            Directory::new(&self.at("root")).expect("a path").aside(&self.at("state"))
+            Directory::new(&self.at("root"), Kinds::default()).expect("a path").aside(&self.at("state"))
         }
     }
 
@@ -236,7 +236,7 @@ mod tests {
     }
 
     async fn snapshot(tree: &Directory) -> Option<(File, LocalMeta)> {
-        let file = tree.open(&path()).await.expect("open");
+        let file = tree.open(&Key::of(&path())).await.expect("open");
         tree.snapshot(&file).await
     }
 
@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(meta.print.size, 1 << 40);
         assert_eq!(&clone.read_at(0, 6).await.expect("read")[..], b"begin\0");
         assert_eq!(&clone.read_at((1 << 40) - 4, 9).await.expect("read")[..], b"\0end");
-        let live = disk.tree().open(&path()).await.expect("open").stat().await.expect("stat");
+        let live = disk.tree().open(&Key::of(&path())).await.expect("open").stat().await.expect("stat");
         assert_eq!(live.print.inode, meta.print.inode, "it is told as the file");
         assert_eq!(clone.stat().await, Ok(meta));
     }

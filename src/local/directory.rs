@@ -2,10 +2,10 @@
 //! wait for a disk run on the runtime's blocking threads.
 
 use super::{
-    Entry, Notice, Prune, Pulse, Tree, canary::Perch, clone::Cloner, look, opener::Opener, read::File,
+    Entry, Kinds, Notice, Prune, Pulse, Tree, canary::Perch, clone::Cloner, look, opener::Opener, read::File,
     root::Root, walk, watch,
 };
-use crate::model::{Class, Fault, Local, LocalMeta, RelPath, RootId, Scope, Stamp};
+use crate::model::{Class, Fault, Key, Local, LocalMeta, RootId, Scope, Stamp};
 use futures::{Stream, stream};
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{
@@ -27,14 +27,14 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Of this path. Nothing is opened yet.
+    /// Of this path, with these kinds of entries beside regular files. Nothing is opened yet.
     ///
     /// # Errors
     /// `Fatal` if the path is relative and there is no current directory, or it is empty.
-    pub fn new(path: &Path) -> Result<Self, Fault> {
+    pub fn new(path: &Path, kinds: Kinds) -> Result<Self, Fault> {
         let path = std::path::absolute(path)
             .map_err(|e| Fault::new(Class::Fatal, "resolve the root", e).remedy("give an absolute path"))?;
-        let root = Arc::new(Root::new(&path));
+        let root = Arc::new(Root::new(&path).with(kinds));
         let aside: Arc<Path> = std::env::temp_dir().into();
         let cloner = Arc::new(Cloner::new(Arc::clone(&aside)));
         let (opener, perch) = (Opener::new(Arc::clone(&root)), Perch::default());
@@ -107,13 +107,13 @@ impl Tree for Directory {
         stream::unfold(Walk::New(self.clone(), scope.clone(), prune), Walk::next)
     }
 
-    async fn look(&self, paths: Vec<RelPath>) -> Result<Vec<Local>, Fault> {
+    async fn look(&self, keys: Vec<Key>) -> Result<Vec<Local>, Fault> {
         let root = Arc::clone(&self.root);
-        blocking("look at files", move || Ok(look::look(&root.open()?, &paths))).await
+        blocking("look at files", move || Ok(look::look(&root.open()?, &keys))).await
     }
 
-    async fn open(&self, path: &RelPath) -> Result<File, Fault> {
-        self.opener.open(path).await
+    async fn open(&self, key: &Key) -> Result<File, Fault> {
+        self.opener.open(key).await
     }
 
     async fn snapshot(&self, file: &File) -> Option<(File, LocalMeta)> {

@@ -1,6 +1,7 @@
 //! What the kernel lists of a directory.
 
 use super::stat::Stat;
+use crate::model::Kind;
 use rustix::{
     fd::BorrowedFd,
     ffi::CStr,
@@ -9,25 +10,13 @@ use rustix::{
 };
 use std::mem::MaybeUninit;
 
-/// What an entry is, as far as the way of going on with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Directory,
-    /// To be asked with stat.
-    File,
-    Link,
-    /// A FIFO, socket or device.
-    Special,
-}
-
-impl Kind {
-    pub(super) fn of(kind: FileType) -> Self {
-        match kind {
-            FileType::Directory => Self::Directory,
-            FileType::RegularFile | FileType::Unknown => Self::File,
-            FileType::Symlink => Self::Link,
-            _ => Self::Special,
-        }
+/// What the kernel calls so. Of what it does not know the kind it is to be asked with a stat, as of files.
+pub(super) fn kind_of(kind: FileType) -> Kind {
+    match kind {
+        FileType::Directory => Kind::Directory,
+        FileType::RegularFile | FileType::Unknown => Kind::File,
+        FileType::Symlink => Kind::Link,
+        _ => Kind::Special,
     }
 }
 
@@ -56,7 +45,7 @@ pub(super) fn enumerate<E: From<Errno>>(
                 let asked = Stat::at(dir, name).map(|stat| stat.kind());
                 asked_for(asked).iter().try_for_each(|kind| each(name, *kind))?;
             }
-            known => each(name, Kind::of(known))?,
+            known => each(name, kind_of(known))?,
         }
     }
     Ok(())
@@ -65,7 +54,7 @@ pub(super) fn enumerate<E: From<Errno>>(
 /// What an entry may be whose kind a stat was to tell. Both a file and a directory if it cannot: nothing is known of
 /// that name, nor of what may lie below it.
 fn asked_for(kind: Result<FileType, Errno>) -> &'static [Kind] {
-    match kind.map(Kind::of) {
+    match kind.map(kind_of) {
         Ok(Kind::Directory) => &[Kind::Directory],
         Ok(Kind::File) => &[Kind::File],
         Ok(Kind::Link) => &[Kind::Link],

@@ -5,11 +5,12 @@
 //! memory than one of fifty thousand.
 
 use super::{
-    entries::{self, Kind, enumerate},
+    entries::{self, enumerate},
     names::{Name, Names},
     spill::{Reader, Run, Spill, pack, same, unpack},
     warnings::Why,
 };
+use crate::model::{Kind, LINK};
 use rustix::{fd::BorrowedFd, ffi::CStr, io::Errno};
 use std::{
     cmp::Ordering,
@@ -59,12 +60,19 @@ pub(super) struct Desk {
     pub(super) buffer: Vec<MaybeUninit<u8>>,
     pub(super) spill: Spill,
     pub(super) limits: Limits,
+    /// Links have keys of their own.
+    pub(super) links: bool,
 }
 
 impl Desk {
     /// With `aside` for what memory is not to hold.
     pub(super) fn new(aside: &Path, limits: Limits) -> Self {
-        Self { buffer: entries::buffer(), spill: Spill::new(aside, limits.read), limits }
+        Self { buffer: entries::buffer(), spill: Spill::new(aside, limits.read), limits, links: false }
+    }
+
+    /// With links under keys of their own.
+    pub(super) fn with_links(self, links: bool) -> Self {
+        Self { links, ..self }
     }
 }
 
@@ -74,7 +82,7 @@ pub(super) struct Listing {
     source: Source,
     /// The one given last, packed, if `source` does not hold it any more.
     given: Vec<u8>,
-    /// Files that turned out to be directories, packed as such. The next one to be given is the last: whatever
+    /// Files that turned out to be directories or links, packed as such. The next one to be given is the last: whatever
     /// comes between `a` and `a/` begins with `a`, so each begins with the one before it.
     late: Vec<Vec<u8>>,
 }
@@ -98,8 +106,9 @@ impl Listing {
     /// Reads `dir`, whose path below the root is `path`. Beside what was read, why it ended early.
     /// Nothing is given of a directory whose names could not be kept.
     pub(super) fn read(dir: BorrowedFd<'_>, path: &[u8], desk: &mut Desk) -> (Self, Option<Halt>) {
-        let Desk { buffer, spill, limits } = desk;
+        let Desk { buffer, spill, limits, links } = desk;
         let mut gathered = Gathered::default();
+        gathered.names.links = *links;
         let read = enumerate(dir, buffer, |name, kind| gathered.push(path, name, kind, spill, limits));
         gathered.finish(read, spill, limits)
     }
@@ -160,15 +169,17 @@ impl Listing {
         }
     }
 
-    /// The entry given last turns out to be a directory: it comes again, at its place as one.
-    pub(super) fn again_as_directory(&mut self) -> Result<(), Errno> {
+    /// The entry given last turns out to be of this kind, whose keys come later: it comes again, at its place as one.
+    pub(super) fn again_as(&mut self, kind: Kind) -> Result<(), Errno> {
         let name = match &self.source {
             Source::Held(names, next) => next.checked_sub(1).and_then(|at| names.get(at)),
             _ => Some(unpack(&self.given)?),
         };
         if let Some(name) = name {
+            let end = if kind == Kind::Link { LINK } else { "" };
+            let encoded = [name.encoded, end].concat();
             let mut late = Vec::new();
-            pack(&Name { kind: Kind::Directory, ..name }, &mut late);
+            pack(&Name { kind, encoded: &encoded, ..name }, &mut late);
             self.late.push(late);
         }
         Ok(())
@@ -357,7 +368,7 @@ pub(super) mod tests {
             while let Some(name) = found.next().expect("readable") {
                 let (text, kind) = (name.encoded.to_owned(), name.kind);
                 if kind == file && text != "b" {
-                    found.again_as_directory().expect("at one");
+                    found.again_as(dir).expect("at one");
                 }
                 seen.push(format!("{text}{}", if kind == dir { "/" } else { "" }));
             }

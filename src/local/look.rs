@@ -1,60 +1,59 @@
 //! The look: entries by name, and the proof of those that are not there.
 //!
-//! First every path is asked with a stat. Each that seems absent then gives a *question* to the nearest
+//! First every entry is asked with a stat; what may be a link's by its name is asked for as a file first. Each that seems absent then gives a *question* to the nearest
 //! directory that is still there: does it lack this entry? All questions to one directory are
 //! answered together: it is opened, enumerated whole, and each entry is asked with a stat again, all by
 //! the same descriptor. Only if all agree is there a proof; else it cannot be told.
 
 use super::{
     descend::{Descent, Stop, descend},
-    entries::{self, Kind, enumerate},
+    entries::{self, enumerate, kind_of},
     root::Opened,
     stat::{LIST, Stat, beneath},
     walk::c_name,
     warnings::Why,
 };
-use crate::model::{Absence, Local, RelPath};
+use crate::model::{Absence, Instead, Key, Kind, Local, RelPath, Skip};
 use rustix::{
     fd::{AsFd, OwnedFd},
-    fs::FileType,
     io::Errno,
 };
 use std::collections::{BTreeMap, HashMap};
 
 /// What must hold of an entry for the absence to be proven.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Claim {
     /// There is no such entry.
     Nothing,
-    /// It is a directory, so no file.
-    Directory,
-    /// It is a file, so no directory.
-    File,
+    /// It is of another kind.
+    Is(Kind),
 }
 
 /// A question to a directory: the entry, the claim, and which answers hang on it.
 type Question = (RelPath, Claim, usize);
 
-/// The entries at `paths`, in their order.
-pub(super) fn look(root: &Opened, paths: &[RelPath]) -> Vec<Local> {
-    let mut found = vec![Local::Unknown; paths.len()];
-    let mut by_parent: BTreeMap<RelPath, Vec<usize>> = BTreeMap::new();
-    for (at, path) in paths.iter().enumerate() {
-        // The root is no entry of the mirror: it stays unknown.
-        if let Some(parent) = path.parent() {
-            by_parent.entry(parent).or_default().push(at);
+/// The entries that have these keys, in their order.
+pub(super) fn look(root: &Opened, keys: &[Key]) -> Vec<Local> {
+    let mut found = vec![Local::Unknown; keys.len()];
+    let mut by_parent: BTreeMap<RelPath, Vec<(usize, RelPath)>> = BTreeMap::new();
+    for (at, key) in keys.iter().enumerate() {
+        // The root is no entry of the mirror: it stays unknown, as what no file can be called.
+        if let Some(place) = key.place()
+            && let Some(parent) = place.parent()
+        {
+            by_parent.entry(parent).or_default().push((at, place));
         }
     }
     let mut questions: BTreeMap<RelPath, Vec<Question>> = BTreeMap::new();
     for (parent, members) in by_parent {
         match descend(root, &parent) {
             Descent::Arrived(fd) => {
-                for at in members {
-                    match ask(root, &fd, &paths[at]) {
+                for (at, place) in members {
+                    match ask(root, &fd, &keys[at], place) {
                         Ok(local) => found[at] = local,
-                        Err(claim) => {
-                            let question = (paths[at].clone(), claim, at);
-                            questions.entry(parent.clone()).or_default().push(question);
+                        Err(claims) => {
+                            let asked = questions.entry(parent.clone()).or_default();
+                            asked.extend(claims.into_iter().map(|(path, claim)| (path, claim, at)));
                         }
                     }
                 }
@@ -65,15 +64,17 @@ pub(super) fn look(root: &Opened, paths: &[RelPath]) -> Vec<Local> {
                 }
                 let claim = match why {
                     Stop::Missing => Claim::Nothing,
-                    Stop::File => Claim::File,
+                    Stop::File => Claim::Is(Kind::File),
+                    // what it leads to is not in the mirror, the link is
+                    Stop::Skipped(Skip::Link) if root.kinds.links => Claim::Is(Kind::Link),
                     Stop::Skipped(skip) => {
-                        members.iter().for_each(|at| found[*at] = Local::Skipped(skip));
+                        members.iter().for_each(|(at, _)| found[*at] = Local::Skipped(skip));
                         continue;
                     }
                     Stop::Failed(_) => continue,
                 };
                 let asked = questions.entry(ancestor).or_default();
-                asked.extend(members.into_iter().map(|at| (next.clone(), claim, at)));
+                asked.extend(members.into_iter().map(|(at, _)| (next.clone(), claim, at)));
             }
         }
     }
@@ -84,15 +85,48 @@ pub(super) fn look(root: &Opened, paths: &[RelPath]) -> Vec<Local> {
 }
 
 /// What a stat says of an entry, or what is to be proven.
-fn ask(root: &Opened, dir: &OwnedFd, path: &RelPath) -> Result<Local, Claim> {
-    match Stat::at(dir.as_fd(), &c_name(path.name())) {
-        Ok(stat) => stat.local(root.place.mount).ok_or(Claim::Directory),
-        Err(Errno::NOENT) => Err(Claim::Nothing),
-        Err(errno) => {
-            root.warnings.unread(path.as_bytes(), errno);
-            Ok(Local::Unknown)
-        }
+fn ask(root: &Opened, dir: &OwnedFd, key: &Key, place: RelPath) -> Result<Local, Vec<(RelPath, Claim)>> {
+    let stat = |path: &RelPath| Stat::at(dir.as_fd(), &c_name(path.name()));
+    let unread = |path: &RelPath, errno| {
+        root.warnings.unread(path.as_bytes(), errno);
+        Ok(Local::Unknown)
+    };
+    if key.is_directory_marker() {
+        return match stat(&place) {
+            Ok(stat) if stat.is_mount(root.place.mount) => Ok(Local::Skipped(Skip::Mount)),
+            Ok(stat) => match kind_of(stat.kind()) {
+                Kind::Directory if root.kinds.directories => Ok(Local::Present(stat.meta())),
+                Kind::Directory => Ok(Local::Skipped(Skip::Excluded)),
+                Kind::File => Err(vec![(place, Claim::Is(Kind::File))]),
+                Kind::Link if root.kinds.links => Err(vec![(place, Claim::Is(Kind::Link))]),
+                Kind::Link => Ok(Local::Skipped(Skip::Link)),
+                Kind::Special => Ok(Local::Skipped(Skip::Special)),
+            },
+            Err(Errno::NOENT) => Err(vec![(place, Claim::Nothing)]),
+            Err(errno) => unread(&place, errno),
+        };
     }
+    let claim = match stat(&place) {
+        Ok(stat) => match stat.local(root) {
+            Ok(local) => return Ok(local),
+            Err(Instead::Directory) => Claim::Is(Kind::Directory),
+            Err(Instead::Link) => Claim::Is(Kind::Link),
+        },
+        Err(Errno::NOENT) => Claim::Nothing,
+        Err(errno) => return unread(&place, errno),
+    };
+    let Some(link) = key.link() else { return Err(vec![(place, claim)]) };
+    let other = match stat(&link) {
+        Ok(stat) if stat.is_mount(root.place.mount) => return Ok(Local::Skipped(Skip::Mount)),
+        Ok(stat) => match kind_of(stat.kind()) {
+            Kind::Link if root.kinds.links => return Ok(Local::Present(stat.meta())),
+            Kind::Link => return Ok(Local::Skipped(Skip::Link)),
+            kind => Claim::Is(kind),
+        },
+        Err(Errno::NOENT) => Claim::Nothing,
+        Err(errno) => return unread(&link, errno),
+    };
+    Err(vec![(place, claim), (link, other)])
 }
 
 fn answer(root: &Opened, ancestor: &RelPath, asked: &[Question], found: &mut [Local]) {
@@ -116,35 +150,44 @@ fn answer(root: &Opened, ancestor: &RelPath, asked: &[Question], found: &mut [Lo
         Err(errno) => return unread(errno),
         Ok(()) => {}
     }
-    let mut proven: HashMap<(&[u8], bool), bool> = HashMap::new();
+    let mut proven: HashMap<(&[u8], Claim), bool> = HashMap::new();
+    let mut absent: HashMap<usize, Option<Absence>> = HashMap::new();
     for (path, claim, at) in asked {
         let name = path.name();
-        let holds = *proven.entry((name, *claim == Claim::Directory)).or_insert_with(|| {
+        let holds = *proven.entry((name, *claim)).or_insert_with(|| {
             let seen = listed.get(name).copied().flatten();
             let stat = Stat::at(dir.as_fd(), &c_name(name));
-            holds(*claim, seen, stat.map(|stat| (stat.kind(), stat.is_mount(root.place.mount))))
+            holds(*claim, seen, stat.map(|stat| (kind_of(stat.kind()), stat.is_mount(root.place.mount))))
         });
-        if holds {
-            let directory = *claim == Claim::Directory;
-            found[*at] = Local::Absent(Absence { ancestor: ancestor.clone(), directory });
+        let instead = match claim {
+            Claim::Is(Kind::Directory) => Some(Instead::Directory),
+            Claim::Is(Kind::Link) => Some(Instead::Link),
+            Claim::Is(_) | Claim::Nothing => None,
+        };
+        // the first of them is of the name itself
+        let proof = absent.entry(*at).or_insert(Some(Absence { ancestor: ancestor.clone(), instead }));
+        if !holds {
+            *proof = None;
         }
+    }
+    for (at, proof) in absent {
+        found[at] = proof.map_or(Local::Unknown, Local::Absent);
     }
 }
 
 /// True if listing and stat agree with the claim.
-fn holds(claim: Claim, listed: Option<Kind>, stat: Result<(FileType, bool), Errno>) -> bool {
-    matches!(
-        (claim, listed, stat),
-        (Claim::Nothing, None, Err(Errno::NOENT))
-            | (Claim::Directory, Some(Kind::Directory), Ok((FileType::Directory, false)))
-            | (Claim::File, Some(Kind::File), Ok((FileType::RegularFile, false)))
-    )
+fn holds(claim: Claim, listed: Option<Kind>, stat: Result<(Kind, bool), Errno>) -> bool {
+    match (claim, listed, stat) {
+        (Claim::Nothing, None, Err(Errno::NOENT)) => true,
+        (Claim::Is(kind), Some(listed), Ok((now, false))) => kind == listed && kind == now,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{local::root::Root, model::Skip};
+    use crate::local::{Kinds, root::Root};
     use std::os::unix::fs::symlink;
 
     fn p(s: &str) -> RelPath {
@@ -153,23 +196,72 @@ mod tests {
 
     #[test]
     fn listing_and_stat_must_agree() {
-        let (dir, file) = (Ok((FileType::Directory, false)), Ok((FileType::RegularFile, false)));
+        let (dir, file) = (Ok((Kind::Directory, false)), Ok((Kind::File, false)));
         for (claim, listed, stat, want) in [
             (Claim::Nothing, None, Err(Errno::NOENT), true),
             (Claim::Nothing, Some(Kind::File), Err(Errno::NOENT), false),
             (Claim::Nothing, None, file, false),
             (Claim::Nothing, None, Err(Errno::IO), false),
             (Claim::Nothing, None, Err(Errno::ACCESS), false),
-            (Claim::Directory, Some(Kind::Directory), dir, true),
-            (Claim::Directory, Some(Kind::File), dir, false),
-            (Claim::Directory, None, dir, false),
-            (Claim::Directory, Some(Kind::Directory), Err(Errno::NOENT), false),
-            (Claim::Directory, Some(Kind::Directory), Ok((FileType::Directory, true)), false),
-            (Claim::File, Some(Kind::File), file, true),
-            (Claim::File, Some(Kind::Directory), file, false),
-            (Claim::File, None, Err(Errno::NOENT), false),
+            (Claim::Is(Kind::Directory), Some(Kind::Directory), dir, true),
+            (Claim::Is(Kind::Directory), Some(Kind::File), dir, false),
+            (Claim::Is(Kind::Directory), None, dir, false),
+            (Claim::Is(Kind::Directory), Some(Kind::Directory), Err(Errno::NOENT), false),
+            (Claim::Is(Kind::Directory), Some(Kind::Directory), Ok((Kind::Directory, true)), false),
+            (Claim::Is(Kind::File), Some(Kind::File), file, true),
+            (Claim::Is(Kind::File), Some(Kind::Directory), file, false),
+            (Claim::Is(Kind::File), None, Err(Errno::NOENT), false),
         ] {
             assert_eq!(holds(claim, listed, stat), want, "{listed:?} {stat:?}");
+        }
+    }
+
+    #[test]
+    fn links_and_directories_have_keys_of_their_own_where_they_are_mirrored() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = |path: &str| dir.path().join(path);
+        std::fs::create_dir_all(at("d/sub")).expect("mkdir");
+        std::fs::write(at("d/file"), "x").expect("write");
+        std::fs::write(at("d/both.rclonelink"), "a file").expect("write");
+        for (to, name) in [("file", "d/link"), ("d", "elsewhere"), ("x", "d/both")] {
+            symlink(to, at(name)).expect("link");
+        }
+        let kinds = Kinds { links: true, directories: true };
+        let all = Root::new(dir.path()).with(kinds).open().expect("root");
+        let plain = Root::new(dir.path()).open().expect("root");
+        let absent = |ancestor: &str, instead| Local::Absent(Absence { ancestor: p(ancestor), instead });
+        let (link, excluded) = (Local::Skipped(Skip::Link), Local::Skipped(Skip::Excluded));
+        // what there is, with all kinds; where they are not mirrored
+        for (key, want, otherwise) in [
+            ("d/link", absent("d", Some(Instead::Link)), link.clone()),
+            ("d/link/x", absent("d", Some(Instead::Link)), link.clone()),
+            ("elsewhere/file", absent("", Some(Instead::Link)), link.clone()),
+            ("elsewhere/", absent("", Some(Instead::Link)), link.clone()),
+            ("d/file.rclonelink", absent("d", None), absent("d", None)),
+            ("d/none.rclonelink", absent("d", None), absent("d", None)),
+            ("gone/none.rclonelink", absent("", None), absent("", None)),
+            ("d/sub.rclonelink", absent("d", None), absent("d", None)),
+            ("d/sub", absent("d", Some(Instead::Directory)), absent("d", Some(Instead::Directory))),
+            ("d/file/", absent("d", None), absent("d", None)),
+            ("d/none/", absent("d", None), absent("d", None)),
+        ] {
+            assert_eq!(look(&all, &[Key::raw(key)]), [want], "{key}");
+            assert_eq!(look(&plain, &[Key::raw(key)]), [otherwise], "{key}");
+        }
+        let there = |root: &Opened, key: &str| match &look(root, &[Key::raw(key)])[..] {
+            [Local::Present(meta)] => Ok((meta.attributes.kind(), meta.print.size)),
+            other => Err(other.first().cloned()),
+        };
+        assert_eq!(there(&all, "d/link.rclonelink"), Ok((Kind::Link, 4)));
+        assert_eq!(there(&plain, "d/link.rclonelink"), Err(Some(link)));
+        assert_eq!(there(&all, "d/sub/"), Ok((Kind::Directory, 0)));
+        assert_eq!(there(&plain, "d/sub/"), Err(Some(excluded)));
+        for root in [&all, &plain] {
+            assert_eq!(
+                there(root, "d/both.rclonelink"),
+                Ok((Kind::File, 6)),
+                "the file goes before the link"
+            );
         }
     }
 
@@ -181,9 +273,13 @@ mod tests {
         std::fs::write(at("d/file"), "x").expect("write");
         symlink("file", at("d/link")).expect("link");
         symlink("d", at("elsewhere")).expect("link");
-        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), FileType::Fifo, 0o600.into(), 0).expect("mkfifo");
+        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .expect("mkfifo");
         let root = Root::new(dir.path()).open().expect("root");
-        let absent = |ancestor: &str, directory| Local::Absent(Absence { ancestor: p(ancestor), directory });
+        let absent = |ancestor: &str, directory: bool| {
+            let instead = directory.then_some(Instead::Directory);
+            Local::Absent(Absence { ancestor: p(ancestor), instead })
+        };
         let cases = [
             ("d/none", absent("d", false)),
             ("d/link", Local::Skipped(Skip::Link)),
@@ -199,11 +295,11 @@ mod tests {
             ("d", absent("", true)),
             ("", Local::Unknown),
         ];
-        let paths: Vec<_> = cases.iter().map(|(path, _)| p(path)).collect();
-        for ((path, want), found) in cases.iter().zip(look(&root, &paths)) {
+        let keys: Vec<_> = cases.iter().map(|(path, _)| Key::of(&p(path))).collect();
+        for ((path, want), found) in cases.iter().zip(look(&root, &keys)) {
             assert_eq!(found, *want, "{path}");
         }
-        let found = look(&root, &[p("d/file")]);
+        let found = look(&root, &[Key::raw("d/file")]);
         assert!(matches!(&found[..], [Local::Present(meta)] if meta.print.size == 1), "{found:?}");
     }
 }

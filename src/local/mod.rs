@@ -3,6 +3,7 @@
 //! | room | |
 //! |---|---|
 //! | `directory` | the [`Tree`] over the others |
+//! | `kinds` | what is mirrored beside regular files |
 //! | `root` | opens the root, and proves that it is the bound one |
 //! | `mount`, `uuid` | the kind of file system: identity, clock, whether it tells of changes |
 //! | `stat`, `descend` | one entry; the way down to a directory |
@@ -12,7 +13,7 @@
 //! | `prune`, `warnings` | what is left out: by the operator; because it has to be |
 //! | `read`, `reader`, `cached`, `opener` | an open file, and what reading leaves; opening what is in memory; opening many |
 //! | `hash` | its digests |
-//! | `target` | a directory that is written to: where a restore goes |
+//! | `target`, `dress` | a directory that is written to: where a restore goes; what is no file there |
 //! | `clone` | a file that does not rest, as it is at one moment |
 //! | `watch`, `arm`, `event`, `outbox`, `plight` | changes as they happen, and why they are not seen |
 //! | `canary` | proof that they would be |
@@ -26,11 +27,13 @@ mod canary;
 mod clone;
 mod descend;
 mod directory;
+mod dress;
 mod entries;
 mod event;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod hash;
+mod kinds;
 mod listing;
 mod look;
 mod mount;
@@ -55,16 +58,17 @@ pub use canary::Pulse;
 pub use directory::Directory;
 pub(crate) use hash::CHUNK;
 pub use hash::{Hashes, Hashing};
+pub use kinds::Kinds;
 pub use prune::Prune;
 pub use read::File;
 pub use target::{Draft, Finish, Target};
 
-use crate::model::{Fault, Key, Local, LocalMeta, RelPath, RootId, Scope, Source, Stamp};
+use crate::model::{Fault, Key, Local, LocalMeta, RootId, Scope, Source, Stamp};
 use futures::Stream;
 use std::{future::Future, time::Duration};
 
-/// One entry of a walk. A key that ends in `/` stands for everything below that directory (a mount
-/// point: `Skipped`; an unreadable directory: `Unknown`), unless an entry of its own says otherwise.
+/// One entry of a walk. A key that ends in `/` is a directory: `Present` by itself, or, if it is not entered, for everything
+/// below (a mount point: `Skipped`; an unreadable directory: `Unknown`), unless an entry of its own says otherwise.
 pub type Entry = (Key, Local);
 
 /// Look here again.
@@ -82,7 +86,8 @@ pub enum Notice {
     Restored,
 }
 
-/// The mirrored directory. Clones share a handle; threads live behind it. Nothing is ever written
+/// The mirrored directory. Links and directories, where they are mirrored, look like files of their own: a link as a file
+/// of the name that its object has, a directory as one without content. Clones share a handle; threads live behind it. Nothing is ever written
 /// into the root, and no descriptor of it is held while idle.
 pub trait Tree: Clone + Send + Sync + 'static {
     /// An open file.
@@ -105,8 +110,8 @@ pub trait Tree: Clone + Send + Sync + 'static {
 
     /// Entries of `Tree(dir)` or `Children(dir)` in key order, in batches. Entries that are not there
     /// are absent, once the stream has ended: each directory is read whole before its first entry is
-    /// given, and one that cannot be is `Unknown`. `Children` gives a subdirectory as `dir/`
-    /// with `Absent`. Pruned entries are left out.
+    /// given, and one that cannot be is `Unknown`. A directory that is mirrored itself comes before what is in it, the
+    /// root never. `Children` gives a subdirectory as `dir/` with `Absent`. Pruned entries are left out.
     ///
     /// # Errors
     /// `Fatal` if the root is not the bound one; the stream ends there.
@@ -116,19 +121,19 @@ pub trait Tree: Clone + Send + Sync + 'static {
         prune: Prune,
     ) -> impl Stream<Item = Result<Vec<Entry>, Fault>> + Send + use<Self>;
 
-    /// The entries at these paths, in their order, by a stat and a whole enumeration of the nearest
+    /// The entries that have these keys, in their order, by a stat and a whole enumeration of the nearest
     /// existing ancestor for those that are absent (one enumeration serves all of a directory).
     /// Filters are not applied.
     ///
     /// # Errors
     /// `Fatal` if the root is not the bound one.
-    fn look(&self, paths: Vec<RelPath>) -> impl Future<Output = Result<Vec<Local>, Fault>> + Send;
+    fn look(&self, keys: Vec<Key>) -> impl Future<Output = Result<Vec<Local>, Fault>> + Send;
 
     /// Opens beneath the root, never through a link, never blocking.
     ///
     /// # Errors
-    /// `Missing`, `Changed` (not a regular file any more), or an I/O error.
-    fn open(&self, path: &RelPath) -> impl Future<Output = Result<Self::File, Fault>> + Send;
+    /// `Missing`, `Changed` (not what this key stands for any more), or an I/O error.
+    fn open(&self, key: &Key) -> impl Future<Output = Result<Self::File, Fault>> + Send;
 
     /// What the open file holds at one moment, to be read in peace, and how the file was just before. `None` where that
     /// cannot be had.

@@ -3,8 +3,7 @@
 //! Order is that of the *encoded* names, with `/` appended to directories: a walk in that order is the
 //! order of a flat listing. Names lie one after another in one buffer, with 16 bytes beside each.
 
-use super::entries::Kind;
-use crate::model::{Key, RelPath};
+use crate::model::{Key, Kind, LINK, RelPath};
 use rustix::{ffi::CStr, io::Errno};
 use std::cmp::Ordering;
 
@@ -12,7 +11,7 @@ use std::cmp::Ordering;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Name<'a> {
     pub(super) raw: &'a CStr,
-    /// As its key spells it.
+    /// As its key spells it, without the slash of a directory.
     pub(super) encoded: &'a str,
     pub(super) kind: Kind,
 }
@@ -44,9 +43,17 @@ struct Slot {
     kind: Kind,
 }
 
+/// Which of two names with the same key it is that counts, the lesser one: the file, and not the link whose object would
+/// be called so.
+pub(super) fn rank(kind: Kind) -> bool {
+    kind == Kind::Link
+}
+
 /// A set of names. Sorted once [`Names::sort`] has been called.
 #[derive(Default)]
 pub(super) struct Names {
+    /// Links have keys of their own.
+    pub(super) links: bool,
     text: Vec<u8>,
     slots: Vec<Slot>,
 }
@@ -61,8 +68,9 @@ impl Names {
         let start = self.text.len();
         self.text.extend_from_slice(name.to_bytes_with_nul());
         let (mut encoded, mut encoded_len) = (start, raw.len());
-        if !is_plain(raw) {
-            let spelling = spelling(dir, raw).ok_or(Errno::BADMSG)?;
+        let link = self.links && kind == Kind::Link;
+        if link || !is_plain(raw) {
+            let spelling = spelling(dir, raw, if link { LINK } else { "" }).ok_or(Errno::BADMSG)?;
             (encoded, encoded_len) = (self.text.len(), spelling.len());
             self.text.extend_from_slice(spelling.as_bytes());
         }
@@ -94,7 +102,7 @@ impl Names {
         let text = &self.text;
         let part = |s: Slot| &text[s.encoded as usize..][..usize::from(s.encoded_len)];
         let order = |a: Slot, b: Slot| order(part(a), a.kind, part(b), b.kind);
-        self.slots.sort_unstable_by(|a, b| order(*a, *b));
+        self.slots.sort_unstable_by(|a, b| order(*a, *b).then_with(|| rank(a.kind).cmp(&rank(b.kind))));
         self.slots.dedup_by(|a, b| order(*a, *b).is_eq());
     }
 
@@ -124,12 +132,12 @@ fn is_plain(name: &[u8]) -> bool {
         && !name.contains(&b'/')
 }
 
-fn spelling(dir: &[u8], name: &[u8]) -> Option<String> {
+fn spelling(dir: &[u8], name: &[u8], end: &str) -> Option<String> {
     if name.is_empty() || name.contains(&b'/') {
         return None;
     }
     let separator: &[u8] = if dir.is_empty() { b"" } else { b"/" };
-    let path = RelPath::new(&[dir, separator, name].concat()).ok()?;
+    let path = RelPath::new(&[dir, separator, name, end.as_bytes()].concat()).ok()?;
     Key::of(&path).as_str().rsplit('/').next().map(str::to_owned)
 }
 

@@ -7,7 +7,7 @@ use super::{
     read::{self, File},
     root::{Opened, Root},
 };
-use crate::model::{Class, Fault, RelPath};
+use crate::model::{Class, Fault, Key};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -40,7 +40,7 @@ struct Desk {
 }
 
 struct Request {
-    path: RelPath,
+    key: Key,
     answer: oneshot::Sender<Result<File, Fault>>,
 }
 
@@ -49,18 +49,18 @@ impl Opener {
         Self(Arc::new(Shared { root, desk: Mutex::default() }))
     }
 
-    /// Opens the regular file at `path`.
+    /// Opens what has this key.
     ///
     /// # Errors
     /// As [`Root::open`] and [`read::open`].
-    pub(super) async fn open(&self, path: &RelPath) -> Result<File, Fault> {
-        if let Some(file) = cached::open(&self.0.root, path) {
+    pub(super) async fn open(&self, key: &Key) -> Result<File, Fault> {
+        if let Some(file) = key.path().and_then(|path| cached::open(&self.0.root, &path)) {
             return Ok(file);
         }
         let (answer, mut asked) = oneshot::channel();
         let idle = {
             let mut desk = self.0.desk();
-            desk.waiting.push_back(Request { path: path.clone(), answer });
+            desk.waiting.push_back(Request { key: key.clone(), answer });
             desk.serving == 0
         };
         if idle {
@@ -118,7 +118,7 @@ impl Serving {
         let mut parent = None;
         let others = std::iter::from_fn(|| self.next()).take(IN_A_ROW - 1);
         for request in std::iter::once(first).chain(others) {
-            let opened = read::open(root, &mut parent, &request.path);
+            let opened = read::open(root, &mut parent, &request.key);
             reply(request, opened);
         }
     }
@@ -160,8 +160,8 @@ mod tests {
     use rustix::fs::{CWD, FileType, mknodat};
     use std::path::Path;
 
-    fn path(text: &str) -> RelPath {
-        RelPath::new(text.as_bytes()).expect("valid path")
+    fn path(text: &str) -> Key {
+        Key::raw(text)
     }
 
     fn opener(dir: &Path) -> Opener {
@@ -228,7 +228,7 @@ mod tests {
         let handle = runtime.handle().clone();
         drop(runtime);
         let (answer, _asked) = oneshot::channel();
-        opener.0.desk().waiting.push_back(Request { path: path("f"), answer });
+        opener.0.desk().waiting.push_back(Request { key: path("f"), answer });
         let (ended, end) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let _context = handle.enter();

@@ -1,18 +1,20 @@
-//! Opening a file beneath the root, and reading it by the descriptor alone.
+//! Opening a file beneath the root, and reading it by the descriptor alone. A directory and a link are read when they are
+//! opened: the one has no content, and that of the other never changes.
 
 use super::{
     clone::Share,
     descend::{Descent, Stop, descend},
+    entries::kind_of,
     reader::Reader,
     root::{Opened, READ_ALL},
     stat::{Stat, beneath},
     walk::c_name,
 };
-use crate::model::{Class, Fault, LocalMeta, RelPath, Skip, Source};
+use crate::model::{Class, Fault, Key, Kind, LocalMeta, RelPath, Skip, Source};
 use bytes::Bytes;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
-    fs::{FileType, OFlags},
+    fs::{FileType, OFlags, readlinkat},
     io::Errno,
 };
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use tokio::runtime::Handle;
 /// What is read when it is opened: it costs less than asking for it again.
 pub(super) const SMALL: u64 = 64 << 10;
 
-/// An open regular file.
+/// An open regular file; or a directory or link as it was when it was opened.
 #[derive(Debug)]
 pub struct File {
     reader: Arc<Reader>,
@@ -33,12 +35,13 @@ pub struct File {
     frozen: Option<Frozen>,
 }
 
-/// What a clone has besides.
+/// What one has that does not change any more: a clone, a directory, a link.
 #[derive(Debug)]
 pub(super) struct Frozen {
     /// How the file was.
     pub(super) meta: LocalMeta,
-    pub(super) _share: Share,
+    /// Of a clone.
+    pub(super) _share: Option<Share>,
 }
 
 impl File {
@@ -91,11 +94,31 @@ impl Drop for File {
 /// A directory that was entered, to be entered once for all of its files.
 pub(super) type Parent = Option<(RelPath, OwnedFd)>;
 
-/// Opens the regular file at `path`. What is no regular file is never opened: a device may act on it.
+/// Opens what has this key. What is neither a regular file nor a directory is never opened: a device may act on it.
 ///
 /// # Errors
 /// `Missing`, `Changed` (it is something else), or by errno.
-pub(super) fn open(root: &Opened, parent: &mut Parent, path: &RelPath) -> Result<File, Fault> {
+pub(super) fn open(root: &Opened, parent: &mut Parent, key: &Key) -> Result<File, Fault> {
+    let none = || Fault::new(Class::Permanent, format!("open {key}"), "no file has this key");
+    if let Some(directory) = key.marked() {
+        return open_fixed(root, parent, &directory, Kind::Directory);
+    }
+    let path = key.path().ok_or_else(none)?;
+    match open_file(root, parent, &path) {
+        Err(fault) if root.kinds.links && matches!(fault.class, Class::Missing | Class::Changed) => {
+            let Some(link) = key.link() else { return Err(fault) };
+            open_fixed(root, parent, &link, Kind::Link)
+        }
+        opened => opened,
+    }
+}
+
+/// The directory that holds `path`, entered, with its name there.
+fn above<'a>(
+    root: &Opened,
+    parent: &'a mut Parent,
+    path: &RelPath,
+) -> Result<(&'a OwnedFd, std::ffi::CString), Fault> {
     let what = || format!("open {path}");
     let changed = |cause| Fault::new(Class::Changed, what(), cause);
     let fault = |errno| fault(what(), errno);
@@ -115,12 +138,42 @@ pub(super) fn open(root: &Opened, parent: &mut Parent, path: &RelPath) -> Result
         },
     };
     let (_, dir) = parent.insert((above, dir));
+    Ok((dir, c_name(path.name())))
+}
+
+/// A directory or link, as it is now: by a descriptor that only stands for it (open(2), `O_PATH`).
+fn open_fixed(root: &Opened, parent: &mut Parent, path: &RelPath, kind: Kind) -> Result<File, Fault> {
+    let fault = |errno| fault(format!("open {path}"), errno);
+    let (dir, name) = above(root, parent, path)?;
+    let fd = beneath(dir.as_fd(), &name, OFlags::PATH | OFlags::NOFOLLOW).map_err(fault)?;
+    let stat = Stat::of(fd.as_fd()).map_err(fault)?;
+    if kind_of(stat.kind()) != kind || stat.is_mount(root.place.mount) {
+        return Err(Fault::new(Class::Changed, format!("open {path}"), "it is something else"));
+    }
+    let content: Bytes = match kind {
+        Kind::Link => readlinkat(&fd, c"", Vec::new()).map_err(fault)?.into_bytes().into(),
+        _ => Bytes::new(),
+    };
+    let mut meta = stat.meta();
+    meta.print.size = content.len() as u64;
+    Ok(File {
+        reader: Arc::new(Reader::new(fd, meta.print.size)),
+        path: path.clone(),
+        whole: Some(content),
+        remote: false,
+        frozen: Some(Frozen { meta, _share: None }),
+    })
+}
+
+fn open_file(root: &Opened, parent: &mut Parent, path: &RelPath) -> Result<File, Fault> {
+    let changed = |cause| Fault::new(Class::Changed, format!("open {path}"), cause);
+    let fault = |errno| fault(format!("open {path}"), errno);
+    let (dir, name) = above(root, parent, path)?;
     let regular = |stat: Stat| match stat.kind() {
         _ if stat.is_mount(root.place.mount) => Err(changed("something is mounted on it")),
         FileType::RegularFile => Ok(stat.meta().print.size),
         _ => Err(changed("it is no regular file")),
     };
-    let name = c_name(path.name());
     regular(Stat::at(dir.as_fd(), &name).map_err(fault)?)?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let fd = match beneath(dir.as_fd(), &name, flags | OFlags::NOATIME) {
@@ -177,8 +230,10 @@ impl Source for File {
         // what lies beyond is asked for: the file may have grown
         let within = |whole: &Bytes| {
             let from = usize::try_from(at).ok()?;
-            let to = from.checked_add(len).filter(|to| *to <= whole.len())?;
-            Some(whole.slice(from..to))
+            let to = from.checked_add(len)?;
+            let fixed = self.frozen.is_some();
+            let to = if fixed { to.min(whole.len()) } else { Some(to).filter(|to| *to <= whole.len())? };
+            Some(whole.slice(from.min(to)..to))
         };
         if let Some(bytes) = self.whole.as_ref().and_then(within) {
             return Ok(bytes);
@@ -200,15 +255,12 @@ mod tests {
     use rustix::{fs::inotify, io};
     use std::os::unix::fs::symlink;
 
-    fn p(s: &str) -> RelPath {
-        RelPath::new(s.as_bytes()).expect("valid path")
-    }
-
     #[tokio::test]
     async fn c27_it_reads_the_open_file_and_not_the_path_again() {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("f"), "old content").expect("write");
-        let file = open(&Root::new(dir.path()).open().expect("root"), &mut None, &p("f")).expect("open");
+        let file =
+            open(&Root::new(dir.path()).open().expect("root"), &mut None, &Key::raw("f")).expect("open");
         let before = file.stat().await.expect("stat");
         std::fs::write(dir.path().join("g"), "new").expect("write");
         std::fs::rename(dir.path().join("g"), dir.path().join("f")).expect("rename");
@@ -242,18 +294,18 @@ mod tests {
             ("fifo", Class::Changed),
             ("socket", Class::Changed),
             ("d", Class::Changed),
-            ("", Class::Changed),
+            ("", Class::Permanent),
             ("none", Class::Missing),
             ("none/x", Class::Missing),
             ("d/f/x", Class::Missing),
         ] {
             assert_eq!(
-                open(&root, &mut None, &p(path)).map(|_| ()).map_err(|f| f.class),
+                open(&root, &mut None, &Key::raw(path)).map(|_| ()).map_err(|f| f.class),
                 Err(want),
                 "{path}"
             );
         }
-        assert!(open(&root, &mut None, &p("d/f")).is_ok());
+        assert!(open(&root, &mut None, &Key::raw("d/f")).is_ok());
         let told = io::read(&opens, &mut [0_u8; 256][..]);
         assert_eq!(told, Err(Errno::AGAIN), "not even opened and closed again");
     }

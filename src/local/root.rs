@@ -1,6 +1,7 @@
 //! The root: opened afresh for every use, and proven to be the bound one.
 
 use super::{
+    kinds::Kinds,
     mount::{FileSystem, now},
     stat::{LIST, PASS, Place, Stat},
     warnings::Warnings,
@@ -22,6 +23,7 @@ use std::{
 /// The path of the root, and what it is bound to.
 pub(super) struct Root {
     path: PathBuf,
+    kinds: Kinds,
     warnings: Arc<Warnings>,
     /// Its file system's clock is ours.
     our_clock: AtomicBool,
@@ -44,6 +46,7 @@ pub(super) struct Opened {
     pub(super) id: RootId,
     pub(super) place: Place,
     pub(super) filesystem: FileSystem,
+    pub(super) kinds: Kinds,
     pub(super) warnings: Arc<Warnings>,
 }
 
@@ -54,11 +57,17 @@ impl Root {
         Self {
             warnings: Arc::new(Warnings::new(&path)),
             path,
+            kinds: Kinds::default(),
             our_clock: AtomicBool::new(false),
             near: AtomicBool::new(false),
             seen: Mutex::default(),
             bound: Mutex::default(),
         }
+    }
+
+    /// With these kinds of entries.
+    pub(super) fn with(self, kinds: Kinds) -> Self {
+        Self { kinds, ..self }
     }
 
     /// As configured, without a slash at its end.
@@ -110,7 +119,7 @@ impl Root {
             let filesystem = FileSystem::of(fd.as_fd(), &stat)?;
             let place = stat.place();
             let id = RootId { inode: place.inode, filesystem: filesystem.identity.clone() };
-            Ok(Opened { fd, id, place, filesystem, warnings: Arc::clone(&self.warnings) })
+            Ok(Opened { fd, id, place, filesystem, kinds: self.kinds, warnings: Arc::clone(&self.warnings) })
         };
         rustix::io::retry_on_intr(open).map_err(|errno| self.fault(errno))
     }

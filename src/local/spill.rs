@@ -3,10 +3,8 @@
 //! A walk goes depth first, so the file is used like a stack: runs are written behind the last one that is
 //! still in use. It is never larger than the names of the directories on the way down, merged once more.
 
-use super::{
-    entries::Kind,
-    names::{Name, order},
-};
+use super::names::{Name, order, rank};
+use crate::model::Kind;
 use rustix::{
     ffi::CStr,
     fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat},
@@ -198,8 +196,11 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Name<'_>, Errno> {
 
 /// True if two packed names are those of one key.
 pub(super) fn same(left: &[u8], right: &[u8]) -> bool {
-    let directory = |packed: &[u8]| packed.first() == Some(&(Kind::Directory as u8));
-    left.get(1..) == right.get(1..) && directory(left) == directory(right)
+    fn key(packed: &[u8]) -> Option<(&[u8], bool)> {
+        let layout = Layout::of(packed).ok()??;
+        Some((layout.encoded(packed), layout.kind == Kind::Directory))
+    }
+    key(left) == key(right)
 }
 
 /// A run that is being read, at its first name that has not been taken. Ordered by that, the first
@@ -295,7 +296,8 @@ impl Reader {
 
 impl Ord for Reader {
     fn cmp(&self, other: &Self) -> Ordering {
-        order(other.encoded(), other.layout.kind, self.encoded(), self.layout.kind)
+        let order = order(other.encoded(), other.layout.kind, self.encoded(), self.layout.kind);
+        order.then_with(|| rank(other.layout.kind).cmp(&rank(self.layout.kind)))
     }
 }
 

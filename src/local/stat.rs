@@ -1,7 +1,8 @@
 //! What `statx(2)` says of an entry, and the two ways a directory is entered: always from the one
 //! above it, never through a link, never onto another mount.
 
-use crate::model::{Attributes, Fingerprint, Local, LocalMeta, Skip, Stamp};
+use super::{kinds::Kinds, root::Opened};
+use crate::model::{Attributes, Fingerprint, Instead, Local, LocalMeta, Skip, Stamp};
 use rustix::{
     fd::{BorrowedFd, OwnedFd},
     ffi::CStr,
@@ -73,7 +74,8 @@ impl Stat {
         let stamp = |t: StatxTimestamp| Stamp { sec: t.tv_sec, nsec: t.tv_nsec };
         LocalMeta {
             print: Fingerprint {
-                size: s.stx_size,
+                // of a directory it says nothing that would be worth keeping
+                size: if self.kind().is_dir() { 0 } else { s.stx_size },
                 mtime: stamp(s.stx_mtime),
                 ctime: stamp(s.stx_ctime),
                 inode: s.stx_ino,
@@ -82,13 +84,19 @@ impl Stat {
         }
     }
 
-    /// What an entry of a directory on `mount` is to the mirror; `None` for a directory.
-    pub(super) fn local(&self, mount: u64) -> Option<Local> {
-        Some(match self.kind() {
-            _ if self.is_mount(mount) => Local::Skipped(Skip::Mount),
+    /// What an entry of a directory of this root is to the mirror, as a file.
+    ///
+    /// # Errors
+    /// It is something that has another key.
+    pub(super) fn local(&self, root: &Opened) -> Result<Local, Instead> {
+        Ok(match self.kind() {
+            _ if self.is_mount(root.place.mount) => Local::Skipped(Skip::Mount),
             FileType::RegularFile => Local::Present(self.meta()),
-            FileType::Directory => return None,
-            FileType::Symlink => Local::Skipped(Skip::Link),
+            FileType::Directory => return Err(Instead::Directory),
+            FileType::Symlink => match root.kinds {
+                Kinds { links: true, .. } => return Err(Instead::Link),
+                Kinds { links: false, .. } => Local::Skipped(Skip::Link),
+            },
             _ => Local::Skipped(Skip::Special),
         })
     }

@@ -27,7 +27,7 @@ use std::{
 use tokio::task::spawn_blocking;
 
 /// Never out of the directory, and never through a link. Mount points may lie below.
-const BENEATH: ResolveFlags =
+pub(super) const BENEATH: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 const PASS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// Bits that give rights beyond reading and writing: set-user-id, set-group-id, sticky.
@@ -38,7 +38,7 @@ const SPECIAL: u32 = 0o7000;
 pub struct Target(Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     path: PathBuf,
     /// `None` for one that is not there, and is only looked at.
     root: Option<OwnedFd>,
@@ -59,6 +59,14 @@ pub struct Finish {
     pub owner: Option<(u32, u32)>,
     /// Last modification.
     pub mtime: Option<Stamp>,
+}
+
+impl Finish {
+    /// The permission bits, if there are any to be given.
+    pub(super) fn permissions(&self) -> Option<Mode> {
+        let kept = if self.special { 0o777 | SPECIAL } else { 0o777 };
+        self.mode.map(|mode| Mode::from_bits_truncate(mode & kept))
+    }
 }
 
 /// A file on its way, which has not got its name yet. Dropped before it has, it leaves nothing.
@@ -163,7 +171,7 @@ impl Target {
         .await
     }
 
-    async fn run<R: Send + 'static>(
+    pub(super) async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<R, Fault> + Send + 'static,
     ) -> Result<R, Fault> {
@@ -199,7 +207,7 @@ impl Inner {
     }
 
     /// The directory that holds `path`; `None` if it is not there and is not to be made.
-    fn parent(&self, path: &RelPath, make: bool) -> Result<Option<Arc<OwnedFd>>, Fault> {
+    pub(super) fn parent(&self, path: &RelPath, make: bool) -> Result<Option<Arc<OwnedFd>>, Fault> {
         let Some(above) = path.parent() else {
             return Err(Fault::new(Class::Permanent, "restore a file", "it has no name"));
         };
@@ -273,24 +281,17 @@ impl Draft {
     /// With `durable`, it is on the disk before it has its name.
     fn placed(mut self, finish: &Finish, was: There, durable: bool) -> Result<(), Fault> {
         let what = || format!("restore {}", self.path);
-        let Finish { mode, special, owner, mtime } = *finish;
+        let Finish { owner, mtime, .. } = *finish;
         // before the mode: a change of owner takes rights away
         if let Some((uid, gid)) = owner {
-            fchown(&*self.file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(|errno| {
-                fault(format!("give {} to {uid}:{gid}", self.path), errno)
-                    .remedy("restore as root, or without --owner")
-            })?;
+            fchown(&*self.file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                .map_err(|errno| give_owner(&self.path, (uid, gid), errno))?;
         }
-        let kept = if special { 0o777 | SPECIAL } else { 0o777 };
-        let mode = mode.map_or(0o666 & !self.umask, |mode| mode & kept);
-        fchmod(&*self.file, Mode::from_bits_truncate(mode)).map_err(|errno| fault(what(), errno))?;
-        if let Some(Stamp { sec, nsec }) = mtime {
-            let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-            let times = Timestamps {
-                last_access: omit,
-                last_modification: Timespec { tv_sec: sec, tv_nsec: nsec.into() },
-            };
-            futimens(&*self.file, &times).map_err(|errno| fault(what(), errno))?;
+        let usual = || Mode::from_bits_truncate(0o666 & !self.umask);
+        let mode = finish.permissions().unwrap_or_else(usual);
+        fchmod(&*self.file, mode).map_err(|errno| fault(what(), errno))?;
+        if let Some(mtime) = mtime {
+            futimens(&*self.file, &times(mtime)).map_err(|errno| fault(what(), errno))?;
         }
         let replaces = was != There::Nothing;
         if durable {
@@ -382,12 +383,13 @@ fn there(dir: &OwnedFd, path: &RelPath) -> Result<There, Fault> {
             mtime: stamp(stat.st_mtime, stat.st_mtime_nsec),
         },
         FileType::Directory => There::Directory,
+        FileType::Symlink => There::Link { mtime: stamp(stat.st_mtime, stat.st_mtime_nsec) },
         _ => There::Other,
     })
 }
 
 /// The name of a file before it has its own: short enough whatever that is.
-fn draft_name(name: &[u8]) -> CString {
+pub(super) fn draft_name(name: &[u8]) -> CString {
     let hash = Sha256::digest(name);
     c_name(format!("{DRAFT}{}{DRAFT_END}", hex::encode(&hash[..12])).as_bytes())
 }
@@ -404,11 +406,22 @@ fn write(file: BorrowedFd<'_>, mut at: u64, mut bytes: &[u8]) -> rustix::io::Res
     Ok(())
 }
 
+/// Why it does not get its owner.
+pub(super) fn give_owner(path: &RelPath, (uid, gid): (u32, u32), errno: Errno) -> Fault {
+    fault(format!("give {path} to {uid}:{gid}"), errno).remedy("restore as root, or without --owner")
+}
+
+/// Last modification; last access stays.
+pub(super) fn times(Stamp { sec, nsec }: Stamp) -> Timestamps {
+    let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    Timestamps { last_access: omit, last_modification: Timespec { tv_sec: sec, tv_nsec: nsec.into() } }
+}
+
 fn stamp(sec: i64, nsec: u64) -> Stamp {
     Stamp { sec, nsec: u32::try_from(nsec).unwrap_or_default() }
 }
 
-fn fault(what: String, errno: Errno) -> Fault {
+pub(super) fn fault(what: String, errno: Errno) -> Fault {
     match errno {
         Errno::NOSPC | Errno::DQUOT => {
             Fault::new(Class::Fatal, what, errno).remedy("make room, and run it again")

@@ -7,14 +7,13 @@ use super::{
     Entry, Prune,
     batch::Batches,
     descend::{Descent, Stop, descend},
-    entries::Kind,
     listing::{Desk, Halt, Limits, Listing},
     root::{Opened, READ_ALL},
     stack::{Frame, Stack},
     stat::{LIST, Stat, beneath},
     warnings::Why,
 };
-use crate::model::{Absence, Class, Fault, Key, Local, RelPath, Scope, Skip};
+use crate::model::{Absence, Class, Fault, Instead, Key, Kind, LINK, Local, RelPath, Scope, Skip};
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
     ffi::CStr,
@@ -90,7 +89,7 @@ impl<'a> Walk<'a> {
             out: Batches::new(give),
             path: Vec::new(),
             key: String::new(),
-            desk,
+            desk: desk.with_links(root.kinds.links),
         }
     }
 
@@ -134,15 +133,17 @@ impl<'a> Walk<'a> {
         self.path.extend_from_slice(dir.as_bytes());
         self.key.push_str(Key::of(dir).as_str());
         match Stat::at(above.as_fd(), &name) {
-            Ok(stat) => match stat.local(root.place.mount) {
-                Some(local @ Local::Skipped(Skip::Mount)) if stat.kind().is_dir() => {
+            Ok(stat) => match stat.local(root) {
+                Ok(local @ Local::Skipped(Skip::Mount)) if stat.kind().is_dir() => {
                     self.key.push('/');
                     self.leave_out(local, Why::Mount);
                 }
-                Some(_) if children || self.prune.names(dir.as_bytes(), false) => {}
-                Some(local) => self.emit_file(local),
-                None if matches!(scope, Scope::File(_)) || self.prune.names(dir.as_bytes(), true) => {}
-                None => {
+                Ok(_) | Err(Instead::Link) if children || self.prune.names(dir.as_bytes(), false) => {}
+                Ok(local) => self.emit_file(local),
+                Err(Instead::Link) => self.out.emit(Key::of_link(dir), Local::Present(stat.meta())),
+                Err(Instead::Directory) if self.prune.names(dir.as_bytes(), true) => {}
+                Err(Instead::Directory) if matches!(scope, Scope::File(_)) => {}
+                Err(Instead::Directory) => {
                     if let Entered::Frame(frame) = self.enter(&above, &name) {
                         return self.go(frame, children);
                     }
@@ -184,6 +185,10 @@ impl<'a> Walk<'a> {
         };
         let (listing, halt) = (self.read)(fd.as_fd(), &self.path, &mut self.desk);
         match halt {
+            None if self.root.kinds.directories => match Stat::of(fd.as_fd()) {
+                Ok(stat) => self.emit_here(Local::Present(stat.meta())),
+                Err(errno) => self.leave_out(Local::Unknown, Why::Unread(errno)),
+            },
             None => {}
             Some(Halt::Read(Errno::NOENT)) => return Entered::Done,
             Some(halt) => self.leave_out(Local::Unknown, halt.warning()),
@@ -193,7 +198,7 @@ impl<'a> Walk<'a> {
     }
 
     fn go(&mut self, first: Frame, children: bool) -> Result<(), Fault> {
-        let mount = self.root.place.mount;
+        let (root, links) = (self.root, self.root.kinds.links);
         let mut stack = Stack::new(self.desk.limits);
         stack.push(first);
         while let Some(frame) = stack.last()
@@ -218,11 +223,23 @@ impl<'a> Walk<'a> {
                 continue;
             };
             match name.kind {
+                Kind::Link if links => match Stat::at(fd.as_fd(), name.raw) {
+                    Ok(stat) if stat.kind().is_symlink() => self.emit_here(Local::Present(stat.meta())),
+                    // another entry has the name now, and another key
+                    Ok(_) | Err(Errno::NOENT) => {}
+                    Err(errno) => self.unread(errno),
+                },
                 Kind::Link => self.emit_here(Local::Skipped(Skip::Link)),
                 Kind::Special => self.emit_here(Local::Skipped(Skip::Special)),
-                Kind::File => match Stat::at(fd.as_fd(), name.raw).map(|stat| stat.local(mount)) {
-                    Ok(Some(local)) => self.emit_file(local),
-                    Ok(None) => frame.listing.again_as_directory().map_err(lost)?,
+                Kind::File => match Stat::at(fd.as_fd(), name.raw).map(|stat| stat.local(root)) {
+                    Ok(Ok(local)) => {
+                        if links && name.encoded.ends_with(LINK) {
+                            shadow(root, fd, &self.path[..frame.path], name.raw);
+                        }
+                        self.emit_file(local);
+                    }
+                    Ok(Err(Instead::Directory)) => frame.listing.again_as(Kind::Directory).map_err(lost)?,
+                    Ok(Err(Instead::Link)) => frame.listing.again_as(Kind::Link).map_err(lost)?,
                     Err(Errno::NOENT) => {}
                     Err(errno) => self.unread(errno),
                 },
@@ -256,7 +273,7 @@ impl<'a> Walk<'a> {
             Ok(stat) if stat.kind().is_dir() => {
                 let ancestor = RelPath::new(&self.path[..above.saturating_sub(1)]);
                 let ancestor = ancestor.unwrap_or_else(|_| RelPath::root());
-                self.emit_here(Local::Absent(Absence { ancestor, directory: true }));
+                self.emit_here(Local::Absent(Absence { ancestor, instead: Some(Instead::Directory) }));
             }
             Err(Errno::NOENT) => {}
             Ok(_) => self.emit_here(Local::Unknown),
@@ -286,6 +303,16 @@ impl<'a> Walk<'a> {
     fn emit_here(&mut self, local: Local) {
         let key = Key::raw(self.key.as_str());
         self.out.emit(key, local);
+    }
+}
+
+/// Tells of the link whose place in the bucket the file `name` of the directory at `path` takes.
+fn shadow(root: &Opened, dir: &OwnedFd, path: &[u8], name: &CStr) {
+    let Some(link) = name.to_bytes().strip_suffix(LINK.as_bytes()).filter(|link| !link.is_empty()) else {
+        return;
+    };
+    if Stat::at(dir.as_fd(), &c_name(link)).is_ok_and(|stat| stat.kind().is_symlink()) {
+        root.warnings.tell(&[path, link].concat(), Why::Shadowed);
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     root::{READ_ALL, shown},
     walk::KEEP,
 };
+use crate::model::LINK;
 use rustix::io::Errno;
 use std::{
     collections::HashSet,
@@ -37,6 +38,8 @@ pub(super) enum Why {
     Unkept(Errno),
     /// It was moved while it was walked.
     Moved,
+    /// It is a link, and a file has the name of its object.
+    Shadowed,
 }
 
 impl Warnings {
@@ -99,6 +102,11 @@ impl Why {
                 "it has too many names for memory and they cannot be kept on disk, so nothing is done there: \
                  {errno}; {KEEP}"
             ),
+            Self::Shadowed => {
+                format!(
+                    "the link is not stored: a file is called as its object would be; rename that file, which ends in {LINK}"
+                )
+            }
             Self::Moved => "it was moved while it was walked: nothing is deleted there now".into(),
         }
     }

@@ -15,6 +15,9 @@ pub const RESERVED: &str = ".s3mirrord/";
 /// The longest key S3 takes, in bytes, prefix included (S3 user guide, *Naming Amazon S3 objects*).
 pub const MAX_KEY_BYTES: usize = 1024;
 
+/// What the name of a symbolic link's object ends in, as rclone's `--links` has it. It holds the link's target.
+pub const LINK: &str = ".rclonelink";
+
 const QUOTE: char = '\u{201B}';
 const NUL_SYMBOL: char = '\u{2400}';
 const WIDE_SLASH: char = '\u{FF0F}';
@@ -36,6 +39,11 @@ impl Key {
             encode(part, i == 0, &mut out);
         }
         Self(out.into())
+    }
+
+    /// The key of the symbolic link at `path`. A file may have the same one: it is the file's then.
+    pub fn of_link(path: &RelPath) -> Self {
+        Self::of(&path.link_name())
     }
 
     /// A key as a listing shows it (below the prefix, already percent-decoded).
@@ -71,9 +79,30 @@ impl Key {
         self.0.starts_with(RESERVED)
     }
 
+    /// The symbolic link whose object this may be.
+    pub fn link(&self) -> Option<RelPath> {
+        if self.0.ends_with(LINK) { self.path()?.linked() } else { None }
+    }
+
+    /// The directory whose marker (`a/`) this is, if a file system can have it.
+    pub fn marked(&self) -> Option<RelPath> {
+        Self::raw(self.0.strip_suffix('/')?).path()
+    }
+
+    /// True for what ends in `/`: no file, and with any right only a directory's marker.
+    pub fn is_directory(&self) -> bool {
+        self.0.ends_with('/')
+    }
+
     /// True for a directory marker, `a/`, of a directory a file system can have.
     pub fn is_directory_marker(&self) -> bool {
-        self.0.strip_suffix('/').is_some_and(|dir| Self::raw(dir).path().is_some())
+        self.marked().is_some()
+    }
+
+    /// Where to look for what this key stands for: the path of the file, or of the directory. A link is found by the name
+    /// of its object.
+    pub fn place(&self) -> Option<RelPath> {
+        self.marked().or_else(|| self.path())
     }
 
     /// The key of `dir` with `/` appended: where the keys below it begin. Empty for the root.

@@ -12,6 +12,19 @@ pub struct Stamp {
     pub nsec: u32,
 }
 
+/// What kind of entry of a directory it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A FIFO, socket or device.
+    Special,
+}
+
 impl Stamp {
     /// Whole minutes since 1970-01-01T00:00:00Z.
     pub const fn minute(self) -> i64 {
@@ -44,7 +57,19 @@ pub struct Attributes {
     pub gid: u32,
 }
 
-/// A regular file as the disk shows it.
+impl Attributes {
+    /// By the type bits of the mode (inode(7)); without any it is a file.
+    pub const fn kind(&self) -> Kind {
+        match self.mode & 0o170_000 {
+            0o100_000 | 0 => Kind::File,
+            0o040_000 => Kind::Directory,
+            0o120_000 => Kind::Link,
+            _ => Kind::Special,
+        }
+    }
+}
+
+/// An entry as the disk shows it. Of a directory the size counts as 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LocalMeta {
     /// Size, times and inode.

@@ -1,5 +1,6 @@
 //! A name below the root, as the kernel spells it.
 
+use super::LINK;
 use std::{ffi::OsStr, fmt, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
 /// The raw bytes of a path below the root: components joined by `/`, none of them empty, `.` or
@@ -92,6 +93,17 @@ impl RelPath {
             Some(at) => &self.0[at + 1..],
             None => &self.0,
         }
+    }
+
+    /// The name of the object of a symbolic link of this name.
+    pub fn link_name(&self) -> Self {
+        Self([self.as_bytes(), LINK.as_bytes()].concat().into())
+    }
+
+    /// The symbolic link whose object has this name.
+    pub fn linked(&self) -> Option<Self> {
+        let name = self.0.strip_suffix(LINK.as_bytes())?;
+        Self::new(name).ok().filter(|link| !link.is_root())
     }
 
     /// The components, outermost first.

@@ -5,9 +5,9 @@ use super::{Key, RelPath};
 /// A part of the mirror. An event says only that one of these is to be looked at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
-    /// One path; widens to `Tree` if it is a directory, or the ledger holds keys below it.
+    /// One path, as a file and as a link; widens to `Tree` if it is a directory, or the ledger holds keys below it.
     File(RelPath),
-    /// The direct entries of a directory.
+    /// The direct entries of a directory, and mode and owner of itself.
     Children(RelPath),
     /// A path and everything below it.
     Tree(RelPath),
@@ -45,10 +45,11 @@ impl Scope {
     pub fn holds(&self, key: &Key) -> bool {
         let below =
             |dir: &RelPath| key.as_str().strip_prefix(Key::directory(dir).as_str()).map(str::to_owned);
+        let is = |p: &RelPath| !p.is_root() && [Key::of(p), Key::of_link(p), Key::directory(p)].contains(key);
         match self {
-            Self::File(p) => Key::of(p) == *key,
-            Self::Children(dir) => below(dir).is_some_and(|rest| !rest.is_empty() && !rest.contains('/')),
-            Self::Tree(dir) => below(dir).is_some() || (!dir.is_root() && Key::of(dir) == *key),
+            Self::File(p) => is(p),
+            Self::Children(dir) => below(dir).is_some_and(|rest| !rest.contains('/')),
+            Self::Tree(dir) => below(dir).is_some() || is(dir),
         }
     }
 }
@@ -88,8 +89,11 @@ mod tests {
             (&tree, "ab", false),
             (&kids, "a/b", true),
             (&kids, "a/b/c", false),
-            (&kids, "a/", false),
+            (&kids, "a/", true),
             (&kids, "a", false),
+            (&tree, "a.rclonelink", true),
+            (&file, "a/b.rclonelink", true),
+            (&file, "a/b/", true),
             (&file, "a/b", true),
             (&file, "a/bc", false),
             (&Scope::everything(), "x//y", true),

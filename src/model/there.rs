@@ -16,7 +16,12 @@ pub enum There {
     },
     /// A directory.
     Directory,
-    /// A link, FIFO, socket or device.
+    /// A symbolic link.
+    Link {
+        /// Last modification, of itself.
+        mtime: Stamp,
+    },
+    /// A FIFO, socket or device.
     Other,
 }
 

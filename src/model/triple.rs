@@ -1,11 +1,11 @@
 //! What is known of one key from three sides.
 
-use super::{Key, LocalMeta, Record, RelPath, RemoteMeta, Seq};
+use super::{Key, Kind, LocalMeta, Record, RelPath, RemoteMeta, Seq};
 
 /// What the disk shows for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Local {
-    /// A regular file.
+    /// A regular file; or a directory or link, where they are stored.
     Present(LocalMeta),
     /// Shown not to be there.
     Absent(Absence),
@@ -16,20 +16,20 @@ pub enum Local {
 }
 
 impl Local {
-    /// True if there is a file that is not the one which `record`, the proof of its key, was taken of: a new one, or one
+    /// True if there is a file (not a directory, which has nothing to be copied) that is not the one which `record`, the proof of its key, was taken of: a new one, or one
     /// that took the place of another.
     pub fn is_fresh(&self, record: Option<&Record>) -> bool {
         let known = record.and_then(|record| record.print).map(|print| print.inode);
-        matches!(self, Self::Present(meta) if known != Some(meta.print.inode))
+        matches!(self, Self::Present(meta) if known != Some(meta.print.inode) && meta.attributes.kind() != Kind::Directory)
     }
 }
 
 /// Why something is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Skip {
-    /// A filter excludes it.
+    /// A filter excludes it, or it is a directory and they are not stored.
     Excluded,
-    /// A symbolic link.
+    /// A symbolic link, where they are not stored.
     Link,
     /// A FIFO, socket or device.
     Special,
@@ -44,8 +44,17 @@ pub enum Skip {
 pub struct Absence {
     /// The ancestor that was enumerated.
     pub ancestor: RelPath,
-    /// A directory stands where the file would be (`a/` is not `a`).
-    pub directory: bool,
+    /// What stands where the file would be.
+    pub instead: Option<Instead>,
+}
+
+/// What has the name, and another key (`a/` and `a.rclonelink` are not `a`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// A directory.
+    Directory,
+    /// A symbolic link that is stored.
+    Link,
 }
 
 /// What the three sides show.

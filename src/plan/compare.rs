@@ -8,6 +8,7 @@
 //! | the same, but a delete of it may have been done since | | | prove |
 //! | the same, but metadata is due | | | copy onto itself |
 //! | the same, but its object is condemned | | | acquit: the file is back |
+//! | directory | object with content | any | nothing: it is no marker |
 //! | file | object | row, same tag, other size | put |
 //! | file | object | otherwise, same size | prove: compare contents |
 //! | file | object | none, or another tag; other size | put |
@@ -16,7 +17,7 @@
 //! | absent | – | row | prove: gone on both sides |
 //! | skipped, unknown | any | any | nothing |
 
-use crate::model::{ETag, Key, Kin, Local, LocalMeta, Only, Sameness, Triple, Why};
+use crate::model::{ETag, Key, Kin, Kind, Local, LocalMeta, Only, Sameness, Triple, Why};
 
 /// What the triple is judged in the light of.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +74,7 @@ fn present(t: &Triple, meta: &LocalMeta, view: View) -> Verdict {
             }
         }
         _ if view.root == Sameness::Changed => Verdict::Leave,
+        (Some(remote), _) if remote.size > 0 && meta.attributes.kind() == Kind::Directory => Verdict::Leave,
         (Some(remote), _) if remote.size != meta.print.size => {
             Verdict::Put(Only::Match(remote.etag.clone()), "size differs")
         }
@@ -131,7 +133,7 @@ mod tests {
     #[test]
     fn the_table() {
         let file = || Local::Present(meta(3, 7));
-        let gone = || Local::Absent(Absence { ancestor: RelPath::root(), directory: false });
+        let gone = || Local::Absent(Absence { ancestor: RelPath::root(), instead: None });
         let view = View { root: Sameness::Same, deletes: true };
         let matches = |e: &str| Only::Match(ETag::new(e));
         let known = || record(3, "e", Some(7));
@@ -193,6 +195,28 @@ mod tests {
                 Verdict::Put(Only::New, _) if t.remote.is_none() && t.record.is_none() => {}
                 other => panic!("under another root only what the bucket lacks is put, not {other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn an_object_with_content_is_no_directorys_marker() {
+        let view = View { root: Sameness::Same, deletes: true };
+        let directory =
+            LocalMeta { attributes: Attributes { mode: 0o040_755, uid: 0, gid: 0 }, ..meta(0, 7) };
+        let triple = |remote| Triple {
+            key: Key::raw("d/"),
+            local: Local::Present(directory),
+            remote,
+            record: None,
+            asked: 1,
+            kin: None,
+        };
+        for (found, want) in [
+            (None, Verdict::Put(Only::New, "new file")),
+            (Some(remote(0, "x")), Verdict::Prove("not compared yet")),
+            (Some(remote(5, "x")), Verdict::Leave),
+        ] {
+            assert_eq!(decide(&triple(found), view), want);
         }
     }
 

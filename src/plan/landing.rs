@@ -7,6 +7,8 @@
 //! | an older file | | stays | fetch | fetch |
 //! | another file | | stays | stays | fetch |
 //! | a directory, a link, anything else | | blocked | blocked | blocked |
+//!
+//! A link lands in the same way, where nothing or a link is; it is the same if it leads to the same.
 
 use crate::model::{Stamp, There};
 
@@ -58,18 +60,36 @@ pub fn landing(wanted: &Wanted, there: There, replace: Replace) -> Landing {
     let (had, at) = match there {
         There::Nothing => return Landing::Fetch,
         There::Directory => return Landing::Blocked("a directory of that name is there"),
-        There::Other => return Landing::Blocked("a link or special file of that name is there"),
+        There::Link { .. } => return Landing::Blocked("a link of that name is there"),
+        There::Other => return Landing::Blocked("a special file of that name is there"),
         There::File { size, mtime } => (size, mtime),
     };
     if had == wanted.size && wanted.time().is_some_and(|time| is_kept_as(time, at)) {
         return Landing::Same;
     }
-    let gives_way = match replace {
+    if gives_way(wanted, at, replace) { Landing::Fetch } else { Landing::Stays }
+}
+
+/// The same of a link. `alike`: one that is there leads to the same.
+pub fn landing_of_link(wanted: &Wanted, there: There, alike: bool, replace: Replace) -> Landing {
+    match there {
+        There::Nothing => Landing::Fetch,
+        There::Link { .. } if alike => Landing::Same,
+        There::Link { mtime } if gives_way(wanted, mtime, replace) => Landing::Fetch,
+        There::Link { .. } => Landing::Stays,
+        There::File { .. } => Landing::Blocked("a file of that name is there"),
+        There::Directory => Landing::Blocked("a directory of that name is there"),
+        There::Other => Landing::Blocked("a special file of that name is there"),
+    }
+}
+
+/// True if what was last modified `at` that time gives way.
+fn gives_way(wanted: &Wanted, at: Stamp, replace: Replace) -> bool {
+    match replace {
         Replace::Never => false,
         Replace::Older => wanted.mtime.is_some_and(|mtime| at < mtime && !is_kept_as(mtime, at)),
         Replace::Always => true,
-    };
-    if gives_way { Landing::Fetch } else { Landing::Stays }
+    }
 }
 
 /// What file systems count times by, in nanoseconds: 100 (NTFS, CIFS), a microsecond, a millisecond, 10 of them (exFAT), a
@@ -116,8 +136,27 @@ mod tests {
         for (there, want) in [(file(3, 9), [Same; 3]), (file(3, 8), [Stays, Stays, Fetch])] {
             assert_eq!([Never, Older, Always].map(|replace| landing(&others, there, replace)), want);
         }
-        for there in [There::Directory, There::Other] {
+        let link = There::Link { mtime: at(1) };
+        for there in [There::Directory, There::Other, link] {
             assert!(matches!(landing(&wanted(Some(at(9)), None), there, Always), Blocked(_)));
+        }
+    }
+
+    #[test]
+    fn a_link_gives_way_to_a_link_alone() {
+        let wanted = Wanted { size: 3, mtime: Some(Stamp { sec: 9, nsec: 0 }), written: None };
+        let link = |sec| There::Link { mtime: Stamp { sec, nsec: 0 } };
+        for (there, alike, want) in [
+            (There::Nothing, false, [Fetch, Fetch, Fetch]),
+            (link(8), true, [Same, Same, Same]),
+            (link(8), false, [Stays, Fetch, Fetch]),
+            (link(9), false, [Stays, Stays, Fetch]),
+        ] {
+            let got = [Never, Older, Always].map(|replace| landing_of_link(&wanted, there, alike, replace));
+            assert_eq!(got, want, "{there:?}");
+        }
+        for there in [There::Directory, There::Other, There::File { size: 3, mtime: Stamp::default() }] {
+            assert!(matches!(landing_of_link(&wanted, there, false, Always), Blocked(_)), "{there:?}");
         }
     }
 

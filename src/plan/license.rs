@@ -107,7 +107,7 @@ mod tests {
             moved: false,
         };
         let license = |ancestor| {
-            let absent = Local::Absent(Absence { ancestor, directory: false });
+            let absent = Local::Absent(Absence { ancestor, instead: None });
             let time = Duration::from_secs(10);
             License::grant(&row, Sameness::Same, Some(time), time, &absent, false).expect("a licence")
         };
@@ -128,7 +128,7 @@ mod tests {
             approved,
             moved,
         };
-        let absent = Local::Absent(Absence { ancestor: RelPath::root(), directory: false });
+        let absent = Local::Absent(Absence { ancestor: RelPath::root(), instead: None });
         let s = Duration::from_secs;
         let plain = row(false, false);
         let grant = |row: &Condemned, root, time: Option<u64>, now: &Local, held| {

@@ -20,7 +20,7 @@ pub use compare::{Verdict, View, decide};
 pub use evidence::{Evidence, Facts, evidence};
 pub use expiry::Expiry;
 pub use filter::Filter;
-pub use landing::{Landing, Replace, Wanted, landing};
+pub use landing::{Landing, Replace, Wanted, landing, landing_of_link};
 pub use license::{License, Refusal};
 pub use merge::{Merge, Merged, Side, Step, Unsorted};
 pub use motion::{Motion, motion};

@@ -1,13 +1,13 @@
 //! One object: fetched, proven, and given its place.
 
-use super::{Ending, Live, Options, PAUSE, TRIES, patiently};
+use super::{Ending, Live, Options, PAUSE, TRIES, directories::Directory, patiently};
 use crate::{
     local::{Finish, Hashes, Hashing, Target},
     model::{
-        Attributes, Class, ETag, Fault, Fingerprint, Head, Key, LocalMeta, RelPath, RemoteMeta, Source,
+        Attributes, Class, ETag, Fault, Fingerprint, Head, Key, Kind, LocalMeta, RelPath, RemoteMeta, Source,
         Stamp, There, is_draft,
     },
-    plan::{Landing, Replace, Wanted, Witness, landing, witnesses},
+    plan::{Landing, Replace, Wanted, Witness, landing, landing_of_link, witnesses},
     store::{Depth, S3, Start, Store},
 };
 use bytes::Bytes;
@@ -23,6 +23,8 @@ use tokio::{
 };
 
 const MIB: u64 = 1 << 20;
+/// What a link leads to has at most as many bytes (PATH_MAX).
+const LONGEST: u64 = 4096;
 /// What is fetched in one piece, and held until it is proven.
 const WHOLE: u64 = 4 * MIB;
 /// The pieces of what is larger,
@@ -61,16 +63,22 @@ impl<'a> Bringer<'a> {
         }
     }
 
-    /// Brings the file of one object; `None` for what is no file's: our own records, and directories.
+    /// Brings the file of one object; `None` for what is no file's: our own records, and directories. A marker tells its
+    /// `directory` what it is to get.
     ///
     /// # Errors
     /// Whatever keeps it from being restored.
-    pub(super) async fn bring(&self, key: &Key, meta: RemoteMeta) -> Result<Option<Ending>, Fault> {
+    pub(super) async fn bring(
+        &self,
+        key: &Key,
+        meta: RemoteMeta,
+        directory: Option<&Directory>,
+    ) -> Result<Option<Ending>, Fault> {
         if key.is_reserved() || key.as_str().is_empty() {
             return Ok(None);
         }
         if key.is_directory_marker() {
-            return self.directory(key).await.map(|()| None);
+            return self.directory(key, directory).await.map(|()| None);
         }
         let what = || format!("restore {key}");
         let Some(path) = key.path() else {
@@ -135,15 +143,45 @@ impl<'a> Bringer<'a> {
         Ok(page.objects.iter().any(|(listed, _)| listed == key))
     }
 
-    async fn directory(&self, key: &Key) -> Result<(), Fault> {
-        let name = Key::raw(key.as_str().strip_suffix('/').unwrap_or_default());
-        match name.path().filter(|_| !self.options.dry_run) {
-            Some(path) => self.target.make_directory(&path).await,
-            None => Ok(()),
+    async fn directory(&self, key: &Key, directory: Option<&Directory>) -> Result<(), Fault> {
+        let Some(path) = key.marked().filter(|_| !self.options.dry_run) else { return Ok(()) };
+        self.target.make_directory(&path).await?;
+        if let (Some(directory), Some(head)) = (directory, patiently(|| self.store.head(key)).await?) {
+            // when it was marked says nothing of it
+            directory.gets(Finish { mtime: head.mtime, ..self.finish(&head)? });
         }
+        Ok(())
+    }
+
+    /// Brings the link of an object, if that is one.
+    async fn link(&self, key: &Key, meta: &RemoteMeta) -> Result<Option<Ending>, Fault> {
+        let Some(path) = key.link().filter(|_| meta.size <= LONGEST) else { return Ok(None) };
+        let fetch = self.store.fetch(key, &meta.etag, None).await?;
+        let head = fetch.head.clone();
+        if head.attributes.is_none_or(|had| had.kind() != Kind::Link) {
+            return Ok(None);
+        }
+        let to = Memory(fetch.rest().await?);
+        let (there, had) = (self.target.look(&path).await?, self.target.read_link(&path).await?);
+        let alike = had.as_deref() == Some(&*to.0);
+        match landing_of_link(&wanted(&head), there, alike, self.options.replace) {
+            Landing::Fetch if self.options.dry_run => return Ok(Some(Ending::Planned(meta.size))),
+            Landing::Fetch => {}
+            other => return settled(&path, other).map(Some),
+        }
+        let proven = self.prove(key, &head, &to).await?;
+        if to.0.is_empty() || to.0.contains(&0) {
+            return Err(Fault::new(Class::Permanent, format!("restore {path}"), "no link can lead there"));
+        }
+        self.target.link(&path, &to.0, self.finish(&head)?, there).await?;
+        self.live.arrived(meta.size);
+        Ok(Some(Ending::Restored { bytes: meta.size, proven }))
     }
 
     async fn land(&self, key: &Key, path: &RelPath, meta: &RemoteMeta) -> Result<Ending, Fault> {
+        if let Some(ending) = self.link(key, meta).await? {
+            return Ok(ending);
+        }
         let there = self.target.look(path).await?;
         let listed = Wanted { size: meta.size, mtime: None, written: None };
         let landing = match there {
@@ -153,16 +191,15 @@ impl<'a> Bringer<'a> {
                 Landing::Stays
             }
             There::File { .. } => landing(&wanted(&self.look(key).await?), there, self.options.replace),
-            There::Directory | There::Other => landing(&listed, there, self.options.replace),
+            There::Directory | There::Link { .. } | There::Other => {
+                landing(&listed, there, self.options.replace)
+            }
         };
         match landing {
             Landing::Fetch if self.options.dry_run => Ok(Ending::Planned(meta.size)),
             Landing::Fetch if meta.size <= WHOLE => self.whole(key, path, meta, there).await,
             Landing::Fetch => self.in_pieces(key, path, meta, there).await,
-            Landing::Same => Ok(Ending::Same),
-            Landing::Stays => Ok(Ending::Stays),
-            Landing::Blocked(why) => Err(Fault::new(Class::Permanent, format!("restore {path}"), why)
-                .remedy("remove it, or restore to another directory")),
+            other => settled(path, other),
         }
     }
 
@@ -288,6 +325,16 @@ impl<'a> Bringer<'a> {
                 .remedy("restore it without --owner"));
         }
         Ok(Finish { mode: had.map(|had| had.mode), special, owner, mtime: wanted(head).time() })
+    }
+}
+
+/// What becomes of an object that is not fetched.
+fn settled(path: &RelPath, landing: Landing) -> Result<Ending, Fault> {
+    match landing {
+        Landing::Fetch | Landing::Same => Ok(Ending::Same),
+        Landing::Stays => Ok(Ending::Stays),
+        Landing::Blocked(why) => Err(Fault::new(Class::Permanent, format!("restore {path}"), why)
+            .remedy("remove it, or restore to another directory")),
     }
 }
 

@@ -5,6 +5,7 @@
 //! (`local/target`).
 
 mod bring;
+mod directories;
 
 use crate::{
     local::Target,
@@ -13,7 +14,8 @@ use crate::{
     store::{Depth, S3, Start, Store},
 };
 use bring::Bringer;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use directories::Directories;
+use futures::{Stream, StreamExt, TryStreamExt, stream, try_join};
 use std::{
     future::Future,
     sync::{
@@ -166,13 +168,14 @@ pub async fn run(
     stop: &CancellationToken,
     tell: impl Fn(Event),
 ) -> Result<(), Fault> {
-    let bringer = Bringer::new(store, target, options, live);
+    let bringer = &Bringer::new(store, target, options, live);
+    let (mut directories, mut done) = Directories::new();
     let brought = objects(store, apart(&options.paths))
-        .map_ok(|(key, found)| {
-            let bringer = &bringer;
+        .map_ok(move |(key, found)| {
+            let directory = directories.come_to(&key);
             async move {
                 let ending = match found {
-                    Ok(meta) => bringer.bring(&key, meta).await,
+                    Ok(meta) => bringer.bring(&key, meta, directory.as_deref()).await,
                     Err(fault) => Err(fault),
                 };
                 Ok::<_, Fault>((key, ending))
@@ -193,6 +196,21 @@ pub async fn run(
         }
         Ok(())
     };
+    let dressed = async {
+        while let Some((key, path, finish)) = done.recv().await {
+            match target.dress(&path, finish).await {
+                Ok(()) => {}
+                Err(fault) if fault.class == Class::Fatal => return Err(fault),
+                Err(fault) => {
+                    let ending = Ending::Failed(fault);
+                    live.count(&ending);
+                    tell(Event { key, ending });
+                }
+            }
+        }
+        Ok(())
+    };
+    let all = async { try_join!(all, dressed).map(|((), ())| ()) };
     let stopped =
         || Fault::new(Class::Transient, "restore", "stopped before it was over").remedy("run it again");
     let done = stop.run_until_cancelled(all).await.unwrap_or_else(|| Err(stopped()));
@@ -221,21 +239,20 @@ fn objects(store: &S3, paths: Vec<RelPath>) -> impl Stream<Item = Result<Found, 
     stream::iter(paths).flat_map(move |path| {
         let (key, found) = (Key::of(&path), Arc::new(AtomicU64::new(0)));
         let (named, counted) = (!path.is_root(), Arc::clone(&found));
-        let itself = {
-            let key = key.clone();
-            async move {
-                let head = if named { store.head(&key).await } else { Ok(None) };
-                head.map(|head| head.map(|head| head.meta)).transpose().map(|found| (key, found))
-            }
-        };
+        // as a file, and as a link
+        let itself = [key.clone(), Key::of_link(&path)].into_iter().filter(move |_| named);
+        let itself = stream::iter(itself).filter_map(async move |key| {
+            let head = store.head(&key).await;
+            head.map(|head| head.map(|head| head.meta)).transpose().map(|found| (key, found))
+        });
         let nothing = async move {
             let none = || {
                 Fault::new(Class::Missing, format!("restore {key}"), "the bucket has nothing of that name")
             };
             (named && found.load(Relaxed) == 0).then(|| Ok((key.clone(), Err(none()))))
         };
-        let all = stream::once(itself).filter_map(async |found| found).map(Ok);
-        let all = all.chain(below(store, Key::directory(&path)).map_ok(|(key, meta)| (key, Ok(meta))));
+        let all =
+            itself.map(Ok).chain(below(store, Key::directory(&path)).map_ok(|(key, meta)| (key, Ok(meta))));
         let all = all.inspect_ok(move |_| _ = counted.fetch_add(1, Relaxed));
         all.chain(stream::once(nothing).filter_map(async |nothing| nothing))
     })

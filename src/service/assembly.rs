@@ -4,7 +4,7 @@ use crate::{
     config::{Budget, Config, DeletePolicy, Mirror, Rule, S3 as S3Config},
     engine::{self, Input},
     ledger::{Database, Ledger, OpenError, Opened, Options as LedgerOptions, Reason},
-    local::{Directory, Notice, Prune, Tree},
+    local::{Directory, Kinds, Notice, Prune, Tree},
     model::{Class, Fault, MirrorId, Rates, Stamp, is_draft},
     plan::{Choice, Filter, Limits},
     service::hook::Hook,
@@ -120,7 +120,7 @@ pub async fn ledger(state_dir: &Path, mirror: &Mirror, rehearse: bool) -> Result
 /// # Errors
 /// No region or credentials, a root that cannot be named, I/O errors of the ledger.
 pub async fn sides(commons: &Commons, mirror: &Mirror, ledger: Database) -> Result<Sides, Fault> {
-    let (tree, aside) = (Directory::new(&mirror.root)?, commons.state_dir.join(&mirror.name));
+    let (tree, aside) = (directory(mirror)?, commons.state_dir.join(&mirror.name));
     // a rehearsal makes no directory of its own
     let tree = if aside.is_dir() { tree.aside(&aside) } else { tree };
     let tree = tree.canary(&aside.join(CANARY), CANARY_INTERVAL, CANARY_PATIENCE);
@@ -136,6 +136,15 @@ pub async fn sides(commons: &Commons, mirror: &Mirror, ledger: Database) -> Resu
         );
     }
     Ok((tree, store, ledger))
+}
+
+/// The directory of a mirror.
+///
+/// # Errors
+/// A root that cannot be named.
+pub fn directory(mirror: &Mirror) -> Result<Directory, Fault> {
+    let kinds = Kinds { links: mirror.links, directories: mirror.directories };
+    Directory::new(&mirror.root, kinds)
 }
 
 /// The bucket of a mirror.
@@ -227,6 +236,7 @@ pub fn options(mirror: &Mirror, manner: Manner) -> Result<engine::Options, Fault
         grace: mirror.delete_grace,
         rescan: mirror.rescan,
         relist: mirror.relist,
+        directories: mirror.directories,
         deletes: mirror.delete != DeletePolicy::Keep,
         trash: trash(mirror),
         limits: mirror.max_delete.map(limits),

@@ -98,8 +98,14 @@ fn checksum(head: &HeadObjectOutput) -> Option<Checksum> {
     (!composite).then_some(Checksum::Crc64Nvme(u64::from_be_bytes(crc)))
 }
 
+/// The content type of a directory's marker, as rclone and s3fs give it.
+const DIRECTORY: &str = "application/x-directory";
+
 /// The content type for a key, by its extension. Without a charset: it is not known.
 pub(super) fn content_type(key: &str) -> &'static str {
+    if key.ends_with('/') {
+        return DIRECTORY;
+    }
     mime_guess::from_path(key).first_raw().unwrap_or("application/octet-stream")
 }
 
@@ -313,7 +319,7 @@ mod tests {
             ("a.JPG", "image/jpeg"),
             ("a", "application/octet-stream"),
             ("a.zzz", "application/octet-stream"),
-            ("a/", "application/octet-stream"),
+            ("a/", "application/x-directory"),
         ] {
             assert_eq!(content_type(key), want, "{key}");
         }

@@ -60,7 +60,7 @@ impl Objects {
     pub(super) fn of(&self, key: &str) -> Option<Arc<ObjectOptions>> {
         let chosen = self.0.as_deref()?;
         let Some(rule) = &chosen.rule else { return Some(chosen.all.clone()) };
-        Some(Key::raw(key).path().map_or_else(|| chosen.all.clone(), |path| rule(&path)))
+        Some(Key::raw(key).place().map_or_else(|| chosen.all.clone(), |path| rule(&path)))
     }
 
     /// For an object of our own: the owner record, and what a probe writes.

@@ -19,6 +19,7 @@ mod deletes;
 mod demo;
 mod direct;
 mod documents;
+mod fidelity;
 mod figures;
 mod floors;
 #[cfg(feature = "demo")]

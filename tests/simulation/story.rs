@@ -155,6 +155,7 @@ impl Story {
         let world = self.world.clone();
         Options {
             prefix: "p/".into(),
+            directories: false,
             quiet: S / 5,
             longest: S * 2,
             grace: self.config.grace,

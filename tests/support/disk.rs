@@ -4,7 +4,7 @@
 use super::world::TICK;
 use s3mirrord::{
     local::Notice,
-    model::{Absence, Attributes, Fingerprint, Local, LocalMeta, RelPath, RootId, Skip, Stamp},
+    model::{Absence, Attributes, Fingerprint, Instead, Local, LocalMeta, RelPath, RootId, Skip, Stamp},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -162,7 +162,8 @@ impl Disk {
                 while !self.is_directory(&ancestor) {
                     ancestor = ancestor.parent().unwrap();
                 }
-                Local::Absent(Absence { ancestor, directory: self.is_directory(p) })
+                let instead = self.is_directory(p).then_some(Instead::Directory);
+                Local::Absent(Absence { ancestor, instead })
             }
         }
     }

@@ -1,7 +1,10 @@
 //! boto3 in a process of its own (`outsider.py`): it, not our own code, says what the bucket holds.
 
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, process::Stdio};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Stdio,
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -44,17 +47,26 @@ impl Outsider {
         serde_json::from_str(&line.expect("boto3 failed; its words are above")).unwrap()
     }
 
-    /// Sizes by name, from a listing.
+    /// Sizes by name, from a listing, without the markers of directories.
     pub async fn list(&mut self, prefix: &str) -> BTreeMap<Vec<u8>, u64> {
-        let told = self.ask(json!(["list", prefix])).await;
-        told.as_object().unwrap().iter().map(|(name, size)| (bytes(name), size.as_u64().unwrap())).collect()
+        self.list_all(prefix).await.0
     }
 
-    /// All objects, downloaded.
+    /// The same, and the directories that have a marker.
+    pub async fn list_all(&mut self, prefix: &str) -> (BTreeMap<Vec<u8>, u64>, BTreeSet<Vec<u8>>) {
+        let told = self.ask(json!(["list", prefix])).await;
+        let all = told.as_object().unwrap().iter();
+        let (markers, files): (Vec<_>, Vec<_>) = all.partition(|(name, _)| name.ends_with('/'));
+        let files = files.into_iter().map(|(name, size)| (bytes(name), size.as_u64().unwrap()));
+        (files.collect(), markers.into_iter().map(|(name, _)| bytes(name.trim_end_matches('/'))).collect())
+    }
+
+    /// All objects but the markers of directories, downloaded.
     pub async fn read(&mut self, prefix: &str) -> Contents {
         let told = self.ask(json!(["read", prefix])).await;
         let content = |told: &Value| (told[0].as_str().unwrap().to_owned(), told[1].as_u64().unwrap());
-        told.as_object().unwrap().iter().map(|(name, told)| (bytes(name), content(told))).collect()
+        let all = told.as_object().unwrap().iter().filter(|(name, _)| !name.ends_with('/'));
+        all.map(|(name, told)| (bytes(name), content(told))).collect()
     }
 
     /// The user metadata of one object.

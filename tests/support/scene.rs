@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use s3mirrord::embedded::{Options, Server};
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
@@ -179,8 +179,9 @@ impl Scene {
         want.retain(|name, _| !without.contains(&&name[..]));
         loop {
             let asked = Instant::now();
-            let names = self.outsider.list(PREFIX).await;
-            let alike = names.len() == want.len()
+            let (names, markers) = self.outsider.list_all(PREFIX).await;
+            let alike = markers == directories(&self.bench.root)
+                && names.len() == want.len()
                 && want.iter().all(|(name, (_, size))| names.get(name) == Some(size));
             if alike && self.outsider.read(PREFIX).await == want {
                 self.settled().await;
@@ -191,7 +192,11 @@ impl Scene {
             }
             if begun.elapsed() > PATIENCE {
                 let have = self.outsider.read(PREFIX).await;
-                panic!("{}\n{}", difference(&have, &want), tail(&self.log()));
+                let (_, had) = self.outsider.list_all(PREFIX).await;
+                let wanted = directories(&self.bench.root);
+                let [missing, more] = [wanted.difference(&had), had.difference(&wanted)].map(Iterator::count);
+                let difference = difference(&have, &want);
+                panic!("{difference}\n{missing} directories missing, {more} too many\n{}", tail(&self.log()));
             }
             tokio::time::sleep((asked.elapsed() * 2).max(Duration::from_millis(20))).await;
         }
@@ -199,7 +204,19 @@ impl Scene {
     }
 }
 
-/// The content of every regular file below `root`.
+/// Every directory below `root`.
+fn directories(root: &Path) -> BTreeSet<Vec<u8>> {
+    let (mut all, mut todo) = (BTreeSet::new(), vec![root.to_owned()]);
+    while let Some(dir) = todo.pop() {
+        let below = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap());
+        todo.extend(below.filter(|entry| entry.file_type().unwrap().is_dir()).map(|entry| entry.path()));
+        all.extend(dir.strip_prefix(root).ok().map(|name| name.as_os_str().as_bytes().to_vec()));
+    }
+    all.remove(&b""[..]);
+    all
+}
+
+/// The content of every regular file below `root`, and of every link, under the name of its object, what it leads to.
 pub fn contents(root: &Path) -> Contents {
     let (mut all, mut todo) = (BTreeMap::new(), vec![root.to_owned()]);
     while let Some(dir) = todo.pop() {
@@ -211,6 +228,10 @@ pub fn contents(root: &Path) -> Contents {
             } else if kind.is_file() {
                 let name = path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
                 all.insert(name, content(&fs::read(&path).unwrap()));
+            } else if kind.is_symlink() {
+                let name = path.strip_prefix(root).unwrap().as_os_str().as_bytes();
+                let name = [name, b".rclonelink"].concat();
+                all.insert(name, content(fs::read_link(&path).unwrap().as_os_str().as_bytes()));
             }
         }
     }

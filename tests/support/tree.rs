@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use s3mirrord::{
     local::{Entry, Notice, Prune, Tree},
-    model::{Absence, Class, Fault, Local, LocalMeta, RelPath, RootId, Scope, Source, Stamp},
+    model::{Absence, Class, Fault, Key, Local, LocalMeta, RelPath, RootId, Scope, Source, Stamp},
 };
 use std::time::Duration;
 
@@ -124,10 +124,13 @@ impl Tree for Fake {
         .flatten()
     }
 
-    async fn look(&self, paths: Vec<RelPath>) -> Result<Vec<Local>, Fault> {
+    async fn look(&self, keys: Vec<Key>) -> Result<Vec<Local>, Fault> {
+        let paths: Vec<Option<RelPath>> = keys.iter().map(Key::path).collect();
         self.lag(2).await;
         self.root_ok()?;
-        if let Some(p) = self.with(|w| w.disk.hasty.clone()).filter(|p| paths.contains(p)) {
+        if let Some(p) =
+            self.with(|w| w.disk.hasty.clone()).filter(|p| paths.iter().flatten().any(|path| path == p))
+        {
             let (step, now) = self.with(|w| (w.disk.step, w.now()));
             let into = (now.as_millis() % step.as_millis()) as u64;
             tokio::time::sleep(step - Duration::from_millis(into)).await;
@@ -137,13 +140,14 @@ impl Tree for Fake {
             paths
                 .iter()
                 .map(|p| {
+                    let Some(p) = p else { return Local::Unknown };
                     let local = w.disk.local(p);
                     if matches!(local, Local::Absent(_)) {
                         let now = w.now();
                         w.disk.found_absent.entry(p.clone()).or_insert(now);
                         w.disk.believed_absent.insert(p.clone());
                     } else if w.disk.absent_for_good && w.disk.believed_absent.contains(p) {
-                        return Local::Absent(Absence { ancestor: RelPath::root(), directory: false });
+                        return Local::Absent(Absence { ancestor: RelPath::root(), instead: None });
                     }
                     let unknown = w.strikes("stat EIO", 80) || w.strikes("stat EACCES", 80);
                     if unknown { Local::Unknown } else { local }
@@ -152,7 +156,8 @@ impl Tree for Fake {
         }))
     }
 
-    async fn open(&self, p: &RelPath) -> Result<Open, Fault> {
+    async fn open(&self, key: &Key) -> Result<Open, Fault> {
+        let p = &key.path().unwrap();
         self.lag(1).await;
         self.root_ok()?;
         self.fault("open EMFILE", 80, Class::Transient)?;

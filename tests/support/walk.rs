@@ -3,7 +3,7 @@
 use super::world::Fake;
 use s3mirrord::{
     local::{Entry, Prune},
-    model::{Absence, Key, Local, RelPath, Scope, Skip},
+    model::{Absence, Instead, Key, Local, RelPath, Scope, Skip},
 };
 use std::collections::{BTreeSet, VecDeque};
 
@@ -102,9 +102,10 @@ impl Walk {
             return None;
         }
         match &self.scope {
-            Scope::Children(dir) if path.parent().as_ref() != Some(dir) => {
-                Some((key, Local::Absent(Absence { ancestor: dir.clone(), directory: true })))
-            }
+            Scope::Children(dir) if path.parent().as_ref() != Some(dir) => Some((
+                key,
+                Local::Absent(Absence { ancestor: dir.clone(), instead: Some(Instead::Directory) }),
+            )),
             _ => Some((key, there)),
         }
     }

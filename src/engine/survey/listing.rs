@@ -160,12 +160,14 @@ pub(super) async fn ask<T: Tree, S: Store, L: Ledger>(
     ctx.store.list(prefix, depth, start).await
 }
 
-/// How the object of a file at `path` is listed.
+/// How the object of this key is listed.
 pub(in crate::engine) async fn find<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
-    path: &RelPath,
+    key: &Key,
 ) -> Result<Option<RemoteMeta>, Fault> {
-    let (key, prefix) = (Key::of(path), Key::directory(&path.parent().unwrap_or_else(RelPath::root)));
+    let parent = || key.path().and_then(|path| path.parent()).unwrap_or_else(RelPath::root);
+    // a marker is the first of what is in its directory
+    let prefix = if key.is_directory() { key.clone() } else { Key::directory(&parent()) };
     // one character shorter: few keys lie between
     let before = key.as_str().char_indices().next_back().map_or("", |(end, _)| &key.as_str()[..end]);
     let mut start = match before.len() > prefix.as_str().len() {
@@ -174,8 +176,8 @@ pub(in crate::engine) async fn find<T: Tree, S: Store, L: Ledger>(
     };
     loop {
         let page = ask(ctx, &prefix, Depth::Children, start).await?;
-        let passed = !ctx.unsorted() && page.objects.last().is_some_and(|(last, _)| *last > key);
-        if let Some((_, meta)) = page.objects.into_iter().find(|(listed, _)| *listed == key) {
+        let passed = !ctx.unsorted() && page.objects.last().is_some_and(|(last, _)| last > key);
+        if let Some((_, meta)) = page.objects.into_iter().find(|(listed, _)| listed == key) {
             return Ok(Some(meta));
         }
         match page.next.filter(|_| !passed) {

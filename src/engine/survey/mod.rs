@@ -20,8 +20,8 @@ use crate::{
     ledger::Ledger,
     local::{Entry, Tree},
     model::{
-        Absence, Against, Class, Fault, Key, KeyRange, Local, Record, RelPath, RemoteMeta, Scope, Seq, Skip,
-        Triple,
+        Absence, Against, Class, Fault, Instead, Key, KeyRange, Local, Record, RelPath, RemoteMeta, Scope,
+        Seq, Skip, Triple,
     },
     plan::{Merge, Merged, Side, Step, Unsorted, Verdict, decide},
     queue::Note,
@@ -189,28 +189,43 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         State::Range(Box::new(Range { directory, prefix, way, merge: Merge::default(), walk, ahead }))
     }
 
-    /// The key of `path` itself; true if there is, or was, a directory of that name.
+    /// What `path` itself is, or was: a file, or a link; true if there is, or was, a directory of that name.
     async fn single(&mut self, path: &RelPath, alone: bool) -> Result<bool, Fault> {
-        let key = Key::of(path);
-        let record = self.ctx.ledger.get(&key).await?;
         let below = KeyRange::Under(Key::directory(path));
         let had = alone && !self.ctx.ledger.page(&below, None, 1).await?.is_empty();
-        let local = match self.ctx.prune.excludes(path, false) {
+        let (file, link) = (Key::of(path), Key::of_link(path));
+        let record = self.ctx.ledger.get(&file).await?;
+        let instead = self.entry(file, record).await?;
+        let record = self.ctx.ledger.get(&link).await?;
+        if instead == Some(Instead::Link) || record.is_some() {
+            self.entry(link, record).await?;
+        }
+        Ok(instead == Some(Instead::Directory) || had)
+    }
+
+    /// One key; what has its name and another key.
+    async fn entry(&mut self, key: Key, record: Option<Record>) -> Result<Option<Instead>, Fault> {
+        let unseen = Local::Unknown;
+        let local = match key.link().is_none() && self.ctx.excludes(&key, &unseen) {
             true => Local::Skipped(Skip::Excluded),
-            false => self.ctx.tree.look(vec![path.clone()]).await?.pop().unwrap_or(Local::Unknown),
+            false => self.ctx.tree.look(vec![key.clone()]).await?.pop().unwrap_or(unseen),
         };
-        let is_directory = matches!(&local, Local::Absent(Absence { directory: true, .. }));
+        let local = if self.ctx.excludes(&key, &local) { Local::Skipped(Skip::Excluded) } else { local };
+        let instead = match &local {
+            Local::Absent(Absence { instead, .. }) => *instead,
+            _ => None,
+        };
         let remote = match self.against {
             Against::Ledger => record.as_ref().and_then(|record| listed(record, &local)),
-            // a directory that never was a file has no object of its own name to ask for
-            Against::Bucket if is_directory && record.is_none() => None,
-            Against::Bucket => shown(&self.ctx, path).await?,
+            // what never was a file has no object of its own name to ask for
+            Against::Bucket if instead.is_some() && record.is_none() => None,
+            Against::Bucket => shown(&self.ctx, &key).await?,
         };
         if remote.is_some() || record.is_some() || !matches!(local, Local::Absent(_)) {
             self.triple(key, local, remote, record);
             self.tell_fresh().await?;
         }
-        Ok(is_directory || had)
+        Ok(instead)
     }
 
     /// Runs the merge until it yields something.
@@ -252,19 +267,31 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         if covered {
             return; // whatever the other sides show, nothing may be done
         }
-        // the directory's own marker, if there is one, is an object like any other
-        if range.way.depth == Depth::Children && key.as_str().ends_with('/') && key != range.prefix {
+        if range.way.depth == Depth::Children && key.is_directory() && key != range.prefix {
             self.subdirectory(&key, local.as_ref(), record.is_some() || remote == Some(None));
             return;
         }
         let record = record.flatten();
-        let absent = || Local::Absent(Absence { ancestor: range.directory.clone(), directory: false });
+        if key.is_directory_marker() && !self.marks(&key, local.as_ref(), record.as_ref()) {
+            return;
+        }
+        let absent = || Local::Absent(Absence { ancestor: range.directory.clone(), instead: None });
         let local = local.unwrap_or_else(absent);
         let remote = match self.against {
             Against::Bucket => remote.flatten(),
             Against::Ledger => record.as_ref().and_then(|record| listed(record, &local)),
         };
         self.triple(key, local, remote, record);
+    }
+
+    /// True if what is told of a directory is to be heeded: what could not be entered always is, a marker where they are
+    /// stored. Whenever something is made or removed in it its time changes,
+    /// which is left to the looks at whole trees; those at its entries heed only its mode and owner.
+    fn marks(&self, key: &Key, local: Option<&Local>, record: Option<&Record>) -> bool {
+        let among_its_entries = matches!(&self.scope, Scope::Children(dir) if Key::directory(dir) == *key);
+        let news = || matches!(local, Some(Local::Present(meta)) if record.is_none_or(|row| row.attributes != Some(meta.attributes)));
+        let entered = !matches!(local, Some(Local::Unknown | Local::Skipped(_)));
+        !entered || self.ctx.options.directories && (!among_its_entries || news())
     }
 
     /// `key` is a subdirectory; `elsewhere` says whether bucket or ledger have one.
@@ -311,7 +338,7 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
                     first: triple.key.clone(),
                     last: triple.key.clone(),
                 });
-                in_sync.files.objects += 1;
+                in_sync.files.objects += u64::from(!triple.key.is_directory());
                 in_sync.files.bytes += size;
                 // directory by directory keys do not come in order
                 if triple.key < in_sync.first {
@@ -394,17 +421,17 @@ fn listed(record: &Record, local: &Local) -> Option<RemoteMeta> {
 /// for what it finds, and must not keep its place among requests from the jobs that would make room.
 async fn shown<T: Tree, S: Store, L: Ledger>(
     ctx: &Arc<Context<T, S, L>>,
-    path: &RelPath,
+    key: &Key,
 ) -> Result<Option<RemoteMeta>, Fault> {
-    let (ctx, path) = (ctx.clone(), path.clone());
+    let (ctx, key) = (ctx.clone(), key.clone());
     let asking = async move {
-        match ctx.store.head(&Key::of(&path)).await {
+        match ctx.store.head(&key).await {
             // what is sealed with a key of the customer's tells nothing of itself, and is listed all the same
             Err(fault) if fault.class == Class::Permanent => {
-                listing::find(&ctx, &path).await?.map(Some).ok_or(fault)
+                listing::find(&ctx, &key).await?.map(Some).ok_or(fault)
             }
             // that it may not be asked for says nothing of whether it is there
-            Err(fault) if fault.class == Class::Denied => listing::find(&ctx, &path).await,
+            Err(fault) if fault.class == Class::Denied => listing::find(&ctx, &key).await,
             head => Ok(head?.map(|head| head.meta)),
         }
     };

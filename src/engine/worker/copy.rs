@@ -65,8 +65,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
 
     /// The proof of `from`, if the path it stands for does not have the file's inode any more.
     async fn renamed(&self, held: &Held<T::File>, from: &Key) -> Result<Option<Record>, Fault> {
-        let Some(path) = from.path() else { return Ok(None) };
-        let there = self.ctx.tree.look(vec![path]).await?.pop();
+        let there = self.ctx.tree.look(vec![from.clone()]).await?.pop();
         match there {
             Some(Local::Present(meta)) if meta.print.inode != held.meta.print.inode => {}
             Some(Local::Absent(_)) => {}

@@ -213,10 +213,13 @@ async fn is_awaited<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
     old: &Intent,
 ) -> Result<bool, Fault> {
-    let Some(path) = old.key.path().filter(|path| !ctx.prune.excludes(path, false)) else { return Ok(false) };
-    let Some(Local::Present(meta)) = ctx.tree.look(vec![path]).await?.pop() else { return Ok(false) };
+    let local = ctx.tree.look(vec![old.key.clone()]).await?.pop().unwrap_or(Local::Unknown);
+    let Local::Present(meta) = &local else { return Ok(false) };
+    if ctx.excludes(&old.key, &local) {
+        return Ok(false);
+    }
     let Some(part_size) = ctx.store.part_size(meta.print.size) else { return Ok(false) };
     let record = ctx.ledger.get(&old.key).await?;
     let in_sync = record.is_some_and(|record| record.print == Some(meta.print));
-    Ok(!in_sync && old.goes_on_as(&intent(ctx, &old.key, &meta, part_size)))
+    Ok(!in_sync && old.goes_on_as(&intent(ctx, &old.key, meta, part_size)))
 }

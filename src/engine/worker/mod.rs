@@ -13,8 +13,8 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{
-        Change, Class, Did, Digest, Fault, Fingerprint, Job, Local, LocalMeta, Only, Op, Outcome, Record,
-        RelPath, RemoteMeta, Source,
+        Change, Class, Did, Digest, Fault, Fingerprint, Job, Kind, Local, LocalMeta, Only, Op, Outcome,
+        Record, RemoteMeta, Source,
     },
     plan::{Motion, motion},
     store::Store,
@@ -180,7 +180,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
 
     /// True if the file has its name still.
     async fn is_named(&self, meta: &LocalMeta) -> Result<bool, Fault> {
-        let now = self.ctx.tree.look(vec![self.path()?]).await?.pop();
+        let now = self.ctx.tree.look(vec![self.job.key.clone()]).await?.pop();
         Ok(matches!(now, Some(Local::Present(now)) if now.print.inode == meta.print.inode))
     }
 
@@ -189,6 +189,10 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     async fn hold(&self, meta: LocalMeta) -> Result<Result<Held<T::File>, Outcome>, Fault> {
         self.ctx.clock_step(self.manner.seen, meta.print.ctime).await;
         let (file, now) = self.open(&meta).await?;
+        // a directory and a link are as they were when they were opened: nothing of them can be torn
+        let kind = now.attributes.kind();
+        let fixed = kind != Kind::File && kind == meta.attributes.kind();
+        let meta = if fixed { now } else { meta };
         let motion = motion(&meta, &now, self.manner.patient);
         let unrest = match motion {
             Motion::Rests => self.manner.restless,
@@ -222,7 +226,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
 
     /// The file, and how it is.
     async fn open(&self, meta: &LocalMeta) -> Result<(Arc<Counted<T::File>>, LocalMeta), Fault> {
-        let file = self.ctx.tree.open(&self.path()?).await?;
+        let file = self.ctx.tree.open(&self.job.key).await?;
         let file = Arc::new(Counted::new(file, meta.print.size, self.ctx.report.clone()));
         let now = file.stat().await?;
         Ok((file, now))
@@ -231,12 +235,6 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     /// True if the file is still what the survey saw: every write since then would show.
     async fn rests(&self, held: &Held<T::File>) -> Result<bool, Fault> {
         Ok(held.file.stat().await? == held.meta)
-    }
-
-    fn path(&self) -> Result<RelPath, Fault> {
-        self.job.key.path().ok_or_else(|| {
-            Fault::new(Class::Permanent, format!("find the file of {}", self.job.key), "no file has this key")
-        })
     }
 
     fn done(&self, did: Did, changes: Vec<Change>) -> Outcome {

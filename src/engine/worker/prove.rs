@@ -163,9 +163,9 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
 
     /// What the bucket shows of the object: by HEAD or, where that is denied, by a listing.
     pub(super) async fn shown(&self, head: &mut Option<Head>) -> Result<Option<RemoteMeta>, Fault> {
-        match (self.head(head).await, self.job.key.path()) {
-            (Err(fault), Some(path)) if fault.class == Class::Denied => find(self.ctx, &path).await,
-            (shown, _) => shown,
+        match self.head(head).await {
+            Err(fault) if fault.class == Class::Denied => find(self.ctx, &self.job.key).await,
+            shown => shown,
         }
     }
 

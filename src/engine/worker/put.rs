@@ -17,6 +17,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let same = matches!(self.job.op, Op::Metadata) && !self.manner.restless;
         if let Only::Match(etag) = &only
             && !same
+            && !key.is_directory()
             && ctx.root != Sameness::Changed
             && let Some(refrained) = Box::pin(overwrite::judge(ctx, key, etag)).await?
         {

@@ -7,8 +7,8 @@ mod pruning;
 mod walking;
 mod watching;
 
-use super::{Directory, Entry, Prune, Tree};
-use crate::model::{Fault, Local, RelPath, Scope};
+use super::{Directory, Entry, Kinds, Prune, Tree};
+use crate::model::{Absence, Fault, Instead, Key, Local, RelPath, Scope};
 use futures::StreamExt;
 use std::{
     ffi::OsStr,
@@ -21,12 +21,16 @@ fn p(path: &str) -> RelPath {
     RelPath::new(path.as_bytes()).expect("valid path")
 }
 
+fn k(path: &str) -> Key {
+    Key::of(&p(path))
+}
+
 fn keep_all() -> Prune {
     Prune::default()
 }
 
 fn directory(path: &Path) -> Directory {
-    Directory::new(path).expect("absolute")
+    Directory::new(path, Kinds::default()).expect("absolute")
 }
 
 async fn try_walk(dir: &Directory, scope: Scope, prune: Prune) -> Result<Vec<Entry>, Fault> {
@@ -46,7 +50,9 @@ async fn walk(dir: &Directory, scope: Scope) -> Vec<String> {
 fn shown(entries: Vec<Entry>) -> Vec<String> {
     let kind = |local: &Local| match local {
         Local::Present(meta) => format!("present {}", meta.print.size),
-        Local::Absent(absence) => format!("absent of {:?} {}", absence.ancestor, absence.directory),
+        Local::Absent(Absence { ancestor, instead }) => {
+            format!("absent of {ancestor:?} {}", *instead == Some(Instead::Directory))
+        }
         Local::Skipped(skip) => format!("{skip:?}").to_lowercase(),
         Local::Unknown => "unknown".into(),
     };

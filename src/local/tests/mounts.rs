@@ -25,10 +25,10 @@ async fn a_mount_below_the_root_is_skipped_and_never_entered() {
     assert_eq!(walk(&dir, Scope::Tree(p("m/x"))).await, ["m/x mount", "m/x/ mount"]);
     let children = ["f present 0", "g mount", "m/ mount", "same/ mount"];
     assert_eq!(walk(&dir, Scope::Children(RelPath::root())).await, children);
-    let looked = dir.look(["m", "m/x", "m/none", "g", "same/f"].map(p).to_vec()).await.expect("a look");
+    let looked = dir.look(["m", "m/x", "m/none", "g", "same/f"].map(k).to_vec()).await.expect("a look");
     assert_eq!(looked, vec![Local::Skipped(Skip::Mount); 5]);
     for path in ["m/x", "g", "same/f"] {
-        assert_eq!(dir.open(&p(path)).await.err().map(|f| f.class), Some(Class::Changed), "{path}");
+        assert_eq!(dir.open(&k(path)).await.err().map(|f| f.class), Some(Class::Changed), "{path}");
     }
 }
 
@@ -44,7 +44,7 @@ async fn c09_c60_a_root_that_is_not_mounted_or_mounted_over_is_fatal_until_it_is
     assert_eq!(walk(&dir, Scope::everything()).await, ["f present 1"]);
     let fatal = async |dir: &Directory| {
         let walked = try_walk(dir, Scope::everything(), keep_all()).await;
-        walked.err().map(|f| f.class) == Some(Class::Fatal) && dir.look(vec![p("f")]).await.is_err()
+        walked.err().map(|f| f.class) == Some(Class::Fatal) && dir.look(vec![k("f")]).await.is_err()
     };
     let over = Mounted::tmpfs(&path).expect("mounted before");
     assert!(fatal(&dir).await, "mounted over");
@@ -74,7 +74,7 @@ async fn reading_leaves_no_access_time() {
         let times = Timestamps { last_access: old, last_modification: old };
         utimensat(CWD, &file, &times, AtFlags::empty()).expect("set");
         let accessed = || statat(CWD, &file, AtFlags::empty()).expect("stat").st_atime;
-        let read = directory(temp.path()).open(&p("f")).await.expect("open");
+        let read = directory(temp.path()).open(&k("f")).await.expect("open");
         assert_eq!(read.read_at(0, size).await.expect("read").len(), size);
         drop(read);
         assert_eq!(accessed(), old.tv_sec, "{size}");
@@ -93,7 +93,7 @@ async fn c09_no_descriptor_keeps_the_root_from_being_unmounted_and_the_watcher_s
     let mut watch = Box::pin(dir.watch(keep_all()));
     assert_eq!(watch.next().await, Some(Notice::Armed));
     walk(&dir, Scope::everything()).await;
-    drop(dir.open(&p("f")).await.expect("open"));
+    drop(dir.open(&k("f")).await.expect("open"));
     // The watcher looks at the root every second, for a moment.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while let Err(errno) = rustix::mount::unmount(temp.path(), rustix::mount::UnmountFlags::empty()) {

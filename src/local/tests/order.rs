@@ -3,7 +3,6 @@
 use super::*;
 use crate::{
     local::{
-        entries::Kind,
         listing::{
             Desk, Limits,
             tests::{TINY, listing},
@@ -11,7 +10,7 @@ use crate::{
         root::Root,
         walk::{LIMITS, walk_within},
     },
-    model::Key,
+    model::{Key, Kind},
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 use std::{

@@ -107,9 +107,9 @@ fn c06_an_unreadable_directory_is_unknown_and_the_rest_goes_on() {
         assert_eq!(walk(Scope::Tree(p("b/locked"))), ["b/locked/ unknown"]);
         let below = ["b/locked/f unknown", "b/locked/f/ unknown"];
         assert_eq!(walk(Scope::Tree(p("b/locked/f"))), below);
-        let looked = crate::local::look::look(&root, &[p("b/locked/f"), p("b/locked/none"), p("b/none")]);
+        let looked = crate::local::look::look(&root, &[k("b/locked/f"), k("b/locked/none"), k("b/none")]);
         assert!(matches!(&looked[..], [Local::Unknown, Local::Unknown, Local::Absent(_)]), "{looked:?}");
-        let opened = crate::local::read::open(&root, &mut None, &p("b/locked/f")).expect_err("no right");
+        let opened = crate::local::read::open(&root, &mut None, &k("b/locked/f")).expect_err("no right");
         assert_eq!((opened.class, opened.remedy.is_some()), (Class::Permanent, true));
         std::fs::set_permissions(temp.path(), PermissionsExt::from_mode(0o000)).expect("chmod");
         let fault = Root::new(temp.path()).open().err().expect("unreadable");
@@ -151,9 +151,9 @@ async fn c30_a_path_deeper_than_the_kernel_takes_in_one_piece() {
     let parent = deep.parent().expect("a parent");
     assert_eq!(try_walk(&dir, Scope::Tree(parent.clone()), keep_all()).await.expect("a walk").len(), 1);
     let gone = parent.join(b"gone").expect("a name");
-    let looked = dir.look(vec![deep.clone(), gone]).await.expect("a look");
+    let looked = dir.look(vec![Key::of(&deep), Key::of(&gone)]).await.expect("a look");
     assert!(matches!(&looked[..], [Local::Present(_), Local::Absent(_)]), "{looked:?}");
-    dir.open(&deep).await.expect("it opens");
+    dir.open(&Key::of(&deep)).await.expect("it opens");
     unlinkat(bottom, "deep", AtFlags::empty()).expect("unlink");
     chain.pop();
     while let Some(at) = chain.pop() {
@@ -180,8 +180,8 @@ async fn c07_a_walk_of_another_root_is_an_error_and_not_empty() {
         let fatal = Some(Class::Fatal);
         let walked = try_walk(&dir, Scope::everything(), keep_all()).await;
         assert_eq!(walked.err().map(|f| f.class), fatal);
-        assert_eq!(dir.look(vec![p("f")]).await.err().map(|f| f.class), fatal);
-        assert_eq!(dir.open(&p("f")).await.err().map(|f| f.class), fatal);
+        assert_eq!(dir.look(vec![k("f")]).await.err().map(|f| f.class), fatal);
+        assert_eq!(dir.open(&k("f")).await.err().map(|f| f.class), fatal);
     }
     let (other, _) = dir.root().await.expect("its identity can be shown");
     dir.bind(&other);
@@ -268,7 +268,7 @@ fn c06_each_place_that_is_left_out_is_warned_of_once_with_its_cause() {
             let mut give = |_| true;
             walk_blocking(&opened, &Scope::everything(), &keep_all(), temp.path(), &mut give)
                 .expect("a walk");
-            crate::local::look::look(&opened, &[p("locked/f"), p("m/f")]);
+            crate::local::look::look(&opened, &[k("locked/f"), k("m/f")]);
         };
         let told = told(tracing::Level::WARN, || {
             pass();

@@ -83,8 +83,8 @@ async fn reading_makes_no_notice_and_pruned_paths_neither() {
     let mut watch: Watch = Box::pin(dir.watch(prune));
     assert_eq!(next(&mut watch).await, Notice::Armed);
     walk(&dir, Scope::everything()).await;
-    dir.look(vec![p("f"), p("g")]).await.expect("a look");
-    let file = dir.open(&p("f")).await.expect("open");
+    dir.look(vec![k("f"), k("g")]).await.expect("a look");
+    let file = dir.open(&k("f")).await.expect("open");
     crate::model::Source::read_at(&file, 0, 1).await.expect("read");
     drop(file);
     for quiet in ["x.tmp", "cache/y"] {

@@ -1,0 +1,122 @@
+//! What a restore makes that is no file: links, and what directories get when all that is in them is there.
+
+use super::{
+    target::{BENEATH, Finish, Target, draft_name, fault, give_owner, times},
+    walk::c_name,
+};
+use crate::model::{Class, Fault, RelPath, There};
+use rustix::{
+    fd::OwnedFd,
+    ffi::CStr,
+    fs::{
+        AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, chownat, fchmod, fchown, futimens, linkat, openat2,
+        readlinkat, renameat, renameat_with, symlinkat, unlinkat, utimensat,
+    },
+    io::{Errno, retry_on_intr},
+};
+
+impl Target {
+    /// What the link leads to that stands there; `None` if none does.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub async fn read_link(&self, path: &RelPath) -> Result<Option<Vec<u8>>, Fault> {
+        let path = path.clone();
+        self.run(move |target| {
+            let Some(dir) = target.parent(&path, false)? else { return Ok(None) };
+            match readlinkat(&*dir, c_name(path.name()), Vec::new()) {
+                Ok(to) => Ok(Some(to.into_bytes())),
+                Err(Errno::NOENT | Errno::INVAL) => Ok(None),
+                Err(errno) => Err(fault(format!("look at {path}"), errno)),
+            }
+        })
+        .await
+    }
+
+    /// Makes a link to `to`, whatever that is, where what `there` still is. It is never followed.
+    ///
+    /// # Errors
+    /// `Permanent` if something is in the place of a directory above it, or has taken its own; I/O errors.
+    pub async fn link(&self, path: &RelPath, to: &[u8], finish: Finish, there: There) -> Result<(), Fault> {
+        let (path, to) = (path.clone(), c_name(to));
+        self.run(move |target| {
+            let what = || format!("restore {path}");
+            let failed = |errno| fault(what(), errno);
+            let dir = target.parent(&path, true)?.ok_or_else(|| failed(Errno::NOENT))?;
+            let (draft, name) = (draft_name(path.name()), c_name(path.name()));
+            let made = match retry_on_intr(|| symlinkat(&to, &*dir, &draft)) {
+                // of a restore that was killed: none but this one writes here
+                Err(Errno::EXIST) => retry_on_intr(|| unlinkat(&*dir, &draft, AtFlags::empty()))
+                    .and_then(|()| retry_on_intr(|| symlinkat(&to, &*dir, &draft))),
+                made => made,
+            };
+            made.map_err(failed)?;
+            let placed = dressed(&dir, &draft, &path, &finish).and_then(|()| match there {
+                There::Nothing => place(&dir, &draft, &name).map_err(|errno| match errno {
+                    Errno::EXIST => Fault::new(Class::Permanent, what(), "something took its name meanwhile")
+                        .remedy("run it again to look at what is there now"),
+                    errno => failed(errno),
+                }),
+                _ => retry_on_intr(|| renameat(&*dir, &draft, &*dir, &name)).map_err(failed),
+            });
+            if placed.is_err() {
+                let _ = unlinkat(&*dir, &draft, AtFlags::empty());
+            }
+            placed
+        })
+        .await
+    }
+
+    /// Gives a directory mode, owner and time. What is made in it later changes its time again.
+    ///
+    /// # Errors
+    /// `Permanent` if it is none; I/O errors.
+    pub async fn dress(&self, path: &RelPath, finish: Finish) -> Result<(), Fault> {
+        let path = path.clone();
+        self.run(move |target| {
+            let failed = |errno| fault(format!("restore {path}/"), errno);
+            let above = target.parent(&path, false)?.ok_or_else(|| failed(Errno::NOENT))?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let open = || openat2(&*above, c_name(path.name()), flags, Mode::empty(), BENEATH);
+            let dir = retry_on_intr(open).map_err(failed)?;
+            if let Some((uid, gid)) = finish.owner {
+                let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+                fchown(&dir, owner.0, owner.1).map_err(|errno| give_owner(&path, (uid, gid), errno))?;
+            }
+            if let Some(mode) = finish.permissions() {
+                fchmod(&dir, mode).map_err(failed)?;
+            }
+            match finish.mtime {
+                Some(mtime) => futimens(&dir, &times(mtime)).map_err(failed),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+}
+
+/// Owner and time of a link. Its mode means nothing (symlink(7)).
+fn dressed(dir: &OwnedFd, name: &CStr, path: &RelPath, finish: &Finish) -> Result<(), Fault> {
+    if let Some((uid, gid)) = finish.owner {
+        let (user, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        chownat(dir, name, user, group, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| give_owner(path, (uid, gid), errno))?;
+    }
+    match finish.mtime {
+        Some(mtime) => utimensat(dir, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| fault(format!("restore {path}"), errno)),
+        None => Ok(()),
+    }
+}
+
+/// Gives the link its name, if nothing has it.
+fn place(dir: &OwnedFd, draft: &CStr, name: &CStr) -> rustix::io::Result<()> {
+    match retry_on_intr(|| renameat_with(dir, draft, dir, name, RenameFlags::NOREPLACE)) {
+        // NFS, 9p, older ZFS and FUSE take no flags: a second name is never put in the place of another
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            retry_on_intr(|| linkat(dir, draft, dir, name, AtFlags::empty()))?;
+            retry_on_intr(|| unlinkat(dir, draft, AtFlags::empty()))
+        }
+        renamed => renamed,
+    }
+}

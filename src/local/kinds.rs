@@ -1,0 +1,11 @@
+//! Which entries are mirrored beside regular files.
+
+/// The kinds that are. By default none: only regular files are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kinds {
+    /// Symbolic links: each is shown as a file whose name ends in [`LINK`](crate::model::LINK) and whose content is what
+    /// the link leads to. Where a file has that name already, the file is what is shown.
+    pub links: bool,
+    /// Directories, each as a key that ends in `/`, without content.
+    pub directories: bool,
+}

@@ -1,0 +1,251 @@
+//! What a directory holds beside plain files, on its way up and back: links, directories, modes, owners, times.
+
+use crate::support::{
+    bench::{Bench, Ran},
+    scene::Scene,
+};
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs::{self, Permissions},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt, chown, lchown, symlink},
+    },
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+/// All that is to come back of one entry.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    mode: u32,
+    owner: (u32, u32),
+    mtime: (i64, i64),
+    /// Of a file its bytes, of a link what it leads to.
+    content: Vec<u8>,
+}
+
+/// Every entry below, with its names as they are.
+fn everything(root: &Path) -> BTreeMap<PathBuf, Entry> {
+    let (mut all, mut dirs) = (BTreeMap::new(), vec![root.to_owned()]);
+    while let Some(at) = dirs.pop() {
+        for entry in fs::read_dir(at).unwrap() {
+            let path = entry.unwrap().path();
+            let meta = path.symlink_metadata().unwrap();
+            let content = match meta.file_type() {
+                kind if kind.is_symlink() => fs::read_link(&path).unwrap().as_os_str().as_bytes().to_vec(),
+                kind if kind.is_file() => fs::read(&path).unwrap(),
+                _ => vec![],
+            };
+            let owner = (meta.uid(), meta.gid());
+            let told = Entry { mode: meta.mode(), owner, mtime: (meta.mtime(), meta.mtime_nsec()), content };
+            all.insert(path.strip_prefix(root).unwrap().to_owned(), told);
+            if meta.is_dir() {
+                dirs.push(path);
+            }
+        }
+    }
+    all
+}
+
+fn at(seconds: i64, nanos: u32) -> SystemTime {
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let time = if seconds < 0 { SystemTime::UNIX_EPOCH - whole } else { SystemTime::UNIX_EPOCH + whole };
+    time + Duration::from_nanos(nanos.into())
+}
+
+/// Gives what lies there this time, a link itself.
+fn touch(path: &Path, time: SystemTime) {
+    let (sec, nsec) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => (since.as_secs() as i64, since.subsec_nanos()),
+        Err(before) => {
+            let before = before.duration().as_nanos() as i128;
+            ((-before).div_euclid(1_000_000_000) as i64, (-before).rem_euclid(1_000_000_000) as u32)
+        }
+    };
+    let spec = rustix::fs::Timespec { tv_sec: sec, tv_nsec: nsec.into() };
+    let times = rustix::fs::Timestamps { last_access: spec, last_modification: spec };
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    rustix::fs::utimensat(rustix::fs::CWD, path, &times, flags).unwrap();
+}
+
+/// A tree of every kind that is stored, with names of every sort.
+fn plant(root: &Path) {
+    let mut random = fastrand::Rng::with_seed(7);
+    let path = |name: &[u8]| root.join(OsStr::from_bytes(name));
+    for dir in ["empty", "deep/er/est", "closed", "sticky", "d.rclonelink", "．", "n\u{e9}\n"] {
+        fs::create_dir_all(root.join(dir)).unwrap();
+    }
+    for name in [
+        &b"a"[..],
+        b"deep/er/f",
+        b"closed/f",
+        b"caf\xe9",
+        b"deep/a b+%#?&'\"",
+        b"\x01\x1b[2J",
+        b"d-x",
+        b"\xe2\x80\x9b41",
+    ] {
+        fs::write(path(name), name.repeat(7)).unwrap();
+    }
+    for (name, to) in [
+        (&b"link"[..], &b"a"[..]),
+        (b"absolute", b"/etc/passwd"),
+        (b"dangling", b"no/such/thing"),
+        (b"to a directory", b"deep"),
+        (b"up", b"../../.."),
+        (b"deep/odd \xff", b"caf\xe9\n\xff"),
+        (b"\xef\xbc\x8e\xef\xbc\x8e", b"."),
+        (b"itself", b"itself"),
+        (b"deep/er/x.rclonelink", b"a link of a name like that"),
+    ] {
+        symlink(OsStr::from_bytes(to), path(name)).unwrap();
+    }
+    // names from a fuzzer
+    for n in 0..200 {
+        let name: Vec<u8> = (0..random.usize(1..40)).map(|_| random.u8(1..)).filter(|b| *b != b'/').collect();
+        let target = path(&[b"fuzz-", &name[..]].concat());
+        if target.symlink_metadata().is_ok() {
+            continue;
+        }
+        match n % 4 {
+            0 => fs::create_dir(&target).unwrap(),
+            1 => symlink(OsStr::from_bytes(&name), &target)
+                .unwrap_or_else(|_| fs::write(&target, "x").unwrap()),
+            _ => fs::write(&target, &name).unwrap(),
+        }
+    }
+    for (name, mode) in [
+        ("a", 0o4755),
+        ("closed/f", 0o400),
+        ("d-x", 0o000),
+        ("sticky", 0o1777),
+        ("deep/er", 0o2750),
+        ("closed", 0o555),
+    ] {
+        fs::set_permissions(root.join(name), Permissions::from_mode(mode)).unwrap();
+    }
+    if rustix::process::geteuid().is_root() {
+        chown(root.join("deep"), Some(1234), Some(77)).unwrap();
+        chown(root.join("d-x"), Some(65534), Some(65534)).unwrap();
+        lchown(root.join("link"), Some(4321), Some(7)).unwrap();
+    }
+    let mut paths: Vec<_> = everything(root).into_keys().collect();
+    // the deepest first: times of directories last
+    paths.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    for path in paths {
+        let time = at(random.i64(-100_000_000..2_000_000_000), random.u32(0..1_000_000_000));
+        touch(&root.join(path), time);
+    }
+}
+
+async fn restore(bench: &Bench, to: &Path, words: &[&str]) -> Ran {
+    let words =
+        [&["restore", "--json", "--owner", "--special", "--to", to.to_str().unwrap()], words].concat();
+    bench.run(&words).await
+}
+
+fn requests(ran: &Ran, operation: &str) -> u64 {
+    ran.summary()["requests"][operation].as_u64().unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c29_c30_c31_a_tree_of_every_kind_comes_back_as_it_was() {
+    let bench = Bench::new().await;
+    plant(&bench.root);
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!(
+        (ran.code, &ran.summary()["skipped"], &ran.summary()["failed"]),
+        (0, &0.into(), &0.into()),
+        "{ran:?}"
+    );
+    // I6: nothing is left to be done
+    let again = bench.run(&["once", "--json"]).await;
+    let wrote = ["PutObject", "CopyObject", "DeleteObjects", "HeadObject"].map(|what| requests(&again, what));
+    assert_eq!((again.code, wrote, &again.summary()["bytes_read"]), (0, [0; 4], &0.into()), "{again:?}");
+
+    let out = bench.dir.path().join("out");
+    let ran = restore(&bench, &out, &[]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let (have, want) = (everything(&out), everything(&bench.root));
+    for (name, entry) in &want {
+        assert_eq!(have.get(name), Some(entry), "{name:?}");
+    }
+    assert_eq!(have.len(), want.len(), "{have:?}");
+    // and again over it
+    let ran = restore(&bench, &out, &["--overwrite", "always"]).await;
+    assert_eq!((ran.code, &ran.summary()["restored"]), (0, &0.into()), "{ran:?}");
+    assert_eq!(everything(&out), want);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changes_of_links_and_directories_is_seen_and_converges_without_being_sent_again() {
+    let bench = Bench::new().await;
+    plant(&bench.root);
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let root = &bench.root;
+    fs::remove_file(root.join("link")).unwrap();
+    symlink("elsewhere", root.join("link")).unwrap();
+    fs::remove_file(root.join("dangling")).unwrap();
+    fs::write(root.join("dangling"), "a file now").unwrap();
+    fs::remove_file(root.join("d-x")).unwrap();
+    symlink("a", root.join("d-x")).unwrap();
+    fs::remove_dir(root.join("empty")).unwrap();
+    fs::set_permissions(root.join("sticky"), Permissions::from_mode(0o700)).unwrap();
+    fs::create_dir(root.join("new")).unwrap();
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let out = bench.dir.path().join("out");
+    assert_eq!(restore(&bench, &out, &[]).await.code, 0);
+    assert_eq!(everything(&out), everything(root));
+    // links as they are left out again: their objects stay, and are taken up again without being sent
+    let set = |lines: &str| {
+        bench.configure(&bench.mirror(
+            "www",
+            root,
+            "www/",
+            &format!("{}{lines}", crate::support::bench::QUICK),
+        ));
+    };
+    set("links = false\ndirectories = false\n");
+    let without = bench.run(&["once", "--json"]).await;
+    assert_eq!((without.code, &without.summary()["deleted"]), (0, &0.into()), "{without:?}");
+    assert!(without.summary()["skipped"].as_u64().unwrap() > 8, "{without:?}");
+    set("");
+    let with = bench.run(&["once", "--json"]).await;
+    let wrote = ["PutObject", "CopyObject", "DeleteObjects"].map(|what| requests(&with, what));
+    assert_eq!((with.code, wrote), (0, [0; 3]), "{with:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_daemon_sees_links_and_directories_come_change_and_go() {
+    let Some(mut scene) = Scene::new().await else { return };
+    scene.write("stays/f", "a root that is emptied is held");
+    scene.start();
+    scene.in_sync().await;
+    symlink("stays/f", scene.at("link")).unwrap();
+    fs::create_dir_all(scene.at("a/b/c")).unwrap();
+    scene.in_sync().await;
+    // another target, under the same name
+    fs::remove_file(scene.at("link")).unwrap();
+    symlink("stays", scene.at("link")).unwrap();
+    symlink("x", scene.at("a/b/l")).unwrap();
+    scene.in_sync().await;
+    scene.rename("link", "a/moved");
+    scene.rename("a/b", "b");
+    scene.in_sync().await;
+    fs::remove_file(scene.at("a/moved")).unwrap();
+    scene.write("a/moved", "a file in the place of a link");
+    fs::remove_dir_all(scene.at("b")).unwrap();
+    symlink("a link in the place of a directory", scene.at("b")).unwrap();
+    scene.in_sync().await;
+    // of a directory mode and owner are seen as they change, and nothing else of it
+    let copies = scene.requests("CopyObject");
+    fs::set_permissions(scene.at("stays"), Permissions::from_mode(0o710)).unwrap();
+    scene.until("the mode", || scene.requests("CopyObject") > copies).await;
+    assert_eq!(scene.outsider.metadata("www/stays/").await["mode"], "040710");
+    scene.write("stays/g", "its time changed, which waits for the next scan");
+    scene.in_sync().await;
+    scene.stop().await;
+}
