@@ -13,6 +13,7 @@
 //! | `read`, `reader`, `cached`, `opener` | an open file, and what reading leaves; opening what is in memory; opening many |
 //! | `hash` | its digests |
 //! | `target` | a directory that is written to: where a restore goes |
+//! | `piece`, `tally` | a large file that comes there in pieces, and its digest |
 //! | `clone` | a file that does not rest, as it is at one moment |
 //! | `watch`, `arm`, `event`, `outbox`, `plight` | changes as they happen, and why they are not seen |
 //! | `canary` | proof that they would be |
@@ -37,6 +38,7 @@ mod mount;
 mod names;
 mod opener;
 mod outbox;
+mod piece;
 mod plight;
 mod prune;
 mod read;
@@ -45,6 +47,7 @@ mod root;
 mod spill;
 mod stack;
 mod stat;
+mod tally;
 mod target;
 mod uuid;
 mod walk;
@@ -55,8 +58,10 @@ pub use canary::Pulse;
 pub use directory::Directory;
 pub(crate) use hash::CHUNK;
 pub use hash::{Hashes, Hashing};
+pub use piece::{Cut, Piece, Written};
 pub use prune::Prune;
 pub use read::File;
+pub use tally::{Form, Sum, Tally};
 pub use target::{Draft, Finish, Target};
 
 use crate::model::{Fault, Key, Local, LocalMeta, RelPath, RootId, Scope, Source, Stamp};

@@ -1,41 +1,35 @@
 //! One object: fetched, proven, and given its place.
 
-use super::{Ending, Live, Options, PAUSE, TRIES, patiently};
+use super::{Ending, Live, Options, PAUSE, TRIES};
 use crate::{
     local::{Finish, Hashes, Hashing, Target},
     model::{
-        Attributes, Class, ETag, Fault, Fingerprint, Head, Key, LocalMeta, RelPath, RemoteMeta, Source,
-        Stamp, There, is_draft,
+        Attributes, Class, Fault, Fingerprint, Head, Key, LocalMeta, RelPath, RemoteMeta, Source, Stamp,
+        There, is_draft,
     },
     plan::{Landing, Replace, Wanted, Witness, landing, witnesses},
     store::{Depth, S3, Start, Store},
 };
 use bytes::Bytes;
-use futures::{TryStreamExt, stream};
 use std::{
     collections::HashSet,
-    ops::Range,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 const MIB: u64 = 1 << 20;
-/// What is fetched in one piece, and held until it is proven.
+/// What is fetched in one piece, and held until it is proven. What is larger comes in [pieces](super::pieces).
 const WHOLE: u64 = 4 * MIB;
-/// The pieces of what is larger,
-const PIECE: u64 = 8 * MIB;
-/// and how many of one object are on their way.
-const PIECES: usize = 8;
 
 pub(super) struct Bringer<'a> {
-    store: &'a S3,
-    target: &'a Target,
+    pub(super) store: &'a S3,
+    pub(super) target: &'a Target,
     options: &'a Options,
-    live: &'a Live,
-    hashing: Hashing,
+    pub(super) live: &'a Live,
+    pub(super) hashing: Hashing,
     /// What may be held, by the MiB.
     memory: Semaphore,
     /// All of it.
@@ -46,8 +40,8 @@ pub(super) struct Bringer<'a> {
 
 impl<'a> Bringer<'a> {
     pub(super) fn new(store: &'a S3, target: &'a Target, options: &'a Options, live: &'a Live) -> Self {
-        // enough for one piece, whatever is allowed
-        let room = u32::try_from((options.memory / MIB).max(PIECE / MIB)).unwrap_or(u32::MAX);
+        // enough for one of them, whatever is allowed
+        let room = u32::try_from((options.memory / MIB).max(WHOLE / MIB)).unwrap_or(u32::MAX);
         let memory = Semaphore::new(room as usize);
         Self {
             store,
@@ -105,7 +99,10 @@ impl<'a> Bringer<'a> {
     ) -> Result<Option<Ending>, Fault> {
         let mut pause = PAUSE;
         for _ in 1..TRIES {
-            let fault = match self.land(key, path, &meta).await {
+            let begun = Instant::now();
+            let landed = self.land(key, path, &meta).await;
+            self.live.silence().told(begun, &landed);
+            let fault = match landed {
                 Ok(ending) => return Ok(Some(ending)),
                 Err(fault) => fault,
             };
@@ -131,7 +128,7 @@ impl<'a> Bringer<'a> {
 
     /// True if it is not simply gone since.
     async fn is_listed(&self, key: &Key) -> Result<bool, Fault> {
-        let page = patiently(|| self.store.list(key, Depth::All, Start::First)).await?;
+        let page = self.live.silence().patiently(|| self.store.list(key, Depth::All, Start::First)).await?;
         Ok(page.objects.iter().any(|(listed, _)| listed == key))
     }
 
@@ -159,14 +156,18 @@ impl<'a> Bringer<'a> {
             Landing::Fetch if self.options.dry_run => Ok(Ending::Planned(meta.size)),
             Landing::Fetch if meta.size <= WHOLE => self.whole(key, path, meta, there).await,
             Landing::Fetch => self.in_pieces(key, path, meta, there).await,
-            Landing::Same => Ok(Ending::Same),
-            Landing::Stays => Ok(Ending::Stays),
+            Landing::Same | Landing::Stays => {
+                if !self.options.dry_run {
+                    self.target.clear(path).await?;
+                }
+                Ok(if landing == Landing::Same { Ending::Same } else { Ending::Stays })
+            }
             Landing::Blocked(why) => Err(Fault::new(Class::Permanent, format!("restore {path}"), why)
                 .remedy("remove it, or restore to another directory")),
         }
     }
 
-    async fn look(&self, key: &Key) -> Result<Head, Fault> {
+    pub(super) async fn look(&self, key: &Key) -> Result<Head, Fault> {
         let gone = || Fault::new(Class::Missing, format!("restore {key}"), "it is gone");
         self.store.head(key).await?.ok_or_else(gone)
     }
@@ -202,50 +203,8 @@ impl<'a> Bringer<'a> {
         Ok(Ending::Restored { bytes, proven })
     }
 
-    async fn in_pieces(
-        &self,
-        key: &Key,
-        path: &RelPath,
-        meta: &RemoteMeta,
-        there: There,
-    ) -> Result<Ending, Fault> {
-        let head = self.look(key).await?;
-        let (etag, size) = (&head.meta.etag, head.meta.size);
-        if head.meta.etag != meta.etag {
-            return Err(another(key));
-        }
-        let finish = self.finish(&head)?;
-        let draft = self.target.begin(path).await?;
-        let pieces = (0..size.div_ceil(PIECE)).map(|n| n * PIECE..size.min((n + 1) * PIECE));
-        let draft_of = &draft;
-        stream::iter(pieces.map(Ok::<_, Fault>))
-            .map_ok(|piece| async move {
-                let at = piece.start;
-                let _held = self.hold(piece.end - piece.start).await;
-                let bytes = self.piece(key, etag, piece).await?;
-                self.live.arrived(bytes.len() as u64);
-                draft_of.write_at(at, bytes).await
-            })
-            .try_buffer_unordered(PIECES)
-            .try_for_each(|()| async { Ok(()) })
-            .await?;
-        let proven = self.prove(key, &head, &draft).await?;
-        draft.place(finish, there).await?;
-        Ok(Ending::Restored { bytes: size, proven })
-    }
-
-    /// A piece that breaks off is asked for again by itself, and the others with it no more.
-    async fn piece(&self, key: &Key, etag: &ETag, piece: Range<u64>) -> Result<Bytes, Fault> {
-        let fetched =
-            patiently(|| async { self.store.fetch(key, etag, Some(piece.clone())).await?.rest().await });
-        fetched.await.map_err(|fault| match fault.class {
-            Class::Transient | Class::Throttled => Fault { class: Class::Permanent, ..fault },
-            _ => fault,
-        })
-    }
-
     /// Waits until so many bytes may be held.
-    async fn hold(&self, bytes: u64) -> SemaphorePermit<'_> {
+    pub(super) async fn hold(&self, bytes: u64) -> SemaphorePermit<'_> {
         let share = u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX).clamp(1, self.room);
         self.memory.acquire_many(share).await.expect("it is never closed")
     }
@@ -254,7 +213,7 @@ impl<'a> Bringer<'a> {
     ///
     /// # Errors
     /// `Permanent` if all disagree.
-    async fn prove<F: Source>(&self, key: &Key, head: &Head, file: &F) -> Result<bool, Fault> {
+    pub(super) async fn prove<F: Source>(&self, key: &Key, head: &Head, file: &F) -> Result<bool, Fault> {
         let all = witnesses(head);
         if all.is_empty() {
             return Ok(false);
@@ -278,7 +237,7 @@ impl<'a> Bringer<'a> {
             .remedy("restore an older version of it, or have it uploaded again"))
     }
 
-    fn finish(&self, head: &Head) -> Result<Finish, Fault> {
+    pub(super) fn finish(&self, head: &Head) -> Result<Finish, Fault> {
         let Options { owner, special, .. } = *self.options;
         let had = head.attributes;
         let owner = had.filter(|_| owner).map(|Attributes { uid, gid, .. }| (uid, gid));
@@ -295,7 +254,7 @@ fn wanted(head: &Head) -> Wanted {
     Wanted { size: head.meta.size, mtime: head.mtime, written: head.meta.modified }
 }
 
-fn another(key: &Key) -> Fault {
+pub(super) fn another(key: &Key) -> Fault {
     Fault::new(Class::Changed, format!("restore {key}"), "another object is there")
 }
 

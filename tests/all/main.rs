@@ -38,6 +38,8 @@ mod objects;
 #[cfg(feature = "demo")]
 mod once;
 #[cfg(feature = "demo")]
+mod pieces;
+#[cfg(feature = "demo")]
 mod requests;
 #[cfg(feature = "demo")]
 mod restore;
