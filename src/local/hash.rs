@@ -32,13 +32,28 @@ impl Hashing {
             hashers.update(&bytes);
             return Ok(hashers);
         }
-        let turn = self.0.clone().acquire_owned().await.expect("it is never closed");
-        let hashed = spawn_blocking(move || {
+        self.turn(move || {
             hashers.update(&bytes);
-            drop(turn);
             hashers
+        })
+        .await
+    }
+
+    /// Does this on one of the threads.
+    ///
+    /// # Errors
+    /// `Transient` if it panics.
+    pub(super) async fn turn<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Fault> {
+        let turn = self.0.clone().acquire_owned().await.expect("it is never closed");
+        let done = spawn_blocking(move || {
+            let done = work();
+            drop(turn);
+            done
         });
-        hashed.await.map_err(|ended| Fault::new(Class::Transient, "hash a file", ended))
+        done.await.map_err(|ended| Fault::new(Class::Transient, "hash a file", ended))
     }
 }
 

@@ -14,6 +14,7 @@
 //! | `read`, `reader`, `cached`, `opener` | an open file, and what reading leaves; opening what is in memory; opening many |
 //! | `hash` | its digests |
 //! | `target`, `dress` | a directory that is written to: where a restore goes; what is no file there |
+//! | `piece`, `tally` | a large file that comes there in pieces, and its digest |
 //! | `clone` | a file that does not rest, as it is at one moment |
 //! | `watch`, `arm`, `event`, `outbox`, `plight` | changes as they happen, and why they are not seen |
 //! | `canary` | proof that they would be |
@@ -40,6 +41,7 @@ mod mount;
 mod names;
 mod opener;
 mod outbox;
+mod piece;
 mod plight;
 mod prune;
 mod read;
@@ -48,6 +50,7 @@ mod root;
 mod spill;
 mod stack;
 mod stat;
+mod tally;
 mod target;
 mod uuid;
 mod walk;
@@ -59,8 +62,10 @@ pub use directory::Directory;
 pub(crate) use hash::CHUNK;
 pub use hash::{Hashes, Hashing};
 pub use kinds::Kinds;
+pub use piece::{Cut, Piece, Written};
 pub use prune::Prune;
 pub use read::File;
+pub use tally::{Form, Sum, Tally};
 pub use target::{Draft, Finish, Target};
 
 use crate::model::{Fault, Key, Local, LocalMeta, RootId, Scope, Source, Stamp};

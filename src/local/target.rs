@@ -2,20 +2,20 @@
 //!
 //! Each directory is opened from the one above it, never through a link (openat2(2), `RESOLVE_BENEATH`). A file is written
 //! under a name of its own, beside where it is to be, and takes its name when it is whole and proven. What a killed restore
-//! leaves is written anew by the next one: the name is made of the file's.
+//! leaves the next one goes on with (`piece`) or writes anew: the name is made of the file's.
 
-use super::walk::c_name;
-use crate::model::{Class, DRAFT, DRAFT_END, Fault, LocalMeta, RelPath, Source, Stamp, There};
+use super::{piece::fault_at, walk::c_name};
+use crate::model::{Class, DRAFT, DRAFT_END, Fault, RelPath, Stamp, There};
 use bytes::Bytes;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
     ffi::{CStr, CString},
     fs::{
         Access, AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec,
-        Timestamps, UTIME_OMIT, Uid, accessat, fchmod, fchown, fdatasync, flock, fstat, futimens, linkat,
-        mkdirat, open, openat2, renameat, renameat_with, statat, syncfs, unlinkat,
+        Timestamps, UTIME_OMIT, Uid, accessat, fchmod, fchown, fdatasync, flock, fstat, ftruncate, futimens,
+        linkat, mkdirat, open, openat2, renameat, renameat_with, statat, syncfs, unlinkat,
     },
-    io::{Errno, pread, pwrite, retry_on_intr},
+    io::{Errno, pwrite, retry_on_intr},
     process::umask,
 };
 use sha2::{Digest as _, Sha256};
@@ -42,6 +42,8 @@ pub(super) struct Inner {
     path: PathBuf,
     /// `None` for one that is not there, and is only looked at.
     root: Option<OwnedFd>,
+    /// Its device.
+    device: u64,
     /// What new files are not to have, unless the object says what they had.
     umask: u32,
     /// The directory that was entered last: its files come one after another.
@@ -69,15 +71,20 @@ impl Finish {
     }
 }
 
-/// A file on its way, which has not got its name yet. Dropped before it has, it leaves nothing.
+/// A file on its way, which has not got its name yet. Dropped before it has, it leaves nothing, unless it is to be gone on
+/// with.
 #[derive(Debug)]
 pub struct Draft {
     dir: Arc<OwnedFd>,
-    file: Arc<OwnedFd>,
+    pub(super) file: Arc<OwnedFd>,
     name: CString,
-    path: RelPath,
+    pub(super) path: RelPath,
+    pub(super) device: u64,
     umask: u32,
-    placed: bool,
+    /// Where the notes of its pieces begin, if it comes in pieces.
+    pub(super) notes: Option<u64>,
+    /// It stays when it is dropped, or has its name.
+    pub(super) kept: bool,
 }
 
 impl Target {
@@ -109,7 +116,9 @@ impl Target {
         // it can only be read by being set
         let mask = umask(Mode::empty());
         umask(mask);
-        Ok(Self(Arc::new(Inner { path: path.to_owned(), root, umask: mask.bits(), last: Mutex::default() })))
+        let device = root.as_ref().and_then(|root| fstat(root).ok()).map_or(0, |stat| stat.st_dev);
+        let (path, last) = (path.to_owned(), Mutex::default());
+        Ok(Self(Arc::new(Inner { path, root, device, umask: mask.bits(), last })))
     }
 
     /// What stands there. Where a directory above it is missing, nothing does.
@@ -137,25 +146,18 @@ impl Target {
     /// Writes a file of these bytes, and gives it its name, where what `there` still is.
     ///
     /// # Errors
-    /// As [`Target::begin`] and [`Draft::place`].
+    /// `Permanent` if something is in the place of a directory above it, or has taken its own; `Fatal` if there is no
+    /// room; I/O errors.
     pub async fn put(&self, path: &RelPath, bytes: Bytes, finish: Finish, there: There) -> Result<(), Fault> {
         let path = path.clone();
         self.run(move |target| {
             let draft = target.draft(&path)?;
-            write(draft.file.as_fd(), 0, &bytes).map_err(|errno| fault(format!("write {path}"), errno))?;
+            let failed = |errno| draft.fault(format!("write {path}"), errno);
+            write(draft.file.as_fd(), 0, &bytes).map_err(failed)?;
             // what it replaces is gone then
             draft.placed(&finish, there, there != There::Nothing)
         })
         .await
-    }
-
-    /// Begins a file, which is to be written piece by piece.
-    ///
-    /// # Errors
-    /// `Permanent` if something is in the place of a directory above it; `Fatal` if there is no room.
-    pub async fn begin(&self, path: &RelPath) -> Result<Draft, Fault> {
-        let path = path.clone();
-        self.run(move |target| target.draft(&path)).await
     }
 
     /// Has everything written to the disk.
@@ -180,7 +182,7 @@ impl Target {
     }
 }
 
-async fn blocking<R: Send + 'static>(
+pub(super) async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, Fault> + Send + 'static,
 ) -> Result<R, Fault> {
     let done = spawn_blocking(work).await;
@@ -188,7 +190,7 @@ async fn blocking<R: Send + 'static>(
 }
 
 impl Inner {
-    fn draft(&self, path: &RelPath) -> Result<Draft, Fault> {
+    pub(super) fn draft(&self, path: &RelPath) -> Result<Draft, Fault> {
         let dir = self.parent(path, true)?.ok_or_else(|| fault(format!("make {path}"), Errno::NOENT))?;
         let name = draft_name(path.name());
         let make = || {
@@ -202,8 +204,20 @@ impl Inner {
             }
             made => made,
         };
-        let file = Arc::new(file.map_err(|errno| fault(format!("make {path}"), errno))?);
-        Ok(Draft { dir, file, name, path: path.clone(), umask: self.umask, placed: false })
+        let file = file.map_err(|errno| fault_at(dir.as_fd(), self.device, format!("make {path}"), errno))?;
+        Ok(self.of(dir, file, name, path, false))
+    }
+
+    pub(super) fn of(
+        &self,
+        dir: Arc<OwnedFd>,
+        file: OwnedFd,
+        name: CString,
+        path: &RelPath,
+        kept: bool,
+    ) -> Draft {
+        let (file, path) = (Arc::new(file), path.clone());
+        Draft { dir, file, name, path, device: self.device, umask: self.umask, notes: None, kept }
     }
 
     /// The directory that holds `path`; `None` if it is not there and is not to be made.
@@ -230,6 +244,7 @@ impl Inner {
             ),
             errno => fault(format!("enter {dir}"), errno),
         };
+        let made = |at: BorrowedFd<'_>, errno| fault_at(at, self.device, format!("make {dir}"), errno);
         let Some(root) = &self.root else { return Ok(None) };
         let mut at = enter(root.as_fd(), c".").map_err(fault)?;
         for name in dir.components() {
@@ -240,6 +255,9 @@ impl Inner {
                     match retry_on_intr(|| mkdirat(&at, &name, Mode::RWXU | Mode::RWXG | Mode::RWXO)) {
                         // another one of ours was quicker
                         Ok(()) | Err(Errno::EXIST) => enter(at.as_fd(), &name),
+                        Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS)) => {
+                            return Err(made(at.as_fd(), errno));
+                        }
                         Err(errno) => Err(errno),
                     }
                 }
@@ -254,18 +272,6 @@ impl Inner {
 }
 
 impl Draft {
-    /// Writes these bytes at this place.
-    ///
-    /// # Errors
-    /// `Fatal` if there is no room; I/O errors.
-    pub async fn write_at(&self, at: u64, bytes: Bytes) -> Result<(), Fault> {
-        let (file, path) = (Arc::clone(&self.file), self.path.clone());
-        blocking(move || {
-            write(file.as_fd(), at, &bytes).map_err(|errno| fault(format!("write {path}"), errno))
-        })
-        .await
-    }
-
     /// Has it written to the disk, and gives it what it is to have, and its name, where what is `there` still is.
     ///
     /// # Errors
@@ -282,6 +288,13 @@ impl Draft {
     fn placed(mut self, finish: &Finish, was: There, durable: bool) -> Result<(), Fault> {
         let what = || format!("restore {}", self.path);
         let Finish { owner, mtime, .. } = *finish;
+        // what is not placed now is no good: the disk may have lost some of it
+        self.kept = false;
+        if let Some(end) = self.notes {
+            // whoever is killed while this waits for the disk finds all there
+            let cut = fdatasync(&*self.file).and_then(|()| ftruncate(&*self.file, end));
+            cut.map_err(|errno| self.fault(what(), errno))?;
+        }
         // before the mode: a change of owner takes rights away
         if let Some((uid, gid)) = owner {
             fchown(&*self.file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
@@ -295,7 +308,7 @@ impl Draft {
         }
         let replaces = was != There::Nothing;
         if durable {
-            fdatasync(&*self.file).map_err(|errno| fault(what(), errno))?;
+            fdatasync(&*self.file).map_err(|errno| self.fault(what(), errno))?;
         }
         let other = |cause| {
             Fault::new(Class::Permanent, what(), cause).remedy("run it again to look at what is there now")
@@ -308,9 +321,9 @@ impl Draft {
         }
         self.rename(replaces).map_err(|errno| match errno {
             Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY => other("something took its name meanwhile"),
-            errno => fault(what(), errno),
+            errno => self.fault(what(), errno),
         })?;
-        self.placed = true;
+        self.kept = true;
         Ok(())
     }
 
@@ -339,34 +352,9 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if !self.placed {
+        if !self.kept {
             let _ = unlinkat(&*self.dir, &self.name, AtFlags::empty());
         }
-    }
-}
-
-impl Source for Draft {
-    async fn stat(&self) -> Result<LocalMeta, Fault> {
-        let stat = super::stat::Stat::of(self.file.as_fd());
-        stat.map(|stat| stat.meta()).map_err(|errno| fault(format!("look at {}", self.path), errno))
-    }
-
-    async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {
-        let (file, path) = (Arc::clone(&self.file), self.path.clone());
-        blocking(move || {
-            let mut bytes = vec![0; len];
-            let mut filled = 0;
-            while filled < len {
-                let read = retry_on_intr(|| pread(&*file, &mut bytes[filled..], at + filled as u64));
-                match read.map_err(|errno| fault(format!("read {path}"), errno))? {
-                    0 => break,
-                    n => filled += n,
-                }
-            }
-            bytes.truncate(filled);
-            Ok(bytes.into())
-        })
-        .await
     }
 }
 
@@ -394,7 +382,7 @@ pub(super) fn draft_name(name: &[u8]) -> CString {
     c_name(format!("{DRAFT}{}{DRAFT_END}", hex::encode(&hash[..12])).as_bytes())
 }
 
-fn write(file: BorrowedFd<'_>, mut at: u64, mut bytes: &[u8]) -> rustix::io::Result<()> {
+pub(super) fn write(file: BorrowedFd<'_>, mut at: u64, mut bytes: &[u8]) -> rustix::io::Result<()> {
     while !bytes.is_empty() {
         let written = retry_on_intr(|| pwrite(file, bytes, at))?;
         if written == 0 {

@@ -30,6 +30,9 @@ pub fn witnesses(head: &Head) -> Vec<Witness> {
         }
     };
     let part_size = head.part_size;
+    if let Some(Checksum::Crc64Nvme(crc)) = head.checksum {
+        hear(Witness::Crc64Nvme(crc));
+    }
     if let Some(sha256) = head.sha256 {
         hear(Witness::Digest(Digest { sha256, part_size }));
     }
@@ -38,8 +41,7 @@ pub fn witnesses(head: &Head) -> Vec<Witness> {
         Some(Checksum::Sha256OfParts(sha256)) if part_size.is_some() => {
             hear(Witness::Digest(Digest { sha256, part_size }));
         }
-        Some(Checksum::Crc64Nvme(crc)) => hear(Witness::Crc64Nvme(crc)),
-        Some(Checksum::Sha256OfParts(_)) | None => {}
+        _ => {}
     }
     let etag = &head.meta.etag;
     match etag.parts() {
@@ -114,8 +116,8 @@ mod tests {
             ),
             (Head { checksum: Some(Checksum::Sha256OfParts([3; 32])), ..head("x") }, vec![]),
             (
-                Head { checksum: Some(Checksum::Crc64Nvme(7)), ..head(MD5) },
-                vec![Witness::Crc64Nvme(7), Witness::Md5],
+                Head { sha256: Some([1; 32]), checksum: Some(Checksum::Crc64Nvme(7)), ..head(MD5) },
+                vec![Witness::Crc64Nvme(7), digest(1, None), Witness::Md5],
             ),
         ];
         for (head, want) in rows {

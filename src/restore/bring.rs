@@ -1,43 +1,35 @@
 //! One object: fetched, proven, and given its place.
 
-use super::{Ending, Live, Options, PAUSE, TRIES, directories::Directory, patiently};
+use super::{Ending, Live, Options, PAUSE, TRIES, directories::Directory};
 use crate::{
     local::{Finish, Hashes, Hashing, Target},
     model::{
-        Attributes, Class, ETag, Fault, Fingerprint, Head, Key, Kind, LocalMeta, RelPath, RemoteMeta, Source,
-        Stamp, There, is_draft,
+        Attributes, Class, Fault, Fingerprint, Head, Key, LocalMeta, RelPath, RemoteMeta, Source, Stamp,
+        There, is_draft,
     },
-    plan::{Landing, Replace, Wanted, Witness, landing, landing_of_link, witnesses},
+    plan::{Landing, Replace, Wanted, Witness, landing, witnesses},
     store::{Depth, S3, Start, Store},
 };
 use bytes::Bytes;
-use futures::{TryStreamExt, stream};
 use std::{
     collections::HashSet,
-    ops::Range,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 const MIB: u64 = 1 << 20;
-/// What a link leads to has at most as many bytes (PATH_MAX).
-const LONGEST: u64 = 4096;
-/// What is fetched in one piece, and held until it is proven.
+/// What is fetched in one piece, and held until it is proven. What is larger comes in [pieces](super::pieces).
 const WHOLE: u64 = 4 * MIB;
-/// The pieces of what is larger,
-const PIECE: u64 = 8 * MIB;
-/// and how many of one object are on their way.
-const PIECES: usize = 8;
 
 pub(super) struct Bringer<'a> {
-    store: &'a S3,
-    target: &'a Target,
-    options: &'a Options,
-    live: &'a Live,
-    hashing: Hashing,
+    pub(super) store: &'a S3,
+    pub(super) target: &'a Target,
+    pub(super) options: &'a Options,
+    pub(super) live: &'a Live,
+    pub(super) hashing: Hashing,
     /// What may be held, by the MiB.
     memory: Semaphore,
     /// All of it.
@@ -48,8 +40,8 @@ pub(super) struct Bringer<'a> {
 
 impl<'a> Bringer<'a> {
     pub(super) fn new(store: &'a S3, target: &'a Target, options: &'a Options, live: &'a Live) -> Self {
-        // enough for one piece, whatever is allowed
-        let room = u32::try_from((options.memory / MIB).max(PIECE / MIB)).unwrap_or(u32::MAX);
+        // enough for one of them, whatever is allowed
+        let room = u32::try_from((options.memory / MIB).max(WHOLE / MIB)).unwrap_or(u32::MAX);
         let memory = Semaphore::new(room as usize);
         Self {
             store,
@@ -113,7 +105,10 @@ impl<'a> Bringer<'a> {
     ) -> Result<Option<Ending>, Fault> {
         let mut pause = PAUSE;
         for _ in 1..TRIES {
-            let fault = match self.land(key, path, &meta).await {
+            let begun = Instant::now();
+            let landed = self.land(key, path, &meta).await;
+            self.live.silence().told(begun, &landed);
+            let fault = match landed {
                 Ok(ending) => return Ok(Some(ending)),
                 Err(fault) => fault,
             };
@@ -139,43 +134,20 @@ impl<'a> Bringer<'a> {
 
     /// True if it is not simply gone since.
     async fn is_listed(&self, key: &Key) -> Result<bool, Fault> {
-        let page = patiently(|| self.store.list(key, Depth::All, Start::First)).await?;
+        let page = self.live.silence().patiently(|| self.store.list(key, Depth::All, Start::First)).await?;
         Ok(page.objects.iter().any(|(listed, _)| listed == key))
     }
 
     async fn directory(&self, key: &Key, directory: Option<&Directory>) -> Result<(), Fault> {
         let Some(path) = key.marked().filter(|_| !self.options.dry_run) else { return Ok(()) };
         self.target.make_directory(&path).await?;
-        if let (Some(directory), Some(head)) = (directory, patiently(|| self.store.head(key)).await?) {
+        if let (Some(directory), Some(head)) =
+            (directory, self.live.silence().patiently(|| self.store.head(key)).await?)
+        {
             // when it was marked says nothing of it
             directory.gets(Finish { mtime: head.mtime, ..self.finish(&head)? });
         }
         Ok(())
-    }
-
-    /// Brings the link of an object, if that is one.
-    async fn link(&self, key: &Key, meta: &RemoteMeta) -> Result<Option<Ending>, Fault> {
-        let Some(path) = key.link().filter(|_| meta.size <= LONGEST) else { return Ok(None) };
-        let fetch = self.store.fetch(key, &meta.etag, None).await?;
-        let head = fetch.head.clone();
-        if head.attributes.is_none_or(|had| had.kind() != Kind::Link) {
-            return Ok(None);
-        }
-        let to = Memory(fetch.rest().await?);
-        let (there, had) = (self.target.look(&path).await?, self.target.read_link(&path).await?);
-        let alike = had.as_deref() == Some(&*to.0);
-        match landing_of_link(&wanted(&head), there, alike, self.options.replace) {
-            Landing::Fetch if self.options.dry_run => return Ok(Some(Ending::Planned(meta.size))),
-            Landing::Fetch => {}
-            other => return settled(&path, other).map(Some),
-        }
-        let proven = self.prove(key, &head, &to).await?;
-        if to.0.is_empty() || to.0.contains(&0) {
-            return Err(Fault::new(Class::Permanent, format!("restore {path}"), "no link can lead there"));
-        }
-        self.target.link(&path, &to.0, self.finish(&head)?, there).await?;
-        self.live.arrived(meta.size);
-        Ok(Some(Ending::Restored { bytes: meta.size, proven }))
     }
 
     async fn land(&self, key: &Key, path: &RelPath, meta: &RemoteMeta) -> Result<Ending, Fault> {
@@ -199,11 +171,16 @@ impl<'a> Bringer<'a> {
             Landing::Fetch if self.options.dry_run => Ok(Ending::Planned(meta.size)),
             Landing::Fetch if meta.size <= WHOLE => self.whole(key, path, meta, there).await,
             Landing::Fetch => self.in_pieces(key, path, meta, there).await,
-            other => settled(path, other),
+            Landing::Same | Landing::Stays if self.options.dry_run => settled(path, landing),
+            Landing::Same | Landing::Stays => {
+                self.target.clear(path).await?;
+                settled(path, landing)
+            }
+            Landing::Blocked(_) => settled(path, landing),
         }
     }
 
-    async fn look(&self, key: &Key) -> Result<Head, Fault> {
+    pub(super) async fn look(&self, key: &Key) -> Result<Head, Fault> {
         let gone = || Fault::new(Class::Missing, format!("restore {key}"), "it is gone");
         self.store.head(key).await?.ok_or_else(gone)
     }
@@ -239,50 +216,8 @@ impl<'a> Bringer<'a> {
         Ok(Ending::Restored { bytes, proven })
     }
 
-    async fn in_pieces(
-        &self,
-        key: &Key,
-        path: &RelPath,
-        meta: &RemoteMeta,
-        there: There,
-    ) -> Result<Ending, Fault> {
-        let head = self.look(key).await?;
-        let (etag, size) = (&head.meta.etag, head.meta.size);
-        if head.meta.etag != meta.etag {
-            return Err(another(key));
-        }
-        let finish = self.finish(&head)?;
-        let draft = self.target.begin(path).await?;
-        let pieces = (0..size.div_ceil(PIECE)).map(|n| n * PIECE..size.min((n + 1) * PIECE));
-        let draft_of = &draft;
-        stream::iter(pieces.map(Ok::<_, Fault>))
-            .map_ok(|piece| async move {
-                let at = piece.start;
-                let _held = self.hold(piece.end - piece.start).await;
-                let bytes = self.piece(key, etag, piece).await?;
-                self.live.arrived(bytes.len() as u64);
-                draft_of.write_at(at, bytes).await
-            })
-            .try_buffer_unordered(PIECES)
-            .try_for_each(|()| async { Ok(()) })
-            .await?;
-        let proven = self.prove(key, &head, &draft).await?;
-        draft.place(finish, there).await?;
-        Ok(Ending::Restored { bytes: size, proven })
-    }
-
-    /// A piece that breaks off is asked for again by itself, and the others with it no more.
-    async fn piece(&self, key: &Key, etag: &ETag, piece: Range<u64>) -> Result<Bytes, Fault> {
-        let fetched =
-            patiently(|| async { self.store.fetch(key, etag, Some(piece.clone())).await?.rest().await });
-        fetched.await.map_err(|fault| match fault.class {
-            Class::Transient | Class::Throttled => Fault { class: Class::Permanent, ..fault },
-            _ => fault,
-        })
-    }
-
     /// Waits until so many bytes may be held.
-    async fn hold(&self, bytes: u64) -> SemaphorePermit<'_> {
+    pub(super) async fn hold(&self, bytes: u64) -> SemaphorePermit<'_> {
         let share = u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX).clamp(1, self.room);
         self.memory.acquire_many(share).await.expect("it is never closed")
     }
@@ -291,7 +226,7 @@ impl<'a> Bringer<'a> {
     ///
     /// # Errors
     /// `Permanent` if all disagree.
-    async fn prove<F: Source>(&self, key: &Key, head: &Head, file: &F) -> Result<bool, Fault> {
+    pub(super) async fn prove<F: Source>(&self, key: &Key, head: &Head, file: &F) -> Result<bool, Fault> {
         let all = witnesses(head);
         if all.is_empty() {
             return Ok(false);
@@ -315,7 +250,7 @@ impl<'a> Bringer<'a> {
             .remedy("restore an older version of it, or have it uploaded again"))
     }
 
-    fn finish(&self, head: &Head) -> Result<Finish, Fault> {
+    pub(super) fn finish(&self, head: &Head) -> Result<Finish, Fault> {
         let Options { owner, special, .. } = *self.options;
         let had = head.attributes;
         let owner = had.filter(|_| owner).map(|Attributes { uid, gid, .. }| (uid, gid));
@@ -329,7 +264,7 @@ impl<'a> Bringer<'a> {
 }
 
 /// What becomes of an object that is not fetched.
-fn settled(path: &RelPath, landing: Landing) -> Result<Ending, Fault> {
+pub(super) fn settled(path: &RelPath, landing: Landing) -> Result<Ending, Fault> {
     match landing {
         Landing::Fetch | Landing::Same => Ok(Ending::Same),
         Landing::Stays => Ok(Ending::Stays),
@@ -338,16 +273,16 @@ fn settled(path: &RelPath, landing: Landing) -> Result<Ending, Fault> {
     }
 }
 
-fn wanted(head: &Head) -> Wanted {
+pub(super) fn wanted(head: &Head) -> Wanted {
     Wanted { size: head.meta.size, mtime: head.mtime, written: head.meta.modified }
 }
 
-fn another(key: &Key) -> Fault {
+pub(super) fn another(key: &Key) -> Fault {
     Fault::new(Class::Changed, format!("restore {key}"), "another object is there")
 }
 
 /// Bytes that came.
-struct Memory(Bytes);
+pub(super) struct Memory(pub(super) Bytes);
 
 impl Source for Memory {
     async fn stat(&self) -> Result<LocalMeta, Fault> {

@@ -1,11 +1,14 @@
 //! L3, the way back: every object below the prefix that a file can have becomes that file again.
 //!
 //! It needs the bucket alone, no ledger: what a file was beside its bytes is in the object's metadata. `bring` fetches one
-//! object, proves it and gives it its place; nothing takes its name before that, and nothing outside the target is touched
+//! object, a large one in `pieces`, proves it and gives it its place; nothing takes its name before that, and nothing outside the target is touched
 //! (`local/target`).
 
 mod bring;
 mod directories;
+mod link;
+mod pieces;
+mod silence;
 
 use crate::{
     local::Target,
@@ -16,15 +19,14 @@ use crate::{
 use bring::Bringer;
 use directories::Directories;
 use futures::{Stream, StreamExt, TryStreamExt, stream, try_join};
+use silence::Silence;
 use std::{
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Objects that are dealt with at the same time.
@@ -111,6 +113,7 @@ struct Counts {
     failed: AtomicU64,
     /// Bytes that came, those of files that failed, and of attempts that did, included.
     came: AtomicU64,
+    silence: Silence,
 }
 
 impl Live {
@@ -153,6 +156,11 @@ impl Live {
 
     fn arrived(&self, bytes: u64) {
         self.0.came.fetch_add(bytes, Relaxed);
+        self.0.silence.heard();
+    }
+
+    fn silence(&self) -> &Silence {
+        &self.0.silence
     }
 }
 
@@ -170,7 +178,7 @@ pub async fn run(
 ) -> Result<(), Fault> {
     let bringer = &Bringer::new(store, target, options, live);
     let (mut directories, mut done) = Directories::new();
-    let brought = objects(store, apart(&options.paths))
+    let brought = objects(store, live, apart(&options.paths))
         .map_ok(move |(key, found)| {
             let directory = directories.come_to(&key);
             async move {
@@ -213,7 +221,13 @@ pub async fn run(
     let all = async { try_join!(all, dressed).map(|((), ())| ()) };
     let stopped =
         || Fault::new(Class::Transient, "restore", "stopped before it was over").remedy("run it again");
-    let done = stop.run_until_cancelled(all).await.unwrap_or_else(|| Err(stopped()));
+    let answered = async {
+        tokio::select! {
+            done = all => done,
+            lost = live.silence().lost() => Err(lost),
+        }
+    };
+    let done = stop.run_until_cancelled(answered).await.unwrap_or_else(|| Err(stopped()));
     // whatever has its name is taken for whole the next time
     let synced = if options.dry_run { Ok(()) } else { target.sync().await };
     done.and(synced)
@@ -235,7 +249,11 @@ fn apart(paths: &[RelPath]) -> Vec<RelPath> {
 type Found = (Key, Result<RemoteMeta, Fault>);
 
 /// The objects of these files and directories.
-fn objects(store: &S3, paths: Vec<RelPath>) -> impl Stream<Item = Result<Found, Fault>> + '_ {
+fn objects<'a>(
+    store: &'a S3,
+    live: &'a Live,
+    paths: Vec<RelPath>,
+) -> impl Stream<Item = Result<Found, Fault>> + 'a {
     stream::iter(paths).flat_map(move |path| {
         let (key, found) = (Key::of(&path), Arc::new(AtomicU64::new(0)));
         let (named, counted) = (!path.is_root(), Arc::clone(&found));
@@ -251,19 +269,23 @@ fn objects(store: &S3, paths: Vec<RelPath>) -> impl Stream<Item = Result<Found, 
             };
             (named && found.load(Relaxed) == 0).then(|| Ok((key.clone(), Err(none()))))
         };
-        let all =
-            itself.map(Ok).chain(below(store, Key::directory(&path)).map_ok(|(key, meta)| (key, Ok(meta))));
+        let below = below(store, live, Key::directory(&path)).map_ok(|(key, meta)| (key, Ok(meta)));
+        let all = itself.map(Ok).chain(below);
         let all = all.inspect_ok(move |_| _ = counted.fetch_add(1, Relaxed));
         all.chain(stream::once(nothing).filter_map(async |nothing| nothing))
     })
 }
 
-fn below(store: &S3, prefix: Key) -> impl Stream<Item = Result<(Key, RemoteMeta), Fault>> + '_ {
+fn below<'a>(
+    store: &'a S3,
+    live: &'a Live,
+    prefix: Key,
+) -> impl Stream<Item = Result<(Key, RemoteMeta), Fault>> + 'a {
     stream::try_unfold(Some(Start::First), move |start| {
         let prefix = prefix.clone();
         async move {
             let Some(start) = start else { return Ok(None) };
-            let page = patiently(|| store.list(&prefix, Depth::All, start.clone())).await?;
+            let page = live.silence().patiently(|| store.list(&prefix, Depth::All, start.clone())).await?;
             let objects = stream::iter(page.objects.into_iter().map(Ok));
             Ok::<_, Fault>(Some((objects, page.next.map(Start::Token))))
         }
@@ -271,22 +293,11 @@ fn below(store: &S3, prefix: Key) -> impl Stream<Item = Result<(Key, RemoteMeta)
     .try_flatten()
 }
 
-/// Does it again when it fails and that may pass, a few times.
-async fn patiently<T, F: Future<Output = Result<T, Fault>>>(mut ask: impl FnMut() -> F) -> Result<T, Fault> {
-    let mut pause = PAUSE;
-    for _ in 1..TRIES {
-        match ask().await {
-            Err(fault) if matches!(fault.class, Class::Transient | Class::Throttled) => sleep(pause).await,
-            answer => return answer,
-        }
-        pause *= 2;
-    }
-    ask().await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{self, Secret};
+    use tokio::time::Instant;
 
     #[test]
     fn what_lies_below_another_is_not_named_twice() {
@@ -301,5 +312,29 @@ mod tests {
         ] {
             assert_eq!(apart(&paths(given)), paths(want), "{given:?}");
         }
+    }
+    /// Each request is tried 25 times: that would take three minutes.
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_gone_is_given_up_after_half_a_minute() {
+        let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let endpoint = format!("http://{}", gone.local_addr().expect("its address"));
+        drop(gone);
+        let store = S3::connect(store::Options {
+            isolated: true,
+            endpoint_url: Some(endpoint),
+            access_key_id: Some("key".to_owned()),
+            secret_access_key: Some(Secret::new("secret")),
+            ..store::Options::new("bucket", "www/")
+        });
+        let store = store.await.expect("nothing is sent yet");
+        let dir = tempfile::tempdir().expect("a directory");
+        let target = Target::open(dir.path(), true).expect("it can be written to");
+        let (live, stop, begun) = (Live::default(), CancellationToken::new(), Instant::now());
+        let done = run(&store, &target, &Options::default(), &live, &stop, |_| ()).await;
+        let fault = done.expect_err("nobody answers");
+        assert_eq!(fault.class, Class::Fatal);
+        assert!(fault.to_string().contains("has not answered"), "{fault}");
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_secs(25) && took <= Duration::from_secs(90), "{took:?}");
     }
 }

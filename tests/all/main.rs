@@ -39,6 +39,8 @@ mod objects;
 #[cfg(feature = "demo")]
 mod once;
 #[cfg(feature = "demo")]
+mod pieces;
+#[cfg(feature = "demo")]
 mod requests;
 #[cfg(feature = "demo")]
 mod restore;

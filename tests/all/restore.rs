@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Bytes, permission bits and times of every file below.
-fn tree(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)> {
+pub(super) fn tree(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)> {
     let (mut all, mut dirs) = (BTreeMap::new(), vec![dir.to_owned()]);
     while let Some(at) = dirs.pop() {
         for entry in fs::read_dir(at).unwrap() {
@@ -35,7 +35,7 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)> {
     all
 }
 
-fn write(root: &Path, name: &[u8], bytes: &[u8], mode: u32, mtime: i64) {
+pub(super) fn write(root: &Path, name: &[u8], bytes: &[u8], mode: u32, mtime: i64) {
     let path = root.join(OsStr::from_bytes(name));
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, bytes).unwrap();
@@ -45,7 +45,7 @@ fn write(root: &Path, name: &[u8], bytes: &[u8], mode: u32, mtime: i64) {
 }
 
 /// Bytes that repeat nowhere soon.
-fn noise(len: usize, seed: u64) -> Vec<u8> {
+pub(super) fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..len).map(|_| random.u8(..)).collect()
 }
@@ -76,7 +76,7 @@ async fn restore(bench: &Bench, to: &Path, words: &[&str]) -> Ran {
 }
 
 /// What came of the keys, by name.
-fn outcomes(ran: &Ran) -> BTreeMap<String, String> {
+pub(super) fn outcomes(ran: &Ran) -> BTreeMap<String, String> {
     ran.actions().into_iter().map(|(_, path, outcome)| (path, outcome)).collect()
 }
 
@@ -253,12 +253,12 @@ fn present(dir: &Path) -> usize {
 }
 
 /// How many have not, in the directory itself.
-fn drafts(dir: &Path) -> usize {
+pub(super) fn drafts(dir: &Path) -> usize {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".part")).count()
 }
 
-fn walk(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn walk(dir: &Path) -> Vec<PathBuf> {
     let mut all = vec![];
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -17,6 +17,7 @@ pub mod moto;
 pub mod outsider;
 pub mod parts;
 pub(crate) mod prepare;
+pub mod road;
 #[cfg(feature = "demo")]
 pub mod scene;
 pub mod server;

@@ -1,0 +1,40 @@
+//! The link of an object whose name says that it may be one; its metadata tells.
+
+use super::{
+    Ending,
+    bring::{Bringer, Memory, settled, wanted},
+};
+use crate::{
+    model::{Class, Fault, Key, Kind, RemoteMeta},
+    plan::{Landing, landing_of_link},
+};
+
+/// What a link leads to has at most as many bytes (PATH_MAX).
+const LONGEST: u64 = 4096;
+
+impl Bringer<'_> {
+    /// Brings the link of an object, if that is one.
+    pub(super) async fn link(&self, key: &Key, meta: &RemoteMeta) -> Result<Option<Ending>, Fault> {
+        let Some(path) = key.link().filter(|_| meta.size <= LONGEST) else { return Ok(None) };
+        let fetch = self.store.fetch(key, &meta.etag, None).await?;
+        let head = fetch.head.clone();
+        if head.attributes.is_none_or(|had| had.kind() != Kind::Link) {
+            return Ok(None);
+        }
+        let to = Memory(fetch.rest().await?);
+        let (there, had) = (self.target.look(&path).await?, self.target.read_link(&path).await?);
+        let alike = had.as_deref() == Some(&*to.0);
+        match landing_of_link(&wanted(&head), there, alike, self.options.replace) {
+            Landing::Fetch if self.options.dry_run => return Ok(Some(Ending::Planned(meta.size))),
+            Landing::Fetch => {}
+            other => return settled(&path, other).map(Some),
+        }
+        let proven = self.prove(key, &head, &to).await?;
+        if to.0.is_empty() || to.0.contains(&0) {
+            return Err(Fault::new(Class::Permanent, format!("restore {path}"), "no link can lead there"));
+        }
+        self.target.link(&path, &to.0, self.finish(&head)?, there).await?;
+        self.live.arrived(meta.size);
+        Ok(Some(Ending::Restored { bytes: meta.size, proven }))
+    }
+}
