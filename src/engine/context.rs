@@ -13,7 +13,6 @@ use crate::{
     plan::View,
     store::Store,
 };
-use sha2::{Digest as _, Sha256};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -155,8 +154,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
     /// The text of `s3mirrord-own`: which mirror wrote the object, and for which key, so that a copy of it
     /// elsewhere is not taken for ours.
     pub(super) fn own(&self, key: &Key) -> String {
-        let hash = Sha256::new().chain_update(&self.options.prefix).chain_update(key.as_str()).finalize();
-        format!("{}:{}", self.binding.mirror, hex::encode(&hash[..16]))
+        self.binding.mirror.own(&self.options.prefix, key)
     }
 
     /// What verdicts are given in the light of.

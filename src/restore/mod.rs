@@ -9,28 +9,19 @@ mod bring;
 use crate::{
     local::Target,
     model::{Class, Fault, Key, RelPath, RemoteMeta},
-    plan::Replace,
-    store::{Depth, S3, Start, Store},
+    plan::{Replace, apart},
+    store::{Depth, S3, Start, Store, patiently},
 };
 use bring::Bringer;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Objects that are dealt with at the same time.
 const ABREAST: usize = 32;
-/// How often a request is made,
-const TRIES: u32 = 5;
-/// and the first pause; each further one is twice the one before.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// What is to be restored, and how.
 #[derive(Clone, Debug, Default)]
@@ -201,18 +192,6 @@ pub async fn run(
     done.and(synced)
 }
 
-/// Without those that lie below others: nothing is to be restored twice at the same time.
-fn apart(paths: &[RelPath]) -> Vec<RelPath> {
-    let mut all = paths.to_vec();
-    all.sort();
-    all.dedup();
-    if all.is_empty() {
-        return vec![RelPath::root()];
-    }
-    let is_below = |path: &RelPath| all.iter().any(|other| other != path && path.is_within(other));
-    all.iter().filter(|path| !is_below(path)).cloned().collect()
-}
-
 /// A key, and the object that a listing shows there; or why one that was named cannot be had.
 type Found = (Key, Result<RemoteMeta, Fault>);
 
@@ -252,37 +231,4 @@ fn below(store: &S3, prefix: Key) -> impl Stream<Item = Result<(Key, RemoteMeta)
         }
     })
     .try_flatten()
-}
-
-/// Does it again when it fails and that may pass, a few times.
-async fn patiently<T, F: Future<Output = Result<T, Fault>>>(mut ask: impl FnMut() -> F) -> Result<T, Fault> {
-    let mut pause = PAUSE;
-    for _ in 1..TRIES {
-        match ask().await {
-            Err(fault) if matches!(fault.class, Class::Transient | Class::Throttled) => sleep(pause).await,
-            answer => return answer,
-        }
-        pause *= 2;
-    }
-    ask().await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_lies_below_another_is_not_named_twice() {
-        let paths = |names: &[&str]| -> Vec<RelPath> {
-            names.iter().map(|name| RelPath::new(name.as_bytes()).expect("valid path")).collect()
-        };
-        for (given, want) in [
-            (&[][..], &[""][..]),
-            (&["a", "a"], &["a"]),
-            (&["a/b", "a", "a-b", "c/d", "c/de"], &["a", "a-b", "c/d", "c/de"]),
-            (&["a", ""], &[""]),
-        ] {
-            assert_eq!(apart(&paths(given)), paths(want), "{given:?}");
-        }
-    }
 }
