@@ -5,7 +5,7 @@
 //! | floor | rooms | |
 //! |---|---|---|
 //! | L4 | [`command`], [`config`], [`service`] | what people and init systems talk to |
-//! | L3 | [`engine`], [`restore`] | the loop that owns all state of one mirror, and its workers; the way back |
+//! | L3 | [`engine`], [`restore`], [`verify`] | the loop that owns all state of one mirror, and its workers; the way back; the second look |
 //! | L2 | [`local`], [`store`], [`ledger`] | the disk, the bucket, the proofs: each a trait and the real thing |
 //! | L1 | [`plan`], [`queue`] | deciding and queueing: pure |
 //! | L0 | [`model`] | the words |
@@ -27,3 +27,4 @@ pub mod queue;
 pub mod restore;
 pub mod service;
 pub mod store;
+pub mod verify;

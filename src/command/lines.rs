@@ -143,7 +143,7 @@ fn outcome(ending: &Ending) -> (&'static str, Tone, Option<&Fault>) {
 }
 
 /// The name of a file as text, and as base64 of its bytes if text cannot say it.
-fn path_of(key: &Key) -> (String, Option<String>) {
+pub(super) fn path_of(key: &Key) -> (String, Option<String>) {
     let Some(path) = key.path() else { return (key.as_str().to_owned(), None) };
     match std::str::from_utf8(path.as_bytes()) {
         Ok(text) => (text.to_owned(), None),
@@ -307,6 +307,12 @@ pub(super) fn amounts(sums: &Sums, unknown: u64) -> String {
     let rest = rest.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", HumanCount(n)));
     let all: Vec<_> = Some(uploaded).filter(|text| !text.is_empty()).into_iter().chain(rest).collect();
     if all.is_empty() { "nothing there".to_owned() } else { all.join(", ") }
+}
+
+/// Control characters escaped: what others say, such as a store.
+pub(super) fn escaped(text: &str) -> String {
+    let safe = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
+    text.chars().flat_map(safe).collect()
 }
 
 /// On one line.

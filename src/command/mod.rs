@@ -15,6 +15,7 @@ mod paint;
 mod restore;
 mod run;
 mod status;
+mod verify;
 mod which;
 
 pub use exit::Exit;
@@ -40,6 +41,7 @@ Examples:
   s3mirrord status                                   what the daemon is doing
   s3mirrord approve                                  look at deletes that are held, and release them
   s3mirrord restore --to /srv/restored               bring files back
+  s3mirrord verify                                   compare disk and bucket, change nothing
 
 Exit codes: 0 in sync, 1 some files failed, 2 usage or configuration, 3 store, credentials or root,
 4 deletes or replacements are held, 5 another instance holds the mirror.";
@@ -84,6 +86,8 @@ enum Verb {
     Approve(approve::Args),
     /// Bring files back from the bucket
     Restore(restore::Args),
+    /// Compare disk and bucket, and tell what differs; nothing is changed
+    Verify(verify::Args),
     /// See it at work: a directory kept equal to a bucket on this machine, without an account
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -155,6 +159,7 @@ pub fn run(cli: Cli) -> Exit {
             Verb::Status(args) => status::run(args, &common).await,
             Verb::Approve(args) => approve::run(args, &common).await,
             Verb::Restore(args) => restore::run(args, &common).await,
+            Verb::Verify(args) => verify::run(args, &common).await,
             #[cfg(feature = "demo")]
             Verb::Demo(args) => demo::run(args).await,
             Verb::Init(args) => init::run(&args),

@@ -115,7 +115,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
         dry_run: args.dry_run,
         owner: args.owner,
         special: args.special,
-        paths: args.paths.iter().map(|path| below(&mirror.root, path)).collect::<Result<_, _>>()?,
+        paths: args.paths.iter().map(|path| which::below(&mirror.root, path)).collect::<Result<_, _>>()?,
         memory: config.memory_limit,
     };
     let shutdown = Shutdown::listen()?;
@@ -174,14 +174,7 @@ impl Args {
             }
             None => Config::load(&common.config)?,
         };
-        match &self.mirror {
-            Some(name) => which::only(&mut config, name, &common.config)?,
-            None if config.mirrors.len() > 1 => {
-                let (file, names) = (common.config.display(), which::names(&config));
-                return Err(Failure::usage(format!("say which mirror of {file} with --mirror: {names}")));
-            }
-            None => {}
-        }
+        which::one(&mut config, self.mirror.as_deref(), &[], &common.config)?;
         Ok(config)
     }
 }
@@ -208,19 +201,6 @@ fn feeds_itself(config: &Config, to: &Path) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// A path of the command line as a name below the root.
-fn below(root: &Path, path: &Path) -> Result<RelPath, Failure> {
-    let name = path.strip_prefix(root).unwrap_or(path);
-    let name: PathBuf = name.components().filter(|part| *part != std::path::Component::CurDir).collect();
-    let wrong = |why: &dyn std::fmt::Display| {
-        Failure::usage(format!("{}: {why}; name what is below {}", path.display(), root.display()))
-    };
-    if name.is_absolute() {
-        return Err(wrong(&"it is not below the root"));
-    }
-    RelPath::new(name.as_os_str().as_bytes()).map_err(|bad| wrong(&bad))
 }
 
 /// Shows how far it is on the last line of a terminal, for good.

@@ -1,9 +1,15 @@
 //! Which mirrors a command means: those of the configuration, one of them, or one that the command line
-//! spells out.
+//! spells out; and which of their files.
 
 use super::{Common, Failure};
-use crate::config::{Config, DeletePolicy, Direct, Mirror, Surroundings};
-use std::path::{Path, PathBuf};
+use crate::{
+    config::{Config, DeletePolicy, Direct, Mirror, Surroundings},
+    model::RelPath,
+};
+use std::{
+    os::unix::ffi::OsStrExt,
+    path::{Component, Path, PathBuf},
+};
 
 /// Names mirrors on the command line.
 #[derive(Debug, clap::Args)]
@@ -91,4 +97,42 @@ pub(super) fn only(config: &mut Config, name: &str, file: &Path) -> Result<(), F
 /// The names of all mirrors, for people.
 pub(super) fn names(config: &Config) -> String {
     config.mirrors.iter().map(|mirror| mirror.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Leaves the one mirror that is meant alone in the configuration, which came from `file`: the one that is named, the only
+/// one, or the one in whose root all `paths` lie.
+///
+/// # Errors
+/// It is none, or may be any.
+pub(super) fn one(
+    config: &mut Config,
+    name: Option<&str>,
+    paths: &[PathBuf],
+    file: &Path,
+) -> Result<(), Failure> {
+    if let Some(name) = name {
+        return only(config, name, file);
+    }
+    let holds = |mirror: &Mirror| paths.iter().all(|path| path.starts_with(&mirror.root));
+    if config.mirrors.len() > 1 && !paths.is_empty() && config.mirrors.iter().any(holds) {
+        config.mirrors.retain(holds);
+    }
+    if config.mirrors.len() > 1 {
+        let (file, names) = (file.display(), names(config));
+        return Err(Failure::usage(format!("say which mirror of {file} with --mirror: {names}")));
+    }
+    Ok(())
+}
+
+/// A path of the command line as a name below the root.
+pub(super) fn below(root: &Path, path: &Path) -> Result<RelPath, Failure> {
+    let name = path.strip_prefix(root).unwrap_or(path);
+    let name: PathBuf = name.components().filter(|part| *part != Component::CurDir).collect();
+    let wrong = |why: &dyn std::fmt::Display| {
+        Failure::usage(format!("{}: {why}; name what is below {}", path.display(), root.display()))
+    };
+    if name.is_absolute() {
+        return Err(wrong(&"it is not below the root"));
+    }
+    RelPath::new(name.as_os_str().as_bytes()).map_err(|bad| wrong(&bad))
 }

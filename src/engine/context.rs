@@ -9,11 +9,10 @@ use super::{
 use crate::{
     ledger::Ledger,
     local::{Hashing, Prune, Tree},
-    model::{Binding, Class, ETag, Fault, Key, Kind, Local, LocalMeta, RelPath, Sameness, Spec, Stamp},
+    model::{Binding, Class, ETag, Fault, Key, LocalMeta, Sameness, Spec, Stamp},
     plan::View,
     store::Store,
 };
-use sha2::{Digest as _, Sha256};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -155,22 +154,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
     /// The text of `s3mirrord-own`: which mirror wrote the object, and for which key, so that a copy of it
     /// elsewhere is not taken for ours.
     pub(super) fn own(&self, key: &Key) -> String {
-        let hash = Sha256::new().chain_update(&self.options.prefix).chain_update(key.as_str()).finalize();
-        format!("{}:{}", self.binding.mirror, hex::encode(&hash[..16]))
-    }
-
-    /// True if what has this key is left out of the mirror. Of what is not there that may be a link's or a file's, either
-    /// is enough: nothing is deleted that was left out.
-    pub(super) fn excludes(&self, key: &Key, local: &Local) -> bool {
-        if let Some(directory) = key.marked() {
-            return self.prune.excludes(&directory, true);
-        }
-        let excluded = |path: Option<RelPath>| path.is_some_and(|path| self.prune.excludes(&path, false));
-        match local {
-            Local::Present(meta) if meta.attributes.kind() == Kind::Link => excluded(key.link()),
-            Local::Present(_) => excluded(key.path()),
-            _ => excluded(key.path()) || excluded(key.link()),
-        }
+        self.binding.mirror.own(&self.options.prefix, key)
     }
 
     /// What verdicts are given in the light of.

@@ -210,7 +210,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if triple.key.place().is_none() {
             return self.life.report.live().foreign.add(1);
         }
-        if matches!(triple.local, Local::Absent(_)) && self.ctx.excludes(&triple.key, &triple.local) {
+        if matches!(triple.local, Local::Absent(_)) && self.ctx.prune.excludes_key(&triple.key, &triple.local)
+        {
             return;
         }
         if self.jobs.busy(&triple.key, against) {

@@ -27,6 +27,7 @@ mod worker;
 
 pub use bracket::Hooks;
 pub use live::{Progress, Stored};
+pub use owner::{Owner, look as owner};
 pub use report::{Deed, Ending, Event, Report, Sink, Status, Sums};
 pub use trash::Trash;
 

@@ -164,7 +164,7 @@ async fn still_due<T: Tree, S: Store, L: Ledger>(
             Local::Present(meta) => {
                 let record = ctx.ledger.get(&row.key).await?;
                 let same = |record: &Record| record.etag == row.etag && record.print == Some(meta.print);
-                !ctx.excludes(&row.key, &look) && !record.as_ref().is_some_and(same)
+                !ctx.prune.excludes_key(&row.key, &look) && !record.as_ref().is_some_and(same)
             }
             Local::Absent(_) | Local::Skipped(_) => false,
         };

@@ -14,6 +14,7 @@ use crate::{
     store::Store,
 };
 use bytes::Bytes;
+use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 use std::{
     sync::{Mutex, PoisonError},
@@ -98,6 +99,30 @@ pub(super) struct Opened {
 
 fn key() -> Key {
     Key::raw(format!("{RESERVED}owner.json"))
+}
+
+/// Who holds a prefix, for those who only look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Who the objects are of.
+    pub mirror: MirrorId,
+    /// On which host,
+    pub host: String,
+    /// and of which root.
+    pub root: RootId,
+    /// The tag of the record, which is sent as any small file is, is the MD5 of its bytes.
+    pub tag_is_md5: bool,
+}
+
+/// Who holds the prefix; `None` if nobody does.
+///
+/// # Errors
+/// As for any request; `Fatal` if there is something else in the place of the record.
+pub async fn look<S: Store>(store: &S) -> Result<Option<Owner>, Fault> {
+    let Some((body, meta)) = store.read(&key()).await? else { return Ok(None) };
+    let (record, md5) = (parse(&body)?, ETag::of_md5(Md5::digest(&body).into(), None));
+    let (mirror, root) = (record.mirror()?, record.root());
+    Ok(Some(Owner { mirror, root, host: record.host, tag_is_md5: meta.etag == md5 }))
 }
 
 /// Finds the root, the ledger's binding and the owner record, and whether they fit. Binds the ledger;

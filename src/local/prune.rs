@@ -1,6 +1,6 @@
 //! What the operator left out of the mirror, as far as the disk needs to know.
 
-use crate::model::RelPath;
+use crate::model::{Key, Kind, Local, RelPath};
 use std::sync::Arc;
 
 /// True for an entry that is named itself, by its path below the root; is it a directory?
@@ -26,6 +26,20 @@ impl Prune {
         self.0.is_some() && (above.any(|dir| self.names(dir, true)) || self.names(bytes, is_dir))
     }
 
+    /// True if what has this key is left out. Of what is not there that may be a link's or a file's, either is enough:
+    /// nothing is deleted that was left out.
+    pub fn excludes_key(&self, key: &Key, local: &Local) -> bool {
+        if let Some(directory) = key.marked() {
+            return self.excludes(&directory, true);
+        }
+        let excluded = |path: Option<RelPath>| path.is_some_and(|path| self.excludes(&path, false));
+        match local {
+            Local::Present(meta) if meta.attributes.kind() == Kind::Link => excluded(key.link()),
+            Local::Present(_) => excluded(key.path()),
+            _ => excluded(key.path()) || excluded(key.link()),
+        }
+    }
+
     /// True if the entry is named itself. For those who have come down to it, and asked on the way.
     pub(super) fn names(&self, path: &[u8], is_dir: bool) -> bool {
         self.0.as_ref().is_some_and(|rule| !path.is_empty() && rule(path, is_dir))
@@ -35,6 +49,28 @@ impl Prune {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Attributes, Fingerprint, LocalMeta, Stamp};
+
+    #[test]
+    fn a_link_is_left_out_by_its_name_and_a_directory_as_one() {
+        let prune = Prune::new(|path, is_dir| path.ends_with(b".tmp") && !is_dir || path == b"d" && is_dir);
+        let print = Fingerprint { size: 1, mtime: Stamp::default(), ctime: Stamp::default(), inode: 7 };
+        let is = |mode| Local::Present(LocalMeta { print, attributes: Attributes { mode, uid: 0, gid: 0 } });
+        let (file, link) = (is(0o100_644), is(0o120_777));
+        for (key, local, want) in [
+            ("x.tmp", &file, true),
+            ("x.tmp.rclonelink", &file, false),
+            ("x.tmp.rclonelink", &link, true),
+            ("x.tmp.rclonelink", &Local::Unknown, true),
+            ("x.rclonelink", &Local::Unknown, false),
+            ("d/", &Local::Unknown, true),
+            ("d", &Local::Unknown, false),
+            ("x.tmp/", &Local::Unknown, false),
+            ("d//", &Local::Unknown, false),
+        ] {
+            assert_eq!(prune.excludes_key(&Key::raw(key), local), want, "{key} {local:?}");
+        }
+    }
 
     #[test]
     fn what_is_below_an_excluded_directory_is_excluded_with_it() {

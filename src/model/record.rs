@@ -1,6 +1,7 @@
 //! What the ledger keeps: proofs, and what must outlive a crash.
 
 use super::{Attributes, Digest, ETag, Fingerprint, Intent, Key, RootId, Stamp};
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 
 /// The ledger's counter: one step a commit, never back. Stamps pages, proofs and condemned rows, so
@@ -65,6 +66,15 @@ pub struct Overwrite {
 /// 128 random bits: which mirror wrote an object. Born with the owner record.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MirrorId(pub [u8; 16]);
+
+impl MirrorId {
+    /// The text of `s3mirrord-own`: which mirror wrote the object, and for which key, so that a copy of it elsewhere is not
+    /// taken for ours.
+    pub fn own(self, prefix: &str, key: &Key) -> String {
+        let hash = Sha256::new().chain_update(prefix).chain_update(key.as_str()).finalize();
+        format!("{self}:{}", hex::encode(&hash[..16]))
+    }
+}
 
 impl fmt::Display for MirrorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -195,5 +205,14 @@ mod tests {
     fn a_mirror_is_written_in_hexadecimal() {
         let id = MirrorId([0xAB; 16]);
         assert_eq!((id.to_string(), format!("{id:?}")), ("ab".repeat(16), "ab".repeat(16)));
+    }
+
+    #[test]
+    fn what_is_ours_is_so_under_its_own_key_alone() {
+        let own = |id, prefix, key| MirrorId([id; 16]).own(prefix, &Key::raw(key));
+        let all = [own(1, "p/", "a"), own(2, "p/", "a"), own(1, "q/", "a"), own(1, "p/", "b")];
+        let different: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
+        assert_eq!(all[0], own(1, "p/", "a"));
     }
 }

@@ -1,6 +1,6 @@
 //! One object: fetched, proven, and given its place.
 
-use super::{Ending, Live, Options, PAUSE, TRIES, directories::Directory};
+use super::{Ending, Live, Options, directories::Directory};
 use crate::{
     local::{Finish, Hashes, Hashing, Target},
     model::{
@@ -8,7 +8,7 @@ use crate::{
         There, is_draft,
     },
     plan::{Landing, Replace, Wanted, Witness, landing, witnesses},
-    store::{Depth, S3, Start, Store},
+    store::{Depth, PAUSE, S3, Start, Store, TRIES},
 };
 use bytes::Bytes;
 use std::{

@@ -13,28 +13,21 @@ mod silence;
 use crate::{
     local::Target,
     model::{Class, Fault, Key, RelPath, RemoteMeta},
-    plan::Replace,
+    plan::{Replace, apart},
     store::{Depth, S3, Start, Store},
 };
 use bring::Bringer;
 use directories::Directories;
 use futures::{Stream, StreamExt, TryStreamExt, stream, try_join};
 use silence::Silence;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 use tokio_util::sync::CancellationToken;
 
 /// Objects that are dealt with at the same time.
 const ABREAST: usize = 32;
-/// How often a request is made,
-const TRIES: u32 = 5;
-/// and the first pause; each further one is twice the one before.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// What is to be restored, and how.
 #[derive(Clone, Debug, Default)]
@@ -233,18 +226,6 @@ pub async fn run(
     done.and(synced)
 }
 
-/// Without those that lie below others: nothing is to be restored twice at the same time.
-fn apart(paths: &[RelPath]) -> Vec<RelPath> {
-    let mut all = paths.to_vec();
-    all.sort();
-    all.dedup();
-    if all.is_empty() {
-        return vec![RelPath::root()];
-    }
-    let is_below = |path: &RelPath| all.iter().any(|other| other != path && path.is_within(other));
-    all.iter().filter(|path| !is_below(path)).cloned().collect()
-}
-
 /// A key, and the object that a listing shows there; or why one that was named cannot be had.
 type Found = (Key, Result<RemoteMeta, Fault>);
 
@@ -297,22 +278,9 @@ fn below<'a>(
 mod tests {
     use super::*;
     use crate::store::{self, Secret};
+    use std::time::Duration;
     use tokio::time::Instant;
 
-    #[test]
-    fn what_lies_below_another_is_not_named_twice() {
-        let paths = |names: &[&str]| -> Vec<RelPath> {
-            names.iter().map(|name| RelPath::new(name.as_bytes()).expect("valid path")).collect()
-        };
-        for (given, want) in [
-            (&[][..], &[""][..]),
-            (&["a", "a"], &["a"]),
-            (&["a/b", "a", "a-b", "c/d", "c/de"], &["a", "a-b", "c/d", "c/de"]),
-            (&["a", ""], &[""]),
-        ] {
-            assert_eq!(apart(&paths(given)), paths(want), "{given:?}");
-        }
-    }
     /// Each request is tried 25 times: that would take three minutes.
     #[tokio::test(start_paused = true)]
     async fn a_store_that_is_gone_is_given_up_after_half_a_minute() {

@@ -1,14 +1,14 @@
 //! A large object: it comes in pieces, side by side, each written and hashed as it comes, and held nowhere.
 
 use super::{
-    Ending, PAUSE, TRIES,
+    Ending,
     bring::{Bringer, another},
 };
 use crate::{
     local::{Cut, Draft, Form, Sum, Tally, Written},
     model::{Class, ETag, Fault, Head, Key, LocalMeta, RelPath, RemoteMeta, Source, There},
     plan::{Witness, witnesses},
-    store::Fetch,
+    store::{Fetch, PAUSE, TRIES},
 };
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};

@@ -1,7 +1,9 @@
 //! A store that answers nobody any more is given up, before each file by itself has tried as often as it may.
 
-use super::{PAUSE, TRIES};
-use crate::model::{Class, Fault};
+use crate::{
+    model::{Class, Fault},
+    store::{PAUSE, TRIES},
+};
 use std::{
     future::Future,
     sync::{Mutex, MutexGuard, PoisonError},

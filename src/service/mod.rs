@@ -5,6 +5,7 @@ pub mod control;
 pub mod cost;
 pub mod hook;
 mod line;
+pub mod onlooker;
 pub mod progress;
 pub mod proposal;
 pub mod screen;

@@ -12,13 +12,17 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("ledger", &["model"]),
     ("engine", &["model", "plan", "queue", "local", "store", "ledger"]),
     ("restore", &["model", "plan", "local", "store"]),
+    ("verify", &["model", "plan", "local", "store", "ledger"]),
     ("config", &["model", "plan"]),
-    ("service", &["model", "plan", "queue", "local", "store", "ledger", "engine", "restore", "config"]),
+    (
+        "service",
+        &["model", "plan", "queue", "local", "store", "ledger", "engine", "restore", "verify", "config"],
+    ),
     (
         "command",
         &[
-            "model", "plan", "queue", "local", "store", "ledger", "engine", "restore", "config", "service",
-            "embedded",
+            "model", "plan", "queue", "local", "store", "ledger", "engine", "restore", "verify", "config",
+            "service", "embedded",
         ],
     ),
     ("embedded", &[]),

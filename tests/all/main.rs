@@ -59,5 +59,7 @@ mod tls;
 mod trash;
 mod units;
 #[cfg(feature = "demo")]
+mod verify;
+#[cfg(feature = "demo")]
 mod wipe;
 mod wire;

@@ -206,11 +206,12 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
     /// One key; what has its name and another key.
     async fn entry(&mut self, key: Key, record: Option<Record>) -> Result<Option<Instead>, Fault> {
         let unseen = Local::Unknown;
-        let local = match key.link().is_none() && self.ctx.excludes(&key, &unseen) {
+        let local = match key.link().is_none() && self.ctx.prune.excludes_key(&key, &unseen) {
             true => Local::Skipped(Skip::Excluded),
             false => self.ctx.tree.look(vec![key.clone()]).await?.pop().unwrap_or(unseen),
         };
-        let local = if self.ctx.excludes(&key, &local) { Local::Skipped(Skip::Excluded) } else { local };
+        let local =
+            if self.ctx.prune.excludes_key(&key, &local) { Local::Skipped(Skip::Excluded) } else { local };
         let instead = match &local {
             Local::Absent(Absence { instead, .. }) => *instead,
             _ => None,

@@ -215,7 +215,7 @@ async fn is_awaited<T: Tree, S: Store, L: Ledger>(
 ) -> Result<bool, Fault> {
     let local = ctx.tree.look(vec![old.key.clone()]).await?.pop().unwrap_or(Local::Unknown);
     let Local::Present(meta) = &local else { return Ok(false) };
-    if ctx.excludes(&old.key, &local) {
+    if ctx.prune.excludes_key(&old.key, &local) {
         return Ok(false);
     }
     let Some(part_size) = ctx.store.part_size(meta.print.size) else { return Ok(false) };

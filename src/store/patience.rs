@@ -1,0 +1,28 @@
+//! Asking again, for whoever has no queue to come back to.
+
+use crate::model::{Class, Fault};
+use std::{future::Future, time::Duration};
+use tokio::time::sleep;
+
+/// How often it is asked,
+pub const TRIES: u32 = 5;
+/// and the first pause; each further one is twice the one before.
+pub const PAUSE: Duration = Duration::from_millis(500);
+
+/// Does it again when it fails and that may pass, a few times.
+///
+/// # Errors
+/// The last one.
+pub async fn patiently<T, F: Future<Output = Result<T, Fault>>>(
+    mut ask: impl FnMut() -> F,
+) -> Result<T, Fault> {
+    let mut pause = PAUSE;
+    for _ in 1..TRIES {
+        match ask().await {
+            Err(fault) if matches!(fault.class, Class::Transient | Class::Throttled) => sleep(pause).await,
+            answer => return answer,
+        }
+        pause *= 2;
+    }
+    ask().await
+}
