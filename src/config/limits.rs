@@ -50,6 +50,7 @@ pub(super) struct Limits {
     pub(super) longest: Duration,
     pub(super) rescan: Duration,
     pub(super) relist: Duration,
+    pub(super) scrub: Option<Duration>,
     pub(super) listers: usize,
 }
 
@@ -64,6 +65,7 @@ impl Default for Limits {
             longest: Duration::from_secs(60),
             rescan: HOUR,
             relist: DAY,
+            scrub: None,
             listers: 16,
         }
     }
@@ -84,8 +86,17 @@ impl Limits {
             longest,
             rescan: span(table, "rescan", SECOND..=366 * DAY, reader).unwrap_or(usual.rescan),
             relist: span(table, "relist", SECOND..=366 * DAY, reader).unwrap_or(usual.relist),
+            scrub: scrub(table, reader),
             listers: listers(table, reader).unwrap_or(usual.listers),
         }
+    }
+}
+
+/// In what time every object is proven again; `"off"`: it is not.
+fn scrub(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<Duration> {
+    match table.get("scrub").and_then(|given| given.value.as_str()) {
+        Some("off") => None,
+        _ => span(table, "scrub", SECOND..=366 * DAY, reader),
     }
 }
 

@@ -54,6 +54,10 @@ pub struct Mirror {
     pub rescan: Duration,
     /// Time between scans of disk, ledger and bucket, a second to a year.
     pub relist: Duration,
+    /// In what time every object is proven again, a second to a year; `None`: it is not.
+    pub scrub: Option<Duration>,
+    /// By fetching it.
+    pub scrub_fetch: bool,
     /// Pages of a listing that are asked for at the same time, 1 to 64.
     pub listers: usize,
     /// What its objects get beside bytes and metadata.
@@ -124,6 +128,7 @@ impl Draft {
         let rules = rules(table, reader);
         let links = table.boolean("links", reader).unwrap_or(true);
         let directories = table.boolean("directories", reader).unwrap_or(true);
+        let scrub_fetch = table.boolean("scrub_fetch", reader).unwrap_or(false);
         let requester_pays = table.boolean("requester_pays", reader).unwrap_or(false);
         let bandwidth = bandwidth::read(table, reader).unwrap_or_default();
         let hooks = Hooks::read(table, reader);
@@ -149,7 +154,7 @@ impl Draft {
             let (name, root) = (name.value.clone(), root.value.clone());
             let mirror = Mirror::new(name, root, &target.value, exclude, limits, s3);
             let trash = trash.map(|trash| trash.value);
-            let mirror = Mirror { links, directories, trash, prices, options, ..mirror };
+            let mirror = Mirror { links, directories, scrub_fetch, trash, prices, options, ..mirror };
             Some(Mirror { rules, requester_pays, hooks, bandwidth, ..mirror })
         })();
         Self { name, target, root, trash: away, mirror }
@@ -183,6 +188,8 @@ impl Mirror {
             longest: limits.longest,
             rescan: limits.rescan,
             relist: limits.relist,
+            scrub: limits.scrub,
+            scrub_fetch: false,
             listers: limits.listers,
             options: ObjectOptions::default(),
             rules: Vec::new(),

@@ -16,6 +16,7 @@ mod live;
 mod overwrite;
 mod owner;
 mod report;
+mod scrub;
 mod session;
 mod settle;
 mod survey;
@@ -28,7 +29,8 @@ mod worker;
 pub use bracket::Hooks;
 pub use live::{Progress, Stored};
 pub use owner::{Owner, look as owner};
-pub use report::{Deed, Ending, Event, Report, Sink, Status, Sums};
+pub use report::{Coverage, Deed, Ending, Event, Report, Sink, Status, Sums};
+pub use scrub::Scrub;
 pub use trash::Trash;
 
 use crate::{
@@ -79,6 +81,8 @@ pub struct Options {
     pub directories: bool,
     /// Objects whose file is gone are deleted.
     pub deletes: bool,
+    /// Every object is proven again, again and again; `None`: it is not.
+    pub scrub: Option<Scrub>,
     /// They, and objects that are replaced, are copied there before; `None`: they are not.
     pub trash: Option<Trash>,
     /// How many; `None`: any number.

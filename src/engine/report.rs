@@ -1,7 +1,7 @@
 //! What is told: every action as it ends, and the sums.
 
 use super::live::{Live, Progress, Stored};
-use crate::model::{Class, Did, Fault, Key, Why};
+use crate::model::{Class, Did, Fault, Key, Stamp, Why};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -110,6 +110,19 @@ pub struct Sums {
     pub bytes_read: u64,
 }
 
+/// How far the scrub is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// So many objects were proven again,
+    pub done: u64,
+    /// of so many,
+    pub of: u64,
+    /// since this wall time, which may be to come.
+    pub since: Stamp,
+    /// When all had been, the last time.
+    pub whole: Option<Stamp>,
+}
+
 /// What is known of a mirror at this moment.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
@@ -138,6 +151,10 @@ pub struct Status {
     pub stored: Option<Stored>,
     /// Comparisons with the bucket that were completed.
     pub compared: u64,
+    /// How far the scrub is.
+    pub scrub: Option<Coverage>,
+    /// Objects that it found damaged or missing, and put back.
+    pub healed: u64,
 }
 
 /// Where events go.
@@ -212,6 +229,7 @@ impl Report {
             Did::Adopted => return self.with(|s| s.sums.adopted += 1),
             Did::Learnt => return self.live.unchanged.add(u64::from(why != ABSENT)),
             Did::Foreign => return self.live.foreign.add(1),
+            Did::Scrubbed => return,
         };
         let ending = if dry_run { Ending::Planned } else { Ending::Done };
         self.tell(now, &Event::Action { key: key.clone(), deed, from, why, ending, bytes });

@@ -9,6 +9,7 @@ use super::{
     docket::Docket,
     hold::Reviews,
     overwrite, owner,
+    scrub::Round,
     settle::{Task, Worked},
     survey::{Seen, Window, survey},
     timetable::Timetable,
@@ -140,6 +141,7 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) unwritten: u32,
     pub(super) timetable: Timetable,
     pub(super) reviews: Reviews,
+    pub(super) round: Round,
     /// The claim is being renewed.
     pub(super) renewing: bool,
     /// By that it is to be found out whether it is the store that fails.
@@ -167,6 +169,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0);
         let held = life.report.with(|status| status.overwrites_held.is_some());
         let reviews = Reviews::new(now, !options.once && (held || options.overwrites.is_some()));
+        let round = Round::new(now, options.scrub.is_some() && !options.once);
         let mut timetable = Timetable::new(options.relist, options.rescan, now);
         timetable.polls(life.watch.degraded, now);
         Self {
@@ -191,6 +194,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             unwritten: 0,
             timetable,
             reviews,
+            round,
             renewing: false,
             doubts: false,
             relisted: false,
@@ -293,6 +297,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         }
         self.begin_sweep(now);
         self.begin_review(now);
+        self.begin_scrub(now);
         let mine = self.ctx.root != Sameness::Changed;
         let settled = mine && self.relisted && self.is_idle() && (self.docket.is_empty() || self.is_held());
         // what is held or fails is not in sync, and that nothing has happened since is no news
@@ -345,17 +350,20 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let sweep = self.docket.next().filter(|at| *at > now);
         let review = self.reviews.next().filter(|_| paused.is_none());
         let regular = (!self.ctx.options.once).then(|| self.timetable.next());
-        [paused, due, commit, sweep, regular, self.denials.next(), review].into_iter().flatten().min()
+        let scrub = self.round.next().filter(|_| self.relisted);
+        [paused, due, commit, sweep, regular, self.denials.next(), review, scrub].into_iter().flatten().min()
     }
 
     /// True if nothing is under way; deletes may be waiting.
     pub(super) fn is_idle(&self) -> bool {
+        // the scrub goes on and on
+        let (looks, proofs) = self.round.under_way();
         self.pending.is_empty()
             && self.surveying.is_empty()
-            && self.jobs.is_empty()
+            && self.jobs.len() == proofs
             && self.batch.is_empty()
             && self.commit.is_empty()
-            && self.tasks.is_empty()
+            && self.tasks.len() == looks
             && self.docket.all_sentenced()
     }
 

@@ -1,6 +1,9 @@
 //! What a job, or a task beside the jobs, came back with.
 
-use super::{Deed, Ending, Event, ROUNDS, commit::After, overwrite::Reviewed, session::Session, sweep::Pass};
+use super::{
+    Deed, Ending, Event, ROUNDS, commit::After, overwrite::Reviewed, scrub::Turn, session::Session,
+    sweep::Pass,
+};
 use crate::{
     ledger::Ledger,
     local::Tree,
@@ -29,12 +32,14 @@ pub(super) enum Task {
     Tidied(Vec<Key>, Result<(), Fault>),
     Pass(Pass),
     Reviewed(Result<Option<Reviewed>, Fault>),
+    Scrub(Result<Box<Turn>, Fault>),
 }
 
 impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     pub(super) fn worked(&mut self, Worked { keys, job, failures, outcome, took }: Worked) {
         keys.iter().for_each(|key| self.jobs.tried(key));
         self.keep_source(&job, &outcome);
+        self.scrub_ends(&job.key);
         match outcome {
             Outcome::Done { did, changes } => {
                 self.ctx.turns.answered();
@@ -48,6 +53,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 let again =
                     !goes_on && proof.is_some_and(|proof| proof.print.is_none() || proof.metadata_due);
                 let wrote = matches!(did, Did::Put { .. } | Did::Copied(_) | Did::Metadata);
+                if wrote && matches!(job.op, Op::Scrub { .. }) {
+                    self.spoiled(&job);
+                }
                 let after = After::Job { keys, why: job.why, did, again };
                 match changes.is_empty() {
                     true => self.then(after),
@@ -229,6 +237,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             }
             Task::Pass(pass) => self.passed(pass),
             Task::Reviewed(result) => self.reviewed(result),
+            Task::Scrub(turn) => self.scrub(turn),
         }
     }
 
@@ -272,7 +281,7 @@ fn deed(job: &Job) -> Deed {
     match &job.op {
         Op::Copy(_) => Deed::Copy,
         Op::Metadata => Deed::Metadata,
-        Op::Put(_) | Op::Prove(_) => Deed::Put,
+        Op::Put(_) | Op::Prove(_) | Op::Scrub { .. } => Deed::Put,
     }
 }
 

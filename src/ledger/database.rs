@@ -16,8 +16,8 @@ use super::record::{self, FOREIGN, RECORDS, Row};
 use super::threads::{Threads, Unanswered};
 use super::{Ledger, Overwriting, Window, batch, condemned, fault, inode, meta, overwrites, panics, window};
 use crate::model::{
-    Binding, Change, Class, Condemned, ETag, Fault, Intent, Key, KeyRange, Overwrite, Record, Seq, Stamp,
-    Tally,
+    Binding, Change, Class, Condemned, ETag, Fault, Intent, Key, KeyRange, Overwrite, Record, Scrubbed, Seq,
+    Stamp, Tally,
 };
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 use std::{
@@ -390,6 +390,10 @@ impl Ledger for Database {
 
     async fn held(&self) -> Result<bool, Fault> {
         self.read(|txn| meta::held(&txn.open_table(meta::META)?)).await
+    }
+
+    async fn scrubbed(&self) -> Result<Option<Scrubbed>, Fault> {
+        self.read(|txn| meta::scrubbed(&txn.open_table(meta::META)?)).await
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<Seq, Fault> {

@@ -65,6 +65,7 @@ fn look(engine: Database) -> Result<Found, Error> {
     let sums = meta::sums(&table)?;
     meta::binding(&table)?;
     meta::held(&table)?;
+    meta::scrubbed(&table)?;
     txn.open_table(record::FOREIGN)?;
     txn.open_table(record::INTENTS)?;
     txn.open_table(window::WINDOW)?;

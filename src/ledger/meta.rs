@@ -2,7 +2,7 @@
 
 use super::bytes::{Damage, Reader, Writer};
 use super::record::{read_stamp, write_stamp};
-use crate::model::{Binding, Capabilities, MirrorId, RootId, Seq, Tally};
+use crate::model::{Binding, Capabilities, Key, MirrorId, RootId, Scrubbed, Seq, Tally};
 use redb::{ReadableTable, Table, TableDefinition};
 
 /// Name → value.
@@ -16,6 +16,7 @@ const NAME: &str = "ledger";
 const SUMS: &str = "sums";
 const BINDING: &str = "binding";
 const HELD: &str = "held";
+const SCRUBBED: &str = "scrubbed";
 
 type Writable<'txn> = Table<'txn, &'static str, &'static [u8]>;
 type Found<T> = Result<Option<T>, redb::Error>;
@@ -79,6 +80,22 @@ pub(super) fn held(table: &impl ReadableTable<&'static str, &'static [u8]>) -> R
 
 pub(super) fn put_held(table: &mut Writable<'_>, held: bool) -> Result<(), redb::Error> {
     put(table, HELD, Writer::new().u8(held.into()))
+}
+
+pub(super) fn scrubbed(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Found<Scrubbed> {
+    get(table, SCRUBBED, |r| {
+        Ok(Scrubbed {
+            after: r.option(|r| r.text().map(Key::raw))?,
+            done: r.u64()?,
+            begun: read_stamp(r)?,
+            whole: r.option(read_stamp)?,
+        })
+    })
+}
+
+pub(super) fn put_scrubbed(table: &mut Writable<'_>, mark: &Scrubbed) -> Result<(), redb::Error> {
+    let row = Writer::new().option(mark.after.as_ref().map(Key::as_str), Writer::text).u64(mark.done);
+    put(table, SCRUBBED, write_stamp(row, mark.begun).option(mark.whole, write_stamp))
 }
 
 pub(super) fn binding(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Found<Binding> {

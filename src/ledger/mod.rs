@@ -28,7 +28,8 @@ pub use lock::{Held, LOCK_FILE, Lock, OpenError};
 pub use reason::Reason;
 
 use crate::model::{
-    Binding, Change, Condemned, ETag, Fault, Intent, Key, KeyRange, Overwrite, Record, Seq, Stamp, Tally,
+    Binding, Change, Condemned, ETag, Fault, Intent, Key, KeyRange, Overwrite, Record, Scrubbed, Seq, Stamp,
+    Tally,
 };
 use std::future::Future;
 
@@ -160,6 +161,12 @@ pub trait Ledger: Clone + Send + Sync + 'static {
     /// # Errors
     /// As above.
     fn held(&self) -> impl Future<Output = Result<bool, Fault>> + Send;
+
+    /// How far the scrub is; `None` if there never was one.
+    ///
+    /// # Errors
+    /// As above.
+    fn scrubbed(&self) -> impl Future<Output = Result<Option<Scrubbed>, Fault>> + Send;
 
     /// Writes a batch: all of it or nothing, durable when it returns, and then seen by every later
     /// read. Returns the counter it was written under.

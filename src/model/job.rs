@@ -42,6 +42,11 @@ pub enum Op {
     /// Compare more closely (HEAD, hash), then decide again in the same task. The object is as it was
     /// listed; `None` if it was not.
     Prove(Option<RemoteMeta>),
+    /// Prove it again, though nothing seems to have happened: read the file, ask for the object.
+    Scrub {
+        /// Fetch it and hash that.
+        fetch: bool,
+    },
 }
 
 /// Why, in words for people: static, so that a million jobs share them.
@@ -119,6 +124,8 @@ pub enum Did {
     Adopted,
     /// Nothing had to be written: something was learnt for the ledger.
     Learnt,
+    /// What was proven was proven again, or is to be looked at closer.
+    Scrubbed,
     /// The object is not ours and stays.
     Foreign,
 }

@@ -30,7 +30,9 @@ pub use meta::{Attributes, Checksum, Digest, Fingerprint, Head, Kind, LocalMeta,
 pub use object::{Encryption, ObjectOptions, Retention};
 pub use path::{BadPath, RelPath};
 pub use rates::{Rates, Span};
-pub use record::{Binding, Capabilities, Change, Condemned, MirrorId, Overwrite, Record, Seq, Tally};
+pub use record::{
+    Binding, Capabilities, Change, Condemned, MirrorId, Overwrite, Record, Scrubbed, Seq, Tally,
+};
 pub use root::{RootId, Sameness};
 pub use scope::{Against, Scope};
 pub use source::Source;

@@ -122,6 +122,26 @@ pub struct Binding {
     pub capabilities: Option<Capabilities>,
 }
 
+/// How far the scrub is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scrubbed {
+    /// Everything up to this key was proven again; `None`: nothing yet.
+    pub after: Option<Key>,
+    /// So many keys were.
+    pub done: u64,
+    /// Since this wall time, which may be to come.
+    pub begun: Stamp,
+    /// When everything had been, the last time.
+    pub whole: Option<Stamp>,
+}
+
+impl Scrubbed {
+    /// From the first key on, beginning then.
+    pub fn begin(at: Stamp) -> Self {
+        Self { after: None, done: 0, begun: at, whole: None }
+    }
+}
+
 /// Sums the ledger keeps as it goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -195,6 +215,8 @@ pub enum Change {
     Bind(Binding),
     /// Deletes are held, or no longer.
     Hold(bool),
+    /// How far the scrub is.
+    Scrubbed(Scrubbed),
 }
 
 #[cfg(test)]

@@ -237,6 +237,7 @@ pub fn options(mirror: &Mirror, manner: Manner) -> Result<engine::Options, Fault
         rescan: mirror.rescan,
         relist: mirror.relist,
         directories: mirror.directories,
+        scrub: mirror.scrub.map(|every| engine::Scrub { every, fetch: mirror.scrub_fetch }),
         deletes: mirror.delete != DeletePolicy::Keep,
         trash: trash(mirror),
         limits: mirror.max_delete.map(limits),

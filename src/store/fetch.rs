@@ -17,6 +17,7 @@ use aws_sdk_s3::{
     primitives::ByteStream,
 };
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use std::ops::Range;
 
 const GET: &str = "GetObject";
@@ -65,7 +66,61 @@ impl Fetch {
     }
 }
 
+/// SHA-256 of what comes, or of the SHA-256s of its parts.
+struct Sum {
+    part: Sha256,
+    /// The size of a part, and what is left of this one.
+    parts: Option<(u64, u64)>,
+    sums: Sha256,
+}
+
+impl Sum {
+    fn new(part_size: Option<u64>) -> Self {
+        let parts = part_size.filter(|size| *size > 0).map(|size| (size, size));
+        Self { part: Sha256::new(), parts, sums: Sha256::new() }
+    }
+
+    fn add(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let Some((size, left)) = &mut self.parts else { return self.part.update(bytes) };
+            if *left == 0 {
+                self.sums.update(self.part.finalize_reset());
+                *left = *size;
+            }
+            let here = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+            self.part.update(&bytes[..here]);
+            *left -= here as u64;
+            bytes = &bytes[here..];
+        }
+    }
+
+    fn end(mut self) -> [u8; 32] {
+        match self.parts {
+            None => self.part.finalize().into(),
+            Some(_) => {
+                self.sums.update(self.part.finalize());
+                self.sums.finalize().into()
+            }
+        }
+    }
+}
+
 impl S3 {
+    /// See [`Store::digest`](super::Store::digest).
+    pub(super) async fn digest_of(
+        &self,
+        key: &Key,
+        etag: &ETag,
+        part_size: Option<u64>,
+    ) -> Result<[u8; 32], Fault> {
+        let (mut fetch, mut sum) = (self.fetch(key, etag, None).await?, Sum::new(part_size));
+        while let Some(bytes) = fetch.next().await? {
+            sum.add(&bytes);
+            tokio::task::consume_budget().await;
+        }
+        Ok(sum.end())
+    }
+
     /// Asks for the object that has this tag, or for a part of it: not empty, and within it.
     ///
     /// # Errors
@@ -124,4 +179,29 @@ fn split(answer: GetObjectOutput) -> (HeadObjectOutput, ByteStream) {
         .set_sse_customer_algorithm(answer.sse_customer_algorithm)
         .build();
     (head, answer.body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_is_that_of_the_whole_or_of_its_parts_however_the_bytes_come() {
+        let bytes: Vec<u8> = (0..100).collect();
+        let sha = |bytes: &[u8]| <[u8; 32]>::from(Sha256::digest(bytes));
+        for (part_size, want) in [
+            (None, sha(&bytes)),
+            (Some(40), sha(&[sha(&bytes[..40]), sha(&bytes[40..80]), sha(&bytes[80..])].concat())),
+            (Some(50), sha(&[sha(&bytes[..50]), sha(&bytes[50..])].concat())),
+            (Some(100), sha(&sha(&bytes))),
+            (Some(1000), sha(&sha(&bytes))),
+        ] {
+            for piece in [1, 7, 40, 99, 100] {
+                let mut sum = Sum::new(part_size);
+                bytes.chunks(piece).for_each(|piece| sum.add(piece));
+                assert_eq!(sum.end(), want, "{part_size:?} {piece}");
+            }
+        }
+        assert_eq!(Sum::new(None).end(), sha(b""));
+    }
 }

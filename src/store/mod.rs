@@ -259,6 +259,17 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// As for any request.
     fn read(&self, key: &Key) -> impl Future<Output = Result<Option<(Bytes, RemoteMeta)>, Fault>> + Send;
 
+    /// SHA-256 of the object's bytes as they are fetched now, or of the SHA-256s of its parts of this size.
+    ///
+    /// # Errors
+    /// `Missing` if it is gone, `Changed` if its tag is another; `Permanent` if it is archived.
+    fn digest(
+        &self,
+        key: &Key,
+        etag: &ETag,
+        part_size: Option<u64>,
+    ) -> impl Future<Output = Result<[u8; 32], Fault>> + Send;
+
     /// Writes a small object as it is.
     ///
     /// # Errors

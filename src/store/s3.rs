@@ -383,6 +383,10 @@ impl Store for S3 {
         whole::read(self, key).await
     }
 
+    async fn digest(&self, key: &Key, etag: &ETag, part_size: Option<u64>) -> Result<[u8; 32], Fault> {
+        self.digest_of(key, etag, part_size).await
+    }
+
     async fn write(&self, key: &Key, body: Bytes, only: Only) -> Result<RemoteMeta, Fault> {
         whole::write(self, key, body, only).await
     }

@@ -25,6 +25,7 @@ mod outages;
 mod overwrites;
 mod plan;
 mod scene;
+mod scrub;
 mod story;
 mod stranger;
 mod trash;

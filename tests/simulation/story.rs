@@ -156,6 +156,7 @@ impl Story {
         Options {
             prefix: "p/".into(),
             directories: false,
+            scrub: None,
             quiet: S / 5,
             longest: S * 2,
             grace: self.config.grace,

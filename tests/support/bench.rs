@@ -153,7 +153,7 @@ impl Bench {
         self.store.put_object().bucket("backups").key(key).body(body.into()).send().await.unwrap();
     }
 
-    /// Keys below the prefix of `www`, but for our own, and their content.
+    /// Keys below the prefix of `www`, but for our own and the markers of directories, and their content.
     pub async fn objects(&self) -> BTreeMap<String, String> {
         self.objects_below("www/").await
     }
@@ -165,7 +165,7 @@ impl Bench {
             for object in page.unwrap().contents() {
                 let key = object.key().unwrap().to_owned();
                 let name = key.strip_prefix(prefix).unwrap().to_owned();
-                if name.starts_with(".s3mirrord/") {
+                if name.starts_with(".s3mirrord/") || name.ends_with('/') && object.size() == Some(0) {
                     continue;
                 }
                 // it may be gone by now

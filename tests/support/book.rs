@@ -4,8 +4,8 @@ use super::world::{Fake, World};
 use s3mirrord::{
     ledger::{Ledger, Overwriting, Window},
     model::{
-        Binding, Change, Class, Condemned, ETag, Fault, Intent, Key, KeyRange, Overwrite, Record, Seq, Stamp,
-        Tally,
+        Binding, Change, Class, Condemned, ETag, Fault, Intent, Key, KeyRange, Overwrite, Record, Scrubbed,
+        Seq, Stamp, Tally,
     },
 };
 use std::collections::BTreeMap;
@@ -27,6 +27,7 @@ pub struct Book {
     pub overwritten: BTreeMap<i64, (u64, u64)>,
     pub binding: Option<Binding>,
     pub held: bool,
+    pub scrubbed: Option<Scrubbed>,
     pub rows: u64,
 }
 
@@ -169,6 +170,7 @@ impl Book {
                 }
                 Change::Bind(binding) => self.binding = Some(binding),
                 Change::Hold(held) => self.held = held,
+                Change::Scrubbed(mark) => self.scrubbed = Some(mark),
             }
         }
         seq
@@ -282,6 +284,10 @@ impl Ledger for Fake {
 
     async fn held(&self) -> Result<bool, Fault> {
         Ok(self.with(|w| w.book.held))
+    }
+
+    async fn scrubbed(&self) -> Result<Option<Scrubbed>, Fault> {
+        Ok(self.with(|w| w.book.scrubbed.clone()))
     }
 
     async fn commit(&self, batch: Vec<Change>) -> Result<Seq, Fault> {

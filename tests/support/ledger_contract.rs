@@ -8,7 +8,7 @@ use proptest::{
 use s3mirrord::ledger::{Ledger, Window};
 use s3mirrord::model::{
     Attributes, Binding, Capabilities, Change, Condemned, Digest, ETag, Fingerprint, Intent, Key, KeyRange,
-    MirrorId, Overwrite, Record, RootId, Seq, Stamp, Tally,
+    MirrorId, Overwrite, Record, RootId, Scrubbed, Seq, Stamp, Tally,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -385,9 +385,14 @@ async fn a_file_costs_one_replacement_a_window<L: Ledger>(l: &L) {
 }
 
 async fn binding_and_hold_are_kept<L: Ledger>(l: &L) {
+    assert_eq!(l.scrubbed().await, Ok(None));
     for n in 1..5 {
-        put(l, [Change::Bind(binding(n)), Change::Hold(n % 2 == 1)]).await;
+        let at = Stamp { sec: n.into(), nsec: 7 };
+        let whole = (n > 2).then_some(at);
+        let mark = Scrubbed { after: (n > 1).then(|| key("é\n")), done: 3, begun: at, whole };
+        put(l, [Change::Bind(binding(n)), Change::Hold(n % 2 == 1), Change::Scrubbed(mark.clone())]).await;
         assert_eq!((l.binding().await, l.held().await), (Ok(Some(binding(n))), Ok(n % 2 == 1)));
+        assert_eq!(l.scrubbed().await, Ok(Some(mark)));
     }
 }
 
@@ -541,6 +546,7 @@ impl Model {
             }
             Change::Bind(binding) => self.binding = Some(binding),
             Change::Hold(held) => self.held = held,
+            Change::Scrubbed(_) => {}
         }
     }
 

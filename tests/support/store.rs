@@ -304,6 +304,20 @@ impl Store for Fake {
         Ok(self.with(|w| w.shelf.objects.get(key).map(|o| (Bytes::from(o.body.clone()), o.listed()))))
     }
 
+    async fn digest(&self, key: &Key, etag: &ETag, part_size: Option<u64>) -> Result<[u8; 32], Fault> {
+        self.request_of("GetObject", key, 20).await?;
+        let body = self.with(|w| w.shelf.objects.get(key).map(|o| (o.etag.clone(), o.body.clone())));
+        let missing = || Fault::new(Class::Missing, "get", "404");
+        let (found, body) = body.ok_or_else(missing)?;
+        if found != *etag {
+            return Err(Fault::new(Class::Changed, "get", "412"));
+        }
+        Ok(match part_size {
+            None => sha256(&body),
+            Some(size) => sha256(&body.chunks(size as usize).flat_map(sha256).collect::<Vec<u8>>()),
+        })
+    }
+
     async fn write(&self, key: &Key, body: Bytes, only: Only) -> Result<RemoteMeta, Fault> {
         self.request_of("PutObject", key, 20).await?;
         if self.with(|w| w.shelf.oddities.get(key) == Some(&Oddity::Poison)) {

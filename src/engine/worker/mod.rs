@@ -6,6 +6,7 @@ mod growth;
 mod leftover;
 mod prove;
 mod put;
+mod scrub;
 mod turns;
 
 use super::context::Context;
@@ -158,6 +159,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             Op::Copy(from) => Box::pin(self.copy(&held, from)).await,
             Op::Metadata if held.how == How::Grows => Ok(Outcome::Busy),
             Op::Metadata => Box::pin(self.metadata(&held, record)).await,
+            Op::Scrub { fetch } => Box::pin(self.scrub(&held, record, *fetch)).await,
             Op::Prove(_) if held.how == How::Grows => Box::pin(self.replace(&held)).await,
             Op::Prove(remote) => Box::pin(self.prove(&held, record, remote.clone())).await,
         };

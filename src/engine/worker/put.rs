@@ -13,8 +13,8 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     /// Sends the file on the condition `only`.
     pub(super) async fn put(&self, held: &Held<T::File>, only: Only) -> Result<Outcome, Fault> {
         let (ctx, key) = (self.ctx, &self.job.key);
-        // of a change of metadata the bytes stay as they are
-        let same = matches!(self.job.op, Op::Metadata) && !self.manner.restless;
+        // of a change of metadata, and of what is put back, the bytes stay as they are
+        let same = matches!(self.job.op, Op::Metadata | Op::Scrub { .. }) && !self.manner.restless;
         if let Only::Match(etag) = &only
             && !same
             && !key.is_directory()

@@ -136,8 +136,26 @@ pub struct MirrorStatus {
     /// and requests by operation, every attempt.
     #[serde(default)]
     pub requests: BTreeMap<String, u64>,
+    /// How far the scrub is, where there is one.
+    #[serde(default)]
+    pub scrub: Option<ScrubStatus>,
     /// What they cost (its `pass`), and a month; `None` until the mirror was compared with the bucket once.
     pub cost: Option<Cost>,
+}
+
+/// How far the scrub is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubStatus {
+    /// Objects that were proven again,
+    pub done: u64,
+    /// of so many,
+    pub of: u64,
+    /// since then, which may be to come: seconds since 1970.
+    pub since: i64,
+    /// When all had been the last time: seconds since 1970.
+    pub whole: Option<i64>,
+    /// Objects that it found damaged or missing and put back, since the daemon's start.
+    pub healed: u64,
 }
 
 /// Deletes that are held.

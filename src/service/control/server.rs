@@ -2,7 +2,7 @@
 
 use super::{
     Daemon, Failing, HeldOverwrites, Hold, LONGEST_REQUEST, MirrorStatus, Question, Reply, Request, SOCKET,
-    reachable,
+    ScrubStatus, reachable,
 };
 use crate::{
     engine::Input,
@@ -223,6 +223,13 @@ async fn mirror(post: &Post) -> MirrorStatus {
         deleted: status.sums.deleted,
         bytes: status.sums.bytes,
         requests,
+        scrub: status.scrub.map(|scrub| ScrubStatus {
+            done: scrub.done,
+            of: scrub.of,
+            since: scrub.since.sec,
+            whole: scrub.whole.map(|at| at.sec),
+            healed: status.healed,
+        }),
         cost,
     }
 }
