@@ -31,6 +31,8 @@ mod ladder;
 mod ledger;
 #[cfg(feature = "demo")]
 mod listing;
+#[cfg(feature = "demo")]
+mod ls;
 mod memory;
 mod mutants;
 #[cfg(feature = "demo")]
