@@ -2,16 +2,16 @@
 
 use super::{
     Common, Exit, Failure,
-    columns::{is_of_one, rights, time},
-    lines::{ended, escaped, json, path_of, print, requests},
+    lines::{ended, json, path_of, print, requests},
     paint::{Paint, Tone},
     which,
 };
 use crate::{
     config::Config,
-    model::{Fault, Head, Key, RelPath, RemoteMeta},
+    model::{Class, Fault, Head, Key, RelPath, RemoteMeta},
     service::{
         assembly::{self, Commons},
+        columns::{escaped, rights, time},
         telemetry,
     },
     store::{Depth, Page, S3, Start, Store, patiently},
@@ -244,7 +244,7 @@ impl Ls<'_> {
 /// What HEAD tells; nothing of what is not there, such as a directory without a marker, or cannot be asked for.
 async fn look(store: &S3, key: &Key) -> Result<Option<Head>, Fault> {
     match patiently(|| store.head(key)).await {
-        Err(fault) if is_of_one(&fault) => {
+        Err(fault) if matches!(fault.class, Class::Denied | Class::Permanent) => {
             tracing::warn!("{fault}");
             Ok(None)
         }

@@ -1,14 +1,14 @@
 //! L4, the command line: one file a verb.
 //!
-//! `exit` knows the exit codes, `which` finds the mirrors that are meant, `lines`, `columns` and `paint` are what is
+//! `exit` knows the exit codes, `which` finds the mirrors that are meant, `lines` and `paint` are what is
 //! printed.
 
 mod approve;
-mod columns;
 mod completions;
 #[cfg(feature = "demo")]
 mod demo;
 mod exit;
+mod explain;
 mod init;
 mod lines;
 mod ls;
@@ -45,6 +45,7 @@ Examples:
   s3mirrord restore --to /srv/restored               bring files back
   s3mirrord verify                                   compare disk and bucket, change nothing
   s3mirrord ls -l docs/                              what the bucket holds
+  s3mirrord explain docs/a.txt                       why a file is, or is not, there
 
 Exit codes: 0 in sync, 1 some files failed, 2 usage or configuration, 3 store, credentials or root,
 4 deletes or replacements are held, 5 another instance holds the mirror.";
@@ -89,6 +90,8 @@ enum Verb {
     Approve(approve::Args),
     /// Bring files back from the bucket
     Restore(restore::Args),
+    /// Show what is known of one file, and what would be done about it
+    Explain(explain::Args),
     /// List what the bucket holds of a mirror
     Ls(ls::Args),
     /// Compare disk and bucket, and tell what differs; nothing is changed
@@ -164,6 +167,7 @@ pub fn run(cli: Cli) -> Exit {
             Verb::Status(args) => status::run(args, &common).await,
             Verb::Approve(args) => approve::run(args, &common).await,
             Verb::Restore(args) => restore::run(args, &common).await,
+            Verb::Explain(args) => explain::run(args, &common).await,
             Verb::Ls(args) => ls::run(args, &common).await,
             Verb::Verify(args) => verify::run(args, &common).await,
             #[cfg(feature = "demo")]

@@ -29,6 +29,7 @@ pub use bracket::Hooks;
 pub use live::{Progress, Stored};
 pub use owner::{Owner, look as owner};
 pub use report::{Deed, Ending, Event, Report, Sink, Status, Sums};
+pub use survey::kin_of as kin;
 pub use trash::Trash;
 
 use crate::{

@@ -19,6 +19,8 @@ mod deletes;
 mod demo;
 mod direct;
 mod documents;
+#[cfg(feature = "demo")]
+mod explain;
 mod figures;
 mod floors;
 #[cfg(feature = "demo")]

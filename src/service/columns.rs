@@ -1,10 +1,10 @@
-//! What people read of a file: its rights and its time, as `ls -l` shows them.
+//! What people read of a file: its rights and its time, as `ls -l` shows them, and names that are safe to print.
 
-use crate::model::{Fault, Stamp};
+use crate::model::Stamp;
 use jiff::Timestamp;
 
 /// `-rw-r--r--`, of `st_mode`.
-pub(super) fn rights(mode: u32) -> String {
+pub fn rights(mode: u32) -> String {
     let kind = match mode & 0o170_000 {
         0o040_000 => 'd',
         0o120_000 => 'l',
@@ -26,15 +26,15 @@ pub(super) fn rights(mode: u32) -> String {
 }
 
 /// In UTC: `2026-11-29T12:00:00Z`, with a fraction if it has one; seconds since 1970 if it is beyond all calendars.
-pub(super) fn time(stamp: Stamp) -> String {
+pub fn time(stamp: Stamp) -> String {
     let nanos = i32::try_from(stamp.nsec).unwrap_or_default();
     Timestamp::new(stamp.sec, nanos).map_or_else(|_| stamp.sec.to_string(), |time| time.to_string())
 }
 
-/// True for what is of one object alone: the others can be asked for.
-pub(super) fn is_of_one(fault: &Fault) -> bool {
-    use crate::model::Class::{Denied, Permanent};
-    matches!(fault.class, Denied | Permanent)
+/// Control characters escaped: what others say, such as a store.
+pub fn escaped(text: &str) -> String {
+    let safe = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
+    text.chars().flat_map(safe).collect()
 }
 
 #[cfg(test)]
