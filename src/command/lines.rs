@@ -309,12 +309,6 @@ pub(super) fn amounts(sums: &Sums, unknown: u64) -> String {
     if all.is_empty() { "nothing there".to_owned() } else { all.join(", ") }
 }
 
-/// Control characters escaped: what others say, such as a store.
-pub(super) fn escaped(text: &str) -> String {
-    let safe = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
-    text.chars().flat_map(safe).collect()
-}
-
 /// On one line.
 pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data")

@@ -8,8 +8,10 @@ mod completions;
 #[cfg(feature = "demo")]
 mod demo;
 mod exit;
+mod explain;
 mod init;
 mod lines;
+mod ls;
 mod once;
 mod paint;
 mod restore;
@@ -42,6 +44,8 @@ Examples:
   s3mirrord approve                                  look at deletes that are held, and release them
   s3mirrord restore --to /srv/restored               bring files back
   s3mirrord verify                                   compare disk and bucket, change nothing
+  s3mirrord ls -l docs/                              what the bucket holds
+  s3mirrord explain docs/a.txt                       why a file is, or is not, there
 
 Exit codes: 0 in sync, 1 some files failed, 2 usage or configuration, 3 store, credentials or root,
 4 deletes or replacements are held, 5 another instance holds the mirror.";
@@ -86,6 +90,10 @@ enum Verb {
     Approve(approve::Args),
     /// Bring files back from the bucket
     Restore(restore::Args),
+    /// Show what is known of one file, and what would be done about it
+    Explain(explain::Args),
+    /// List what the bucket holds of a mirror
+    Ls(ls::Args),
     /// Compare disk and bucket, and tell what differs; nothing is changed
     Verify(verify::Args),
     /// See it at work: a directory kept equal to a bucket on this machine, without an account
@@ -159,6 +167,8 @@ pub fn run(cli: Cli) -> Exit {
             Verb::Status(args) => status::run(args, &common).await,
             Verb::Approve(args) => approve::run(args, &common).await,
             Verb::Restore(args) => restore::run(args, &common).await,
+            Verb::Explain(args) => explain::run(args, &common).await,
+            Verb::Ls(args) => ls::run(args, &common).await,
             Verb::Verify(args) => verify::run(args, &common).await,
             #[cfg(feature = "demo")]
             Verb::Demo(args) => demo::run(args).await,

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    service::control::{Client, Daemon, MirrorStatus, Reply, Request},
+    service::control::{Client, Daemon, MirrorStatus, Reply, Request, ScrubStatus},
 };
 use indicatif::{HumanBytes, HumanCount};
 use std::{path::Path, time::Duration};
@@ -94,6 +94,14 @@ fn told(mirror: &MirrorStatus, paint: Paint) -> String {
     text += &format!("\n  requests since start: {}", requests(&mirror.requests));
     if let Some(cost) = &mirror.cost {
         text += &format!("\n  cost: since start {}; {}", cost.amount(cost.pass), month(cost));
+    }
+    if let Some(ScrubStatus { done, of, whole, healed, .. }) = &mirror.scrub {
+        text += &format!("\n  proven again: {} of {}", HumanCount(*done), HumanCount(*of));
+        let at = whole.and_then(|at| jiff::Timestamp::from_second(at).ok());
+        text += &at.map_or(String::new(), |at| format!("; all of them by {at}"));
+        if *healed > 0 {
+            text += &format!("; {} were damaged or missing and were put back", HumanCount(*healed));
+        }
     }
     if let Some(hold) = &mirror.held {
         text += &format!("\n  {} deletes are held: {}", hold.deletes, hold.why);

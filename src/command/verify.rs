@@ -2,7 +2,7 @@
 
 use super::{
     Common, Exit, Failure,
-    lines::{escaped, json, path_of, print, requests, shown},
+    lines::{json, path_of, print, requests, shown},
     paint::{Paint, Tone},
     which,
 };
@@ -12,6 +12,7 @@ use crate::{
     plan::Difference,
     service::{
         assembly::Commons,
+        columns::escaped,
         onlooker::{self, Onlooker},
         screen::LastLine,
         shutdown::Shutdown,

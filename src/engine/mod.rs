@@ -31,6 +31,7 @@ pub use live::{Progress, Stored};
 pub use owner::{Owner, look as owner};
 pub use report::{Coverage, Deed, Ending, Event, Report, Sink, Status, Sums};
 pub use scrub::Scrub;
+pub use survey::kin_of as kin;
 pub use trash::Trash;
 
 use crate::{

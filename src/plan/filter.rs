@@ -7,11 +7,22 @@ use ignore::{
     Match,
     gitignore::{Gitignore, GitignoreBuilder},
 };
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
-/// Compiled patterns. Cheap to clone.
+/// Compiled patterns, and as our matcher has them. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Filter(Gitignore);
+pub struct Filter(Gitignore, Arc<[String]>);
+
+/// What decides on an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Position of the pattern.
+    pub pattern: usize,
+    /// The entry that it matches: the one that was asked for, or a directory above it.
+    pub entry: RelPath,
+    /// It names the entry; else it takes it back in.
+    pub out: bool,
+}
 
 impl Filter {
     /// Compiles `patterns`, in gitignore syntax, one each; later ones win.
@@ -22,7 +33,7 @@ impl Filter {
     pub fn new(patterns: &[String]) -> Result<Self, Vec<(usize, String)>> {
         let mut builder = GitignoreBuilder::new("");
         builder.allow_unclosed_class(false);
-        let mut bad = Vec::new();
+        let (mut bad, mut lines) = (Vec::new(), Vec::new());
         for (at, pattern) in patterns.iter().enumerate() {
             match idle(pattern).map_or_else(|| translated(pattern), Err) {
                 Err(why) => bad.push((at, why.to_owned())),
@@ -30,6 +41,7 @@ impl Filter {
                     if let Err(error) = builder.add_line(None, &pattern) {
                         bad.push((at, reason(&error)));
                     }
+                    lines.push(pattern);
                 }
             }
         }
@@ -37,7 +49,8 @@ impl Filter {
             return Err(bad);
         }
         // Each pattern compiled by itself: only all of them together can be too much.
-        builder.build().map(Self).map_err(|error| vec![(patterns.len().saturating_sub(1), reason(&error))])
+        let built = builder.build().map(|built| Self(built, lines.into()));
+        built.map_err(|error| vec![(patterns.len().saturating_sub(1), reason(&error))])
     }
 
     /// True if there are no patterns.
@@ -57,6 +70,25 @@ impl Filter {
     /// the directories first, outermost first.
     pub fn names(&self, path: &[u8], is_dir: bool) -> bool {
         matches!(self.0.matched(Path::new(OsStr::from_bytes(path)), is_dir), Match::Ignore(_))
+    }
+}
+
+impl Filter {
+    /// What decides on `path`: the first directory above it that is named, else the last pattern that matches it; `None` if
+    /// there is none.
+    pub fn rule(&self, path: &RelPath, is_dir: bool) -> Option<Rule> {
+        let above = std::iter::successors(path.parent(), RelPath::parent).filter(|dir| !dir.is_root());
+        let mut above: Vec<_> = above.collect();
+        above.reverse();
+        let named = above.iter().find(|dir| self.names(dir.as_bytes(), true));
+        let (entry, is_dir) = named.map_or((path, is_dir), |dir| (dir, true));
+        let (glob, out) = match self.0.matched(entry.as_path(), is_dir) {
+            Match::Ignore(glob) => (glob, true),
+            Match::Whitelist(glob) => (glob, false),
+            Match::None => return None,
+        };
+        let pattern = self.1.iter().rposition(|line| line == glob.original())?;
+        Some(Rule { pattern, entry: entry.clone(), out })
     }
 }
 
@@ -147,6 +179,24 @@ mod tests {
     fn filter(patterns: &[&str]) -> Filter {
         let owned: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
         Filter::new(&owned).expect("good patterns")
+    }
+
+    #[test]
+    fn what_decides_on_a_name_is_told() {
+        let filter = filter(&["*.log", "!keep.log", "cache/", "/top\\ ", "*.old", "*.log  ", "!save.log"]);
+        let path = |text: &str| RelPath::new(text.as_bytes()).expect("valid path");
+        for (name, is_dir, want) in [
+            ("a", false, None),
+            ("d/a.log", false, Some((5, "d/a.log", true))),
+            ("d/save.log", false, Some((6, "d/save.log", false))),
+            ("top ", false, Some((3, "top ", true))),
+            ("cache", false, None),
+            ("cache", true, Some((2, "cache", true))),
+            ("d/cache/save.log", false, Some((2, "d/cache", true))),
+        ] {
+            let want = want.map(|(pattern, entry, out)| Rule { pattern, entry: path(entry), out });
+            assert_eq!(filter.rule(&path(name), is_dir), want, "{name}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub use compare::{Verdict, View, decide};
 pub use difference::{Difference, Glance, drift, glance, unequal};
 pub use evidence::{Evidence, Facts, evidence};
 pub use expiry::Expiry;
-pub use filter::Filter;
+pub use filter::{Filter, Rule};
 pub use landing::{Landing, Replace, Wanted, landing, landing_of_link};
 pub use license::{License, Refusal};
 pub use merge::{Merge, Merged, Side, Step, Unsorted};

@@ -1,8 +1,10 @@
 //! L4, what a daemon needs around the engine.
 
 pub mod assembly;
+pub mod columns;
 pub mod control;
 pub mod cost;
+pub mod explain;
 pub mod hook;
 mod line;
 pub mod onlooker;

@@ -30,7 +30,19 @@ async fn usage_errors_are_2_and_help_is_0() {
         assert!(says, "it says where to look: {words:?} {ran:?}");
         assert!(!ran.stderr.contains('\x1b'), "colours only on a terminal: {ran:?}");
     }
-    for verb in ["run", "once", "status", "approve", "restore", "verify", "demo", "init", "completions"] {
+    for verb in [
+        "run",
+        "once",
+        "status",
+        "approve",
+        "restore",
+        "verify",
+        "ls",
+        "explain",
+        "demo",
+        "init",
+        "completions",
+    ] {
         let ran = run(&[verb, "--help"]).await;
         assert!(ran.code == 0 && ran.stderr.is_empty(), "{ran:?}");
         assert!(ran.stdout.contains("Examples:\n  s3mirrord "), "{verb}: {ran:?}");
@@ -46,7 +58,7 @@ async fn usage_errors_are_2_and_help_is_0() {
 #[tokio::test]
 async fn examples_of_the_help_are_no_usage_errors() {
     let mut tried = 0;
-    for verb in ["", "once", "status", "approve", "verify"] {
+    for verb in ["", "once", "status", "approve", "verify", "ls", "explain"] {
         let words: &[&str] = if verb.is_empty() { &["--help"] } else { &[verb, "--help"] };
         let help = run(words).await.stdout;
         for line in help.lines().filter_map(|line| line.strip_prefix("  s3mirrord ")) {

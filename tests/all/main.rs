@@ -19,6 +19,9 @@ mod deletes;
 mod demo;
 mod direct;
 mod documents;
+#[cfg(feature = "demo")]
+mod explain;
+#[cfg(feature = "demo")]
 mod fidelity;
 mod figures;
 mod floors;
@@ -32,6 +35,8 @@ mod ladder;
 mod ledger;
 #[cfg(feature = "demo")]
 mod listing;
+#[cfg(feature = "demo")]
+mod ls;
 mod memory;
 mod mutants;
 #[cfg(feature = "demo")]
@@ -48,6 +53,8 @@ mod restore;
 mod run;
 #[cfg(feature = "demo")]
 mod scenarios;
+#[cfg(feature = "demo")]
+mod scrub;
 #[cfg(feature = "demo")]
 mod slowdown;
 #[cfg(feature = "demo")]

@@ -292,6 +292,7 @@ async fn one_file_or_directory_is_compared_by_itself() {
     for name in ["d/in", "d-beside", "de"] {
         bench.write(name, "x");
     }
+    bench.put("www/d-theirs", "named like it, and not below it").await;
     let absolute = bench.root.join("dir/same");
     for (words, code, want) in [
         (&["d"][..], 1, &[("d/in", "missing")][..]),

@@ -52,6 +52,15 @@ fn print(triple: &Triple) -> Option<Fingerprint> {
     }
 }
 
+/// What a file of another inode than was proven may have been before, under another name.
+///
+/// # Errors
+/// I/O errors of the ledger.
+pub async fn kin_of<L: Ledger>(ledger: &L, key: &Key, print: Fingerprint) -> Result<Option<Kin>, Fault> {
+    let others = ledger.by_inodes(vec![print.inode]).await?.pop().unwrap_or_default();
+    kin(ledger, key, print, others).await
+}
+
 /// The one of `others` whose proof was taken of the same inode: if there is one, of the same size and mtime, too.
 async fn kin<L: Ledger>(
     ledger: &L,

@@ -13,6 +13,7 @@ mod fresh;
 mod listing;
 mod window;
 
+pub use fresh::kin_of;
 pub(super) use window::{Reach, Window};
 
 use super::{context::Context, live::Stored};

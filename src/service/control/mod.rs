@@ -8,6 +8,7 @@ pub use server::Server;
 
 use super::{
     cost::Cost,
+    explain::Explanation,
     proposal::{Identity, OtherRoot, Plan},
 };
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,13 @@ pub enum Request {
         /// The plan's name.
         plan: String,
     },
+    /// What is known of a file, and what would be done about it.
+    Explain {
+        /// The mirror's name.
+        mirror: String,
+        /// The file's key.
+        key: String,
+    },
     /// Take the root that is there now for the mirror's own.
     AcceptRoot {
         /// The mirror's name.
@@ -63,6 +71,8 @@ pub enum Reply {
     Status(Daemon),
     /// What an operator may approve.
     Question(Question),
+    /// What is known of a file.
+    Explanation(Box<Explanation>),
     /// It is done.
     Done,
     /// It is not done.

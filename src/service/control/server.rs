@@ -7,11 +7,11 @@ use super::{
 use crate::{
     engine::Input,
     ledger::Ledger,
-    model::{Class, Fault},
+    model::{Class, Fault, Key},
     service::{
         assembly::Sides,
         cost::{Cost, Usage},
-        proposal,
+        explain, proposal,
         supervise::Post,
     },
 };
@@ -133,6 +133,7 @@ async fn answer(request: Request, posts: &[Arc<Post>]) -> Reply {
         Request::Question { mirror }
         | Request::Approve { mirror, .. }
         | Request::AcceptRoot { mirror, .. }
+        | Request::Explain { mirror, .. }
             if find(&mirror).is_none() =>
         {
             let names: Vec<_> = posts.iter().map(|post| &*post.mirror.name).collect();
@@ -143,6 +144,7 @@ async fn answer(request: Request, posts: &[Arc<Post>]) -> Reply {
             );
         }
         Request::Question { mirror } => ask(find(&mirror)).await,
+        Request::Explain { mirror, key } => explain(find(&mirror), &key).await,
         Request::Approve { mirror, plan } => approve(find(&mirror), &plan).await,
         Request::AcceptRoot { mirror, shown } => accept(find(&mirror), &shown).await,
     };
@@ -161,6 +163,12 @@ async fn ask(post: Option<&Arc<Post>>) -> Result<Reply, Fault> {
     // a root that is gone is no other root
     let root = proposal::other_root(&tree, &ledger).await.unwrap_or_default();
     Ok(Reply::Question(Question { plans: proposal::plans(&ledger).await?, root }))
+}
+
+async fn explain(post: Option<&Arc<Post>>, key: &str) -> Result<Reply, Fault> {
+    let (post, (tree, store, ledger)) = open(post)?;
+    let known = explain::Known { tree: &tree, store: &store, ledger: Some(&ledger), mirror: &post.mirror };
+    Ok(Reply::Explanation(Box::new(known.explain(&Key::raw(key)).await?)))
 }
 
 async fn approve(post: Option<&Arc<Post>>, plan: &str) -> Result<Reply, Fault> {
