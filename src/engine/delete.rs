@@ -372,7 +372,7 @@ fn fared<T: Tree, S: Store, L: Ledger>(
         Ok(()) => {
             ctx.parted(&row.key);
             tracing::debug!(key = %row.key, proof = license.proof(), why = ABSENT, "deleted");
-            let costs = !row.approved && !row.moved;
+            let costs = row.costs();
             (Fate::Deleted, vec![Change::Deleted { key: row.key.clone(), at: (ctx.options.wall)(), costs }])
         }
         Err(fault) if fault.class == Class::Changed => replaced(&row),

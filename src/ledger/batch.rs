@@ -143,7 +143,7 @@ impl<'txn> Batch<'txn> {
             .insert(key.as_str(), row.encode(key.as_str()).as_slice())?
             .map(|old| Row::decode(key.as_str(), old.value()))
             .transpose()?;
-        self.sums.records += u64::from(old.is_none());
+        self.sums.records += u64::from(old.is_none() && !key.is_directory());
         let old = old.and_then(|row| row.record.print);
         inode::replace(&mut self.inodes, key, old.as_ref(), row.record.print.as_ref())
     }
@@ -161,7 +161,9 @@ impl<'txn> Batch<'txn> {
         let old: Option<Result<Row, Damage>> =
             self.records.remove(key.as_str())?.map(|row| Row::decode(key.as_str(), row.value()));
         let Some(old) = old.transpose()? else { return Ok(()) };
-        self.sums.records = less(self.sums.records)?;
+        if !key.is_directory() {
+            self.sums.records = less(self.sums.records)?;
+        }
         inode::replace(&mut self.inodes, key, old.record.print.as_ref(), None)
     }
 

@@ -55,14 +55,15 @@ impl<'txn> Rows<'txn> {
         self.drop(sums, &key)?;
         sums.rows += 1;
         sums.condemned += 1;
-        sums.pending += u64::from(!moved);
         self.of.insert(key.as_str(), sums.rows)?;
-        self.write(&Condemned { row: sums.rows, key, etag, seen, approved: false, moved })
+        let row = Condemned { row: sums.rows, key, etag, seen, approved: false, moved };
+        sums.pending += u64::from(row.costs());
+        self.write(&row)
     }
 
     /// True if the key has a row that costs budget.
     pub(super) fn costs(&self, key: &Key) -> Result<bool, redb::Error> {
-        Ok(self.find(key)?.is_some_and(|row| costs(&row)))
+        Ok(self.find(key)?.is_some_and(|row| row.costs()))
     }
 
     /// Drops the key's row, if there is one.
@@ -71,7 +72,7 @@ impl<'txn> Rows<'txn> {
         self.of.remove(key.as_str())?;
         self.rows.remove(row.row)?;
         sums.condemned = less(sums.condemned)?;
-        if costs(&row) {
+        if row.costs() {
             sums.pending = less(sums.pending)?;
         }
         Ok(())
@@ -80,7 +81,7 @@ impl<'txn> Rows<'txn> {
     /// The key's row, if it has this tag, costs no budget any more.
     pub(super) fn moved(&mut self, sums: &mut Sums, key: &Key, etag: &ETag) -> Result<(), redb::Error> {
         let Some(row) = self.find(key)?.filter(|row| row.etag == *etag) else { return Ok(()) };
-        if costs(&row) {
+        if row.costs() {
             sums.pending = less(sums.pending)?;
         }
         self.write(&Condemned { moved: true, ..row })
@@ -93,7 +94,7 @@ impl<'txn> Rows<'txn> {
             let page = page(&self.rows, after, STEP)?;
             let Some(end) = page.last().map(|row| row.row) else { return Ok(()) };
             for row in page.into_iter().take_while(|row| row.row <= last).filter(|row| !row.approved) {
-                if costs(&row) {
+                if row.costs() {
                     sums.pending = less(sums.pending)?;
                 }
                 self.write(&Condemned { approved: true, ..row })?;
@@ -125,10 +126,6 @@ pub(super) fn page(
 /// The number of the newest row, 0 if there is none.
 pub(super) fn last(rows: &impl ReadableTable<u64, &'static [u8]>) -> Result<u64, redb::Error> {
     Ok(rows.last()?.map_or(0, |(number, _)| number.value()))
-}
-
-fn costs(row: &Condemned) -> bool {
-    !row.approved && !row.moved
 }
 
 /// One less: a sum that would go below zero shows that the tables do not fit together.

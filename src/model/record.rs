@@ -50,6 +50,14 @@ pub struct Condemned {
     pub moved: bool,
 }
 
+impl Condemned {
+    /// True if its delete costs budget: it was not approved, its content does not live on elsewhere, and it is no directory's
+    /// marker, which holds nothing.
+    pub fn costs(&self) -> bool {
+        !self.approved && !self.moved && !self.key.is_directory()
+    }
+}
+
 /// A replacement that is held: the file has another content, and the object stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overwrite {
@@ -145,11 +153,11 @@ impl Scrubbed {
 /// Sums the ledger keeps as it goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Records.
+    /// Records, but those of directories.
     pub records: u64,
     /// Condemned rows, all of them.
     pub condemned: u64,
-    /// Condemned rows that cost budget: neither approved nor moved.
+    /// Condemned rows that [cost](Condemned::costs) budget.
     pub pending: u64,
     /// Number of the newest condemned row, 0 if none.
     pub last_row: u64,

@@ -8,8 +8,8 @@ use crate::{
     ledger::{Database, Ledger},
     local::{Directory, Tree},
     model::{
-        Attributes, Class, Fault, Head, Instead, Key, Kind, Local, Record, RelPath, RemoteMeta, Sameness, Skip,
-        Stamp, Triple,
+        Attributes, Class, Fault, Head, Instead, Key, Kind, Local, Record, RelPath, RemoteMeta, Sameness,
+        Skip, Stamp, Triple,
     },
     plan::{Filter, Verdict, View, decide},
     service::assembly,

@@ -121,7 +121,7 @@ pub async fn plans<L: Ledger>(ledger: &L) -> Result<Vec<Plan>, Fault> {
             let rows = ledger.condemned(after, PAGE).await?;
             let Some(last) = rows.last() else { break };
             after = last.row;
-            let held = |row: &&Condemned| row.row <= tally.last_row && !row.approved && !row.moved;
+            let held = |row: &&Condemned| row.row <= tally.last_row && row.costs();
             rows.iter().filter(held).for_each(|row| draft.add(&row.key));
         }
         let name = PlanName { kind: Kind::Deletes, ledger: ledger.id(), row: tally.last_row };

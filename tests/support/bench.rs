@@ -158,6 +158,7 @@ impl Bench {
         self.objects_below("www/").await
     }
 
+    /// The same below another prefix.
     pub async fn objects_below(&self, prefix: &str) -> BTreeMap<String, String> {
         let mut all = BTreeMap::new();
         let mut pages = self.store.list_objects_v2().bucket("backups").prefix(prefix).into_paginator().send();
@@ -165,7 +166,7 @@ impl Bench {
             for object in page.unwrap().contents() {
                 let key = object.key().unwrap().to_owned();
                 let name = key.strip_prefix(prefix).unwrap().to_owned();
-                if name.starts_with(".s3mirrord/") || name.ends_with('/') && object.size() == Some(0) {
+                if name.starts_with(".s3mirrord/") || key.ends_with('/') && object.size() == Some(0) {
                     continue;
                 }
                 // it may be gone by now

@@ -32,6 +32,11 @@ pub struct Book {
 }
 
 impl Book {
+    /// Records, but those of directories.
+    pub fn files(&self) -> u64 {
+        self.records.keys().filter(|key| !key.is_directory()).count() as u64
+    }
+
     fn row(&self, key: &Key) -> Option<u64> {
         self.condemned.values().find(|c| c.key == *key).map(|c| c.row)
     }
@@ -55,7 +60,7 @@ impl Book {
     }
 
     fn overwritten(&mut self, key: Key, at: Stamp, since: Stamp) {
-        let (minute, first, records) = (at.minute(), since.minute(), self.records.len() as u64);
+        let (minute, first, records) = (at.minute(), since.minute(), self.files());
         match self.counted.get(&key).copied().filter(|counted| *counted >= first) {
             Some(counted) if counted >= minute => return,
             Some(counted) => self.overwritten.get_mut(&counted).unwrap().0 -= 1,
@@ -66,7 +71,7 @@ impl Book {
     }
 
     fn deleted(&mut self, key: &Key, at: Stamp, costs: bool) {
-        let records = self.records.len() as u64;
+        let records = self.files();
         self.gone(key);
         if costs {
             self.deleted.entry(at.minute()).or_insert((0, records)).0 += 1;
@@ -85,7 +90,7 @@ impl Book {
 
     fn sum(&self, rows: &BTreeMap<i64, (u64, u64)>, minute: i64) -> (u64, u64) {
         let mut rows = rows.range(minute..).map(|(_, row)| *row).peekable();
-        let records = rows.peek().map_or(self.records.len() as u64, |row| row.1);
+        let records = rows.peek().map_or(self.files(), |row| row.1);
         (rows.map(|row| row.0).sum(), records)
     }
 
@@ -100,7 +105,7 @@ impl Book {
                 }
                 Change::Gone(key, at) => {
                     let row = self.row(&key).and_then(|row| self.condemned.get(&row));
-                    let costs = row.is_some_and(|row| !row.approved && !row.moved);
+                    let costs = row.is_some_and(Condemned::costs);
                     self.deleted(&key, at, costs);
                 }
                 Change::Deleted { key, at, costs } => self.deleted(&key, at, costs),
@@ -234,9 +239,9 @@ impl Ledger for Fake {
 
     async fn tally(&self) -> Result<Tally, Fault> {
         Ok(self.with(|w| Tally {
-            records: w.book.records.len() as u64,
+            records: w.book.files(),
             condemned: w.book.condemned.len() as u64,
-            pending: w.book.condemned.values().filter(|c| !c.approved && !c.moved).count() as u64,
+            pending: w.book.condemned.values().filter(|row| row.costs()).count() as u64,
             last_row: w.book.condemned.keys().next_back().copied().unwrap_or(0),
             overwrites: w.book.overwrites.values().filter(|row| !row.approved).count() as u64,
             last_overwrite: w.book.overwrites.keys().next_back().copied().unwrap_or(0),

@@ -192,7 +192,7 @@ impl World {
     /// written down, and this one.
     fn spend(&mut self, key: &Key) {
         let Some((most, window)) = self.shelf.budget.filter(|_| !self.shelf.late) else { return };
-        let costs = |row: &&Condemned| !row.approved && !row.moved;
+        let costs = |row: &&Condemned| row.costs();
         let rows = self.book.condemned.values().filter(costs);
         let (this, others): (Vec<_>, Vec<_>) = rows.partition(|row| row.key == *key);
         let gone = |key: &Key| !self.shelf.objects.contains_key(key) && !self.shelf.taken.contains(key);

@@ -487,7 +487,7 @@ impl Model {
                 self.records.insert(key, (Record { seq: self.seq, condemned: false, ..record }, false));
             }
             Change::Gone(key, at) => {
-                let costs = |row: &&Condemned| row.key == key && !row.approved && !row.moved;
+                let costs = |row: &&Condemned| row.key == key && row.costs();
                 let costs = self.condemned.values().any(|row| costs(&row));
                 self.deleted(&key, at, costs);
             }
@@ -550,9 +550,14 @@ impl Model {
         }
     }
 
+    /// Records, but those of directories.
+    fn files(&self) -> u64 {
+        self.records.keys().filter(|key| !key.is_directory()).count() as u64
+    }
+
     fn deleted(&mut self, key: &Key, at: Stamp, costs: bool) {
         if costs {
-            self.deletes.push((at.sec.div_euclid(60), self.records.len() as u64));
+            self.deletes.push((at.sec.div_euclid(60), self.files()));
         }
         self.gone(key);
     }
@@ -632,9 +637,9 @@ impl Model {
         let told: Vec<_> = held.iter().map(|row| (row.key.clone(), row.etag.clone())).collect();
         assert_eq!(told, self.refrained);
         let recounted = Tally {
-            records: self.records.len() as u64,
+            records: self.files(),
             condemned: rows.len() as u64,
-            pending: rows.iter().filter(|row| !row.approved && !row.moved).count() as u64,
+            pending: rows.iter().filter(|row| row.costs()).count() as u64,
             last_row: rows.last().map_or(0, |row| row.row),
             overwrites: held.len() as u64,
             last_overwrite: held.last().map_or(0, |row| row.row),
@@ -652,7 +657,7 @@ impl Model {
             let first = inside().find(|(minute, _)| Some(*minute) == earliest);
             let want = Window {
                 done: inside().count() as u64,
-                records: first.map_or(self.records.len() as u64, |(_, records)| *records),
+                records: first.map_or(self.files(), |(_, records)| *records),
             };
             let stamp = Stamp { sec: since * 60 + 59, nsec: 0 };
             assert_eq!(ledger.window(stamp).await, Ok(want), "since minute {since} of {:?}", self.deletes);
