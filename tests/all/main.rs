@@ -38,6 +38,8 @@ mod listing;
 #[cfg(feature = "demo")]
 mod ls;
 mod memory;
+#[cfg(feature = "demo")]
+mod moments;
 mod mutants;
 #[cfg(feature = "demo")]
 mod objects;
