@@ -20,6 +20,8 @@ mod demo;
 mod direct;
 mod documents;
 #[cfg(feature = "demo")]
+mod escape;
+#[cfg(feature = "demo")]
 mod explain;
 #[cfg(feature = "demo")]
 mod fidelity;
