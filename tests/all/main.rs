@@ -67,6 +67,8 @@ mod stores;
 mod telling;
 mod tls;
 #[cfg(feature = "demo")]
+mod tour;
+#[cfg(feature = "demo")]
 mod trash;
 mod units;
 #[cfg(feature = "demo")]
