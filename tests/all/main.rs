@@ -41,6 +41,8 @@ mod listing;
 mod ls;
 mod memory;
 #[cfg(feature = "demo")]
+mod migrating;
+#[cfg(feature = "demo")]
 mod moments;
 mod mutants;
 #[cfg(feature = "demo")]
