@@ -134,7 +134,7 @@ impl S3 {
         etag: &ETag,
         part_size: Option<u64>,
     ) -> Result<[u8; 32], Fault> {
-        let (mut fetch, mut sum) = (self.fetch(key, etag, None).await?, Sum::new(part_size));
+        let (mut fetch, mut sum) = (self.fetch(&key.clone().into(), etag, None).await?, Sum::new(part_size));
         while let Some(bytes) = fetch.next().await? {
             sum.add(&bytes);
             tokio::task::consume_budget().await;

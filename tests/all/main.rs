@@ -9,6 +9,8 @@ mod answers;
 mod bandwidth;
 #[cfg(feature = "demo")]
 mod cli;
+#[cfg(feature = "demo")]
+mod compatibility;
 mod config;
 #[cfg(feature = "demo")]
 mod contract;
