@@ -309,9 +309,18 @@ pub(super) fn amounts(sums: &Sums, unknown: u64) -> String {
     if all.is_empty() { "nothing there".to_owned() } else { all.join(", ") }
 }
 
-/// On one line.
+/// On one line. What a terminal may obey stands in texts alone, and is escaped there: DEL and U+0080 to U+009F, too, which
+/// JSON does not ask for.
 pub(super) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("plain data")
+    let plain = serde_json::to_string(value).expect("plain data");
+    if !plain.contains(char::is_control) {
+        return plain;
+    }
+    let mut out = String::with_capacity(plain.len() + 8);
+    for c in plain.chars() {
+        if c.is_control() { out += &format!("\\u{:04x}", u32::from(c)) } else { out.push(c) }
+    }
+    out
 }
 
 /// Why a line could not be printed: the first such error.

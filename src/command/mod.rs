@@ -4,6 +4,7 @@
 //! printed.
 
 mod approve;
+mod at;
 mod completions;
 #[cfg(feature = "demo")]
 mod demo;

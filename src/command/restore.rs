@@ -1,17 +1,17 @@
 //! `restore`: files as they were, from what the bucket holds.
 
 use super::{
-    Common, Exit, Failure,
+    Common, Exit, Failure, at,
     lines::{Action, json, print, requests, shown},
     paint::{Paint, Tone},
     which,
 };
 use crate::{
-    config::{Config, Direct, Surroundings},
+    config::{Config, Direct, Mirror, Surroundings, Trash},
     local::Target,
     model::{Class, Fault, Key, RelPath},
     plan::Replace,
-    restore::{self, Ending, Event, Live, Options, Sums},
+    restore::{self, Ending, Event, Live, Options, Past, Sums},
     service::{
         assembly::{self, Commons},
         screen::LastLine,
@@ -25,7 +25,7 @@ use std::{
     collections::BTreeMap,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::time::sleep;
 use tracing::Instrument;
@@ -40,9 +40,13 @@ const FRAME: Duration = Duration::from_millis(100);
   s3mirrord restore --mirror www --to /tmp/x docs/a.txt docs/2026/    a file, and a directory
   s3mirrord restore --mirror www --to /srv/www --overwrite older --owner
   s3mirrord restore --from s3://backups/www/ --to /srv/www    without a configuration, on another machine
+  s3mirrord restore --to /tmp/x --at '3d ago' docs/           what was there three days ago
 
 Each file is compared with what the store tells of it before it takes its name. What was restored before stays (a file of
 the same size and time): run it again when it was interrupted. The ledger is not needed, and a daemon may be running.
+
+--at takes a bucket that keeps versions, or a mirror with delete = 'trash', that did so by then, and tells what the bucket
+held at the end of that second by the store's clock. What cannot be known is refused or told, not guessed.
 
 Exit codes: 0 all is there, 1 some files failed or another file is in their place, 2 usage or configuration, 3 store,
 credentials or disk, 5 another restore is writing there.")]
@@ -68,8 +72,8 @@ pub(super) struct Args {
     /// Give files the set-user-id, set-group-id and sticky bits that they had, too
     #[arg(long, requires = "owner")]
     special: bool,
-    /// As it was at this time: not built yet
-    #[arg(long, value_name = "TIME", hide = true)]
+    /// As it was then: 2026-11-29T12:00:00Z, "2h ago", "3d ago"; by the bucket's versions, or the trash
+    #[arg(long, value_name = "TIME")]
     at: Option<String>,
     /// Only tell what would be restored
     #[arg(long)]
@@ -102,21 +106,20 @@ impl From<Overwrite> for Replace {
 
 /// Restores, and tells what came of it.
 pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
-    if args.at.is_some() {
-        return Err(Failure::usage(
-            "--at is not built yet: restore what is there now, or an older version by hand",
-        ));
-    }
+    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    let now = now.unwrap_or(i64::MAX);
+    let when = args.at.as_deref().map(|text| at::read(text, now)).transpose()?;
     let config = args.config(common)?;
     let mirror = &config.mirrors[0];
     feeds_itself(&config, &args.to)?;
-    let options = Options {
+    let mut options = Options {
         replace: args.overwrite.into(),
         dry_run: args.dry_run,
         owner: args.owner,
         special: args.special,
         paths: args.paths.iter().map(|path| which::below(&mirror.root, path)).collect::<Result<_, _>>()?,
         memory: config.memory_limit,
+        past: None,
     };
     let shutdown = Shutdown::listen()?;
     let (begun, live) = (Instant::now(), Live::default());
@@ -128,7 +131,15 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
         paint: Paint::stdout(),
     };
     let restoring = async {
-        let store = assembly::store(&Commons::new(&config), mirror).await?;
+        let commons = Commons::new(&config);
+        let mut store = assembly::store(&commons, mirror).await?;
+        if let Some(when) = when {
+            let past = Past::find(&store, when, now).await?;
+            if let Past::Trash(_, prefix) = &past {
+                store = assembly::store(&commons, &trashing(mirror, prefix)).await?;
+            }
+            options.past = Some(past);
+        }
         let target = Target::open(&args.to, !args.dry_run)?;
         let done =
             restore::run(&store, &target, &options, &live, &shutdown.drain, |event| style.tell(&event));
@@ -158,6 +169,11 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
         style.end(&over, &args);
     }
     Ok(exit)
+}
+
+/// The mirror with its trash where the owner record has it, whatever the configuration says by now.
+fn trashing(mirror: &Mirror, prefix: &str) -> Mirror {
+    Mirror { trash: Some(Trash { prefix: prefix.to_owned(), keep: None }), ..mirror.clone() }
 }
 
 impl Args {

@@ -29,6 +29,12 @@ pub(super) fn parse(key: &str, text: &str, range: &RangeInclusive<Duration>) -> 
     ))
 }
 
+/// The same, of what is no key's: at most a hundred years. `None` if it cannot be read.
+pub fn span(text: &str) -> Option<Duration> {
+    const MOST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+    parse("", text.trim(), &(Duration::ZERO..=MOST)).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,6 +25,7 @@ mod trash;
 mod valid;
 
 pub use direct::Direct;
+pub use duration::span;
 pub use hooks::Hooks;
 pub use limits::{Budget, DeletePolicy};
 pub use mirror::Mirror;

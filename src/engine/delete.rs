@@ -4,7 +4,9 @@ use super::{context::Context, docket::Sweep, report::ABSENT, trash};
 use crate::{
     ledger::Ledger,
     local::{Prune, Tree},
-    model::{Against, Change, Class, Condemned, ETag, Fault, Key, Local, RelPath, Sameness, Scope, Seq},
+    model::{
+        Against, Change, Class, Condemned, ETag, Fault, Key, Local, RelPath, Sameness, Scope, Seq, Went,
+    },
     plan::{Judgement, License, Refusal},
     store::{BATCH, Store},
 };
@@ -235,7 +237,7 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
         dealt
     }
 
-    /// Those whose objects are in the trash now, or need not be, and what becomes of the others. What is copied takes its
+    /// Those whose objects are in the trash now, and what becomes of the others. What is copied takes its
     /// time, so the licences that say what is worth it are none to delete by.
     async fn kept(&self, rows: Vec<Condemned>) -> (Vec<Condemned>, Executed) {
         if self.ctx.options.trash.is_none() {
@@ -245,11 +247,9 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
         let (mut kept, mut groups) = (vec![], stream::iter(doomed).chunks(ABREAST));
         while let Some(group) = groups.next().await {
             let copies = group.into_iter().map(|(row, license)| async move {
-                let copied = match trash::lives_on(self.ctx, &row).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) if self.ctx.turns.are_over() => Ok(()),
-                    Ok(false) => trash::keep(self.ctx, license.key(), license.etag()).await,
-                    Err(fault) => Err(fault),
+                let copied = match self.ctx.turns.are_over() {
+                    true => Ok(()),
+                    false => trash::keep(self.ctx, license.key(), license.etag(), Went::Deleted).await,
                 };
                 (row, copied)
             });

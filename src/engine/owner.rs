@@ -8,8 +8,8 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{
-        Binding, Capabilities, Change, Class, ETag, Fault, Key, MirrorId, Only, RESERVED, RemoteMeta, RootId,
-        Sameness, Stamp,
+        Binding, Capabilities, Change, Class, ETag, Fault, Key, MirrorId, Only, RESERVED, Reach, RemoteMeta,
+        RootId, Sameness, Stamp,
     },
     store::Store,
 };
@@ -35,6 +35,9 @@ pub(super) struct Record {
     root_filesystem: Option<String>,
     /// Wall clock of the host, seconds since 1970.
     renewed: i64,
+    /// How far back its trash reaches, if it has one: for who restores what was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trash: Option<Reach>,
 }
 
 /// The record as it was found, and its tag.
@@ -51,6 +54,8 @@ struct Written {
     tag: Option<ETag>,
     /// When the records were renewed that were sent since: any of them may be there although no answer said so.
     sent: Vec<i64>,
+    /// What they say of the trash.
+    trash: Option<Reach>,
 }
 
 /// A claim that was made.
@@ -63,7 +68,7 @@ pub(super) struct Claim {
 impl Hold {
     pub(super) fn new(found: &Found) -> Self {
         let tag = found.as_ref().map(|(_, etag)| etag.clone());
-        Self(Mutex::new(Written { tag, sent: vec![] }))
+        Self(Mutex::new(Written { tag, ..Written::default() }))
     }
 
     fn get(&self) -> Written {
@@ -270,11 +275,13 @@ async fn write<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(
         root_inode: ctx.binding.root.inode,
         root_filesystem: ctx.binding.root.filesystem.clone(),
         renewed: (ctx.options.wall)().sec,
+        trash: reach(ctx),
     };
     let body = serde_json::to_vec_pretty(&record)
         .map_err(|e| Fault::new(Class::Permanent, "write the owner record", e))?;
     let mut written = ctx.hold.get();
     written.sent.push(record.renewed);
+    written.trash.clone_from(&record.trash);
     ctx.hold.set(written.clone());
     let only = written.tag.map_or(Only::New, Only::Match);
     let etag = match ctx.store.write(&key(), Bytes::from(body), only).await {
@@ -284,7 +291,7 @@ async fn write<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(
                 let found = parse(&found)?;
                 // a retry after a lost reply finds our own words
                 if !written.sent.contains(&found.renewed)
-                    || found != (Record { renewed: found.renewed, ..record })
+                    || found != (Record { renewed: found.renewed, ..record.clone() })
                 {
                     let cause = format!("{} just claimed it", found.holder());
                     return Err(Fault::new(Class::Owned, "claim the prefix", cause)
@@ -300,8 +307,18 @@ async fn write<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<(
         },
         Err(fault) => return Err(fault),
     };
-    ctx.hold.set(Written { tag: Some(etag), sent: vec![] });
+    ctx.hold.set(Written { tag: Some(etag), sent: vec![], trash: record.trash });
     Ok(())
+}
+
+/// How far back the trash reaches from now on: all that goes after this claim is there.
+fn reach<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Option<Reach> {
+    let trash = ctx.options.trash.as_ref()?;
+    let told = ctx.hold.get().trash;
+    let found = || ctx.found.as_ref().and_then(|(record, _)| record.trash.as_ref());
+    let now = ctx.store.clock().unwrap_or_else(|| (ctx.options.wall)().sec);
+    let keep = trash.keep.map(|keep| keep.as_secs());
+    Some(Reach::renewed(told.as_ref().or_else(found), &trash.prefix, keep, now))
 }
 
 fn refuse_other_holder(record: &Record, options: &Options) -> Result<(), Fault> {

@@ -8,8 +8,8 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{
-        Attributes, Change, Class, Condemned, Digest, ETag, Fault, Fingerprint, Intent, Key, Only,
-        RemoteMeta, Spec, Stamp, TRASH, Trashed,
+        Attributes, Change, Class, Digest, ETag, Fault, Fingerprint, Intent, Key, Only, RemoteMeta, Spec,
+        Stamp, TRASH, Trashed, Went,
     },
     plan::Expiry,
     store::{Depth, Start, Store},
@@ -51,7 +51,7 @@ pub(super) async fn before<T: Tree, S: Store, L: Ledger>(
             if (same || ctx.is_kept(key, etag)) && !ctx.claim().await?.capabilities().conditional_put {
                 is_there(ctx, key, etag).await?;
             }
-            if same { Ok(()) } else { keep(ctx, key, etag).await }
+            if same { Ok(()) } else { keep(ctx, key, etag, Went::Replaced).await }
         }
         Only::New | Only::Always if ctx.claim().await?.capabilities().conditional_put => Ok(()),
         Only::New | Only::Always => match ctx.store.head(key).await? {
@@ -73,23 +73,6 @@ async fn is_there<T: Tree, S: Store, L: Ledger>(
     head.map(|head| head.meta).ok_or_else(changed)
 }
 
-/// True if its content is known to be in the bucket under another name still: the file was renamed.
-pub(super) async fn lives_on<T: Tree, S: Store, L: Ledger>(
-    ctx: &Context<T, S, L>,
-    row: &Condemned,
-) -> Result<bool, Fault> {
-    let Some(record) = ctx.ledger.get(&row.key).await?.filter(|_| row.moved) else { return Ok(false) };
-    let (Some(print), Some(digest)) = (record.print, record.digest) else { return Ok(false) };
-    let names = ctx.ledger.by_inodes(vec![print.inode]).await?;
-    for name in names.into_iter().flatten().filter(|name| *name != row.key) {
-        let other = ctx.ledger.get(&name).await?;
-        if other.is_some_and(|other| other.digest == Some(digest) && !other.condemned && !other.doubted) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Copies the object to the trash, if there is one.
 ///
 /// # Errors
@@ -98,6 +81,7 @@ pub(super) async fn keep<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
     key: &Key,
     etag: &ETag,
+    went: Went,
 ) -> Result<(), Fault> {
     let Some(trash) = &ctx.options.trash else { return Ok(()) };
     // a directory's marker holds nothing
@@ -105,17 +89,17 @@ pub(super) async fn keep<T: Tree, S: Store, L: Ledger>(
         return Ok(());
     }
     let at = (ctx.options.wall)();
-    let Trashed { key: to, said } = Trashed::new(key, etag, at, &trash.prefix);
+    let to = Trashed::new(key, etag, at, &trash.prefix, went);
     let copied = async {
         match ctx.store.copy_part_size(&spec(size(ctx, key, etag).await?)) {
-            None => ctx.store.keep((key, etag), &to, said.as_ref()).await,
-            Some(part_size) => keep_parts(ctx, (key, etag), (&to, said.as_ref()), at, part_size).await,
+            None => ctx.store.keep((key, etag), &to).await,
+            Some(part_size) => keep_parts(ctx, (key, etag), &to, at, part_size).await,
         }
     };
     copied
         .await
         .map_err(|fault| Fault { what: format!("keep {key} in the trash: {}", fault.what), ..fault })?;
-    tracing::debug!(%key, trash = to.trash_name(), "kept in the trash");
+    tracing::debug!(%key, trash = to.key.trash_name(), "kept in the trash");
     ctx.kept(key, etag);
     Ok(())
 }
@@ -124,10 +108,11 @@ pub(super) async fn keep<T: Tree, S: Store, L: Ledger>(
 async fn keep_parts<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
     from: (&Key, &ETag),
-    (to, said): (&Key, Option<&Key>),
+    trashed: &Trashed,
     at: Stamp,
     part_size: u64,
 ) -> Result<(), Fault> {
+    let to = &trashed.key;
     // of the same second: what was left open of it would be forgotten with its intent
     if ctx.is_unsettled(to) {
         settle(ctx, to).await?;
@@ -135,7 +120,7 @@ async fn keep_parts<T: Tree, S: Store, L: Ledger>(
     let print = Fingerprint { size: 0, mtime: Stamp::default(), ctime: Stamp::default(), inode: 0 };
     let intent = Intent { key: to.clone(), print, part_size, at, terms: None, upload: None };
     ctx.ledger.commit(vec![Change::Intend(intent)]).await?;
-    let kept = ctx.store.keep(from, to, said).await;
+    let kept = ctx.store.keep(from, trashed).await;
     let settled = match kept {
         Ok(()) => ctx.ledger.commit(vec![Change::Settled(to.clone())]).await.map(drop),
         Err(_) => settle(ctx, to).await,

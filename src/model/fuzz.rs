@@ -1,6 +1,6 @@
 //! What has to hold for any bytes, taken as paths and as keys.
 
-use super::{ETag, Key, RelPath, Stamp, TRASH, Trashed};
+use super::{ETag, Key, RelPath, Stamp, TRASH, Trashed, Went};
 
 /// The bytes are two paths, and a key. In paths there is no NUL: it parts the two.
 pub(crate) fn holds(data: &[u8]) {
@@ -51,7 +51,8 @@ fn the_trash_says_when(text: &str) {
     assert!(raw.path().is_none(), "a file of the trash is no file's");
     let _ = (raw.trashed_at(), raw.trash_day_ends());
     if !text.is_empty() {
-        let trashed = Trashed::new(&Key::raw(text), &ETag::new(text), Stamp { sec: AT, nsec: 0 }, "t/");
+        let trashed =
+            Trashed::new(&Key::raw(text), &ETag::new(text), Stamp { sec: AT, nsec: 0 }, "t/", Went::Deleted);
         assert_eq!(trashed.key.trashed_at(), Some(AT), "{trashed:?}");
         assert!(trashed.key.path().is_none(), "{trashed:?}");
     }

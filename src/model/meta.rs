@@ -1,6 +1,7 @@
 //! What is known of a file, and of an object.
 
 use super::ETag;
+use std::sync::Arc;
 
 /// A point in wall-clock time, as a file system or a server gives it. Compared for equality only;
 /// debounce, grace and clock steps count on monotonic time.
@@ -97,6 +98,19 @@ pub struct RemoteMeta {
     pub etag: ETag,
     /// Last-Modified, by the server's clock; `None` if it was not given, as in a reply to PUT.
     pub modified: Option<Stamp>,
+}
+
+/// One version of a key, in a bucket that keeps them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Its id; `null` if it was written while the bucket kept none.
+    pub id: Arc<str>,
+    /// It is what is there now.
+    pub latest: bool,
+    /// When it came, by the server's clock.
+    pub modified: Stamp,
+    /// The object; `None`: a delete marker.
+    pub object: Option<RemoteMeta>,
 }
 
 /// A checksum of an object's bytes that the store computed or compared when it took them.

@@ -26,7 +26,9 @@ pub use etag::ETag;
 pub use fault::{Class, Fault};
 pub use job::{Did, Job, Only, Op, Outcome, Refrained, Spec, Why};
 pub use key::{Key, KeyRange, LINK, MAX_KEY_BYTES, RESERVED};
-pub use meta::{Attributes, Checksum, Digest, Fingerprint, Head, Kind, LocalMeta, RemoteMeta, Stamp};
+pub use meta::{
+    Attributes, Checksum, Digest, Fingerprint, Head, Kind, LocalMeta, RemoteMeta, Stamp, Version,
+};
 pub use object::{Encryption, ObjectOptions, Retention};
 pub use path::{BadPath, RelPath};
 pub use rates::{Rates, Span};
@@ -37,6 +39,6 @@ pub use root::{RootId, Sameness};
 pub use scope::{Against, Scope};
 pub use source::Source;
 pub use there::{DRAFT, DRAFT_END, There, is_draft};
-pub use trash::{TRASH, Trashed};
+pub use trash::{Reach, TRASH, Trashed, Went};
 pub use triple::{Absence, Instead, Kin, Local, Skip, Triple};
 pub use upload::{Begun, Intent, Part, Upload};

@@ -2,7 +2,9 @@
 //! went there, the key that it had below the mirror's prefix, and 64 bits of a hash of its tag.
 //!
 //! Two objects of one name would be of one key, one second and one tag, and so of the same bytes: nothing is lost. Where
-//! the name would be too long the hash of the key stands for it, and the key goes with the object as metadata.
+//! the name would be too long the hash of the key stands for it, and the key goes with the object as metadata. Since when
+//! the object was what it was, and whether it was deleted or replaced, goes along as metadata always: by that, and by when
+//! the store says that the copy was made, all that the bucket held at a time can be told.
 
 use super::{ETag, Key, MAX_KEY_BYTES, RESERVED, Stamp};
 use jiff::{
@@ -10,6 +12,7 @@ use jiff::{
     civil::{Date, Time},
     tz::TimeZone,
 };
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// What keys of the trash begin with. A store keeps them elsewhere: below its trash prefix.
@@ -31,11 +34,52 @@ pub struct Trashed {
     pub key: Key,
     /// The key that it had, if the name does not say it.
     pub said: Option<Key>,
+    /// Why it goes there.
+    pub went: Went,
+}
+
+/// Why an object goes to the trash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Went {
+    /// Another one is about to be put in its place.
+    Replaced,
+    /// It is about to be deleted.
+    Deleted,
+}
+
+/// How far back a trash reaches: the owner record tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// Where it is in the bucket, ending in `/`.
+    pub prefix: String,
+    /// Since when all that goes is there, by the store's clock, in seconds since 1970.
+    pub since: i64,
+    /// For how many seconds it stays there, at least; `None`: for ever.
+    pub keep: Option<u64>,
+}
+
+impl Reach {
+    /// That of a trash at `prefix` which keeps for `keep` seconds from `now` on; `found` is what was told before.
+    pub fn renewed(found: Option<&Self>, prefix: &str, keep: Option<u64>, now: i64) -> Self {
+        let since = match found.filter(|found| found.prefix == prefix) {
+            // what is older may have gone
+            Some(found) if found.keep != keep => found.back_to(now),
+            Some(found) => found.since,
+            None => now,
+        };
+        Self { prefix: prefix.to_owned(), since, keep }
+    }
+
+    /// The first time, in seconds since 1970, since which all that went is still there, if it is `now`.
+    pub fn back_to(&self, now: i64) -> i64 {
+        let keep = self.keep.map(|keep| i64::try_from(keep).unwrap_or(i64::MAX));
+        keep.map_or(self.since, |keep| self.since.max(now.saturating_sub(keep)))
+    }
 }
 
 impl Trashed {
     /// Of the object `key` with this tag, that goes to the trash at `at`; `prefix` is where that is.
-    pub fn new(key: &Key, etag: &ETag, at: Stamp, prefix: &str) -> Self {
+    pub fn new(key: &Key, etag: &ETag, at: Stamp, prefix: &str, went: Went) -> Self {
         let at = Timestamp::from_second(at.sec).unwrap_or_default().to_zoned(TimeZone::UTC);
         let tag = Sha256::digest(etag.to_string());
         let mark = format!(".{}Z-{}", at.strftime("%H%M%S"), hex::encode(&tag[..8]));
@@ -50,7 +94,7 @@ impl Trashed {
                 (name(&format!("{LONG}/{hash}")), Some(key.clone()))
             }
         };
-        Self { key: Key::raw(format!("{TRASH}{name}")), said }
+        Self { key: Key::raw(format!("{TRASH}{name}")), said, went }
     }
 }
 
@@ -63,18 +107,30 @@ impl Key {
     /// When the object of this key went to the trash, in seconds since 1970; `None` if its name has not the form that
     /// [`Trashed`] gives.
     pub fn trashed_at(&self) -> Option<i64> {
+        self.trashed().map(|(at, _)| at)
+    }
+
+    /// The key that the object of this key had, if its name says it: that of a long one it does not.
+    pub fn trashed_key(&self) -> Option<Self> {
+        let (_, key) = self.trashed()?;
+        let long = key.strip_prefix(LONG).and_then(|rest| rest.strip_prefix('/'));
+        let is_hash = long.is_some_and(|hash| hash.len() == 64 && hash.bytes().all(is_hex));
+        (!is_hash).then(|| Self::raw(key))
+    }
+
+    /// What a name of the form that [`Trashed`] gives says.
+    fn trashed(&self) -> Option<(i64, &str)> {
         let (day, rest) = self.trash_name()?.split_once('/')?;
         let (key, mark) = rest.split_at_checked(rest.len().checked_sub(MARK)?)?;
         let (time, tag) = mark.strip_prefix('.')?.split_once("Z-")?;
-        let lower = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         let formed = time.len() == 6
             && time.bytes().all(|b| b.is_ascii_digit())
             && tag.len() == 16
-            && tag.bytes().all(lower)
+            && tag.bytes().all(is_hex)
             && !key.is_empty();
         let time = Time::strptime("%H%M%S", time).ok().filter(|_| formed)?;
         let at = date(day)?.to_datetime(time).to_zoned(TimeZone::UTC).ok()?;
-        Some(at.timestamp().as_second())
+        Some((at.timestamp().as_second(), key))
     }
 
     /// The end of the day that a directory of the trash is of, in seconds since 1970; `None` if it is of none.
@@ -82,6 +138,10 @@ impl Key {
         let next = date(self.trash_name()?.strip_suffix('/')?)?.tomorrow().ok()?;
         Some(next.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
     }
+}
+
+fn is_hex(byte: u8) -> bool {
+    byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
 }
 
 /// A day as [`Trashed`] writes it, and in no other way.
@@ -101,7 +161,7 @@ mod tests {
     const AT: i64 = 1_795_953_013;
 
     fn trashed(key: &str, at: i64, prefix: &str) -> Trashed {
-        Trashed::new(&Key::raw(key), &ETag::new("e"), Stamp { sec: at, nsec: 5 }, prefix)
+        Trashed::new(&Key::raw(key), &ETag::new("e"), Stamp { sec: at, nsec: 5 }, prefix, Went::Deleted)
     }
 
     #[test]
@@ -114,10 +174,11 @@ mod tests {
         ] {
             let got = trashed(key, at, "t/");
             assert_eq!((got.key.trash_name(), &got.said), (Some(&*want), &None), "{key}");
-            assert_eq!(got.key.trashed_at(), Some(at));
+            assert_eq!((got.key.trashed_at(), got.key.trashed_key()), (Some(at), Some(Key::raw(key))));
             assert_eq!(got.key.path(), None, "no file has it");
         }
-        let other = Trashed::new(&Key::raw("x"), &ETag::new("f"), Stamp { sec: AT, nsec: 5 }, "t/");
+        let at = Stamp { sec: AT, nsec: 5 };
+        let other = Trashed::new(&Key::raw("x"), &ETag::new("f"), at, "t/", Went::Deleted);
         assert_ne!(other, trashed("x", AT, "t/"), "another content in the same second");
     }
 
@@ -136,6 +197,7 @@ mod tests {
             assert_eq!(got.said, (!fits).then(|| Key::raw(&*key)), "{key}");
             assert!(got.key.trash_name().unwrap().len() + prefix.len() <= MAX_KEY_BYTES, "{key}");
             assert_eq!(got.key.trashed_at(), Some(AT), "{key}");
+            assert_eq!(got.key.trashed_key(), fits.then(|| Key::raw(&*key)));
         }
         assert_ne!(trashed(&long(1000), AT, "t/").key, trashed(&long(1001), AT, "t/").key);
     }
@@ -172,6 +234,27 @@ mod tests {
         for name in ["", "/", "2026-11-29", "2026-11-31/", "web/", "2026-11-29/a/", "2026-11-9/"] {
             assert_eq!(day(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_trash_reaches_back_to_when_it_was_turned_on_and_no_further_than_it_keeps() {
+        let reach = |since, keep| Reach { prefix: "t/".into(), since, keep };
+        for (found, keep, want, back) in [
+            (None, Some(50), 1000, 1000),
+            (Some(reach(900, Some(50))), Some(50), 900, 950),
+            (Some(reach(980, Some(50))), Some(50), 980, 980),
+            // what was gone when it came to be kept for longer is gone
+            (Some(reach(900, Some(50))), Some(500), 950, 950),
+            (Some(reach(900, Some(50))), None, 950, 950),
+            (Some(reach(900, None)), Some(50), 900, 950),
+            (Some(reach(900, None)), None, 900, 900),
+            // another place: what is at that one is not looked for
+            (Some(Reach { prefix: "u/".into(), ..reach(900, None) }), None, 1000, 1000),
+        ] {
+            let got = Reach::renewed(found.as_ref(), "t/", keep, 1000);
+            assert_eq!((got.since, got.keep, got.back_to(1000)), (want, keep, back), "{found:?}");
+        }
+        assert_eq!(reach(5, Some(u64::MAX)).back_to(0), 5);
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! One object: fetched, proven, and given its place.
 
-use super::{Ending, Live, Options, directories::Directory};
+use super::{Ending, Live, Options, directories::Directory, source::Found};
 use crate::{
     local::{Finish, Hashes, Hashing, Target},
     model::{
@@ -8,7 +8,7 @@ use crate::{
         There, is_draft,
     },
     plan::{Landing, Replace, Wanted, Witness, landing, witnesses},
-    store::{Depth, PAUSE, S3, Start, Store, TRIES},
+    store::{Depth, PAUSE, S3, Spot, Start, Store, TRIES},
 };
 use bytes::Bytes;
 use std::{
@@ -63,14 +63,14 @@ impl<'a> Bringer<'a> {
     pub(super) async fn bring(
         &self,
         key: &Key,
-        meta: RemoteMeta,
+        found: Found,
         directory: Option<&Directory>,
     ) -> Result<Option<Ending>, Fault> {
         if key.is_reserved() || key.as_str().is_empty() {
             return Ok(None);
         }
         if key.is_directory_marker() {
-            return self.directory(key, directory).await.map(|()| None);
+            return self.directory(key, &found.spot, directory).await.map(|()| None);
         }
         let what = || format!("restore {key}");
         let Some(path) = key.path() else {
@@ -88,7 +88,7 @@ impl<'a> Bringer<'a> {
         if !self.under_way().insert(key.clone()) {
             return Ok(None);
         }
-        let ending = self.bring_file(key, &path, meta).await;
+        let ending = self.bring_file(key, &path, found).await;
         self.under_way().remove(key);
         ending
     }
@@ -101,12 +101,12 @@ impl<'a> Bringer<'a> {
         &self,
         key: &Key,
         path: &RelPath,
-        mut meta: RemoteMeta,
+        Found { spot, mut meta, fixed }: Found,
     ) -> Result<Option<Ending>, Fault> {
         let mut pause = PAUSE;
         for _ in 1..TRIES {
             let begun = Instant::now();
-            let landed = self.land(key, path, &meta).await;
+            let landed = self.land(key, &spot, path, &meta).await;
             self.live.silence().told(begun, &landed);
             let fault = match landed {
                 Ok(ending) => return Ok(Some(ending)),
@@ -114,6 +114,11 @@ impl<'a> Bringer<'a> {
             };
             match fault.class {
                 Class::Transient | Class::Throttled => sleep(pause).await,
+                Class::Changed | Class::Missing if fixed => {
+                    let cause = "what it was is not where it was listed any more";
+                    let fault = Fault::new(Class::Permanent, format!("restore {key}"), cause);
+                    return Err(fault.remedy("run it again"));
+                }
                 // another object is there since it was listed
                 Class::Changed | Class::Missing => match self.store.head(key).await? {
                     Some(head) => meta = head.meta,
@@ -129,7 +134,7 @@ impl<'a> Bringer<'a> {
             }
             pause *= 2;
         }
-        self.land(key, path, &meta).await.map(Some)
+        self.land(key, &spot, path, &meta).await.map(Some)
     }
 
     /// True if it is not simply gone since.
@@ -138,11 +143,11 @@ impl<'a> Bringer<'a> {
         Ok(page.objects.iter().any(|(listed, _)| listed == key))
     }
 
-    async fn directory(&self, key: &Key, directory: Option<&Directory>) -> Result<(), Fault> {
+    async fn directory(&self, key: &Key, spot: &Spot, directory: Option<&Directory>) -> Result<(), Fault> {
         let Some(path) = key.marked().filter(|_| !self.options.dry_run) else { return Ok(()) };
         self.target.make_directory(&path).await?;
         if let (Some(directory), Some(head)) =
-            (directory, self.live.silence().patiently(|| self.store.head(key)).await?)
+            (directory, self.live.silence().patiently(|| self.store.head_of(spot)).await?)
         {
             // when it was marked says nothing of it
             directory.gets(Finish { mtime: head.mtime, ..self.finish(&head)? });
@@ -150,8 +155,8 @@ impl<'a> Bringer<'a> {
         Ok(())
     }
 
-    async fn land(&self, key: &Key, path: &RelPath, meta: &RemoteMeta) -> Result<Ending, Fault> {
-        if let Some(ending) = self.link(key, meta).await? {
+    async fn land(&self, key: &Key, spot: &Spot, path: &RelPath, meta: &RemoteMeta) -> Result<Ending, Fault> {
+        if let Some(ending) = self.link(key, spot, meta).await? {
             return Ok(ending);
         }
         let there = self.target.look(path).await?;
@@ -162,15 +167,15 @@ impl<'a> Bringer<'a> {
             There::File { size, .. } if size != meta.size && self.options.replace == Replace::Never => {
                 Landing::Stays
             }
-            There::File { .. } => landing(&wanted(&self.look(key).await?), there, self.options.replace),
+            There::File { .. } => landing(&wanted(&self.look(spot).await?), there, self.options.replace),
             There::Directory | There::Link { .. } | There::Other => {
                 landing(&listed, there, self.options.replace)
             }
         };
         match landing {
             Landing::Fetch if self.options.dry_run => Ok(Ending::Planned(meta.size)),
-            Landing::Fetch if meta.size <= WHOLE => self.whole(key, path, meta, there).await,
-            Landing::Fetch => self.in_pieces(key, path, meta, there).await,
+            Landing::Fetch if meta.size <= WHOLE => self.whole(spot, path, meta, there).await,
+            Landing::Fetch => self.in_pieces(spot, path, meta, there).await,
             Landing::Same | Landing::Stays if self.options.dry_run => settled(path, landing),
             Landing::Same | Landing::Stays => {
                 self.target.clear(path).await?;
@@ -180,14 +185,14 @@ impl<'a> Bringer<'a> {
         }
     }
 
-    pub(super) async fn look(&self, key: &Key) -> Result<Head, Fault> {
+    pub(super) async fn look(&self, key: &Spot) -> Result<Head, Fault> {
         let gone = || Fault::new(Class::Missing, format!("restore {key}"), "it is gone");
-        self.store.head(key).await?.ok_or_else(gone)
+        self.store.head_of(key).await?.ok_or_else(gone)
     }
 
     async fn whole(
         &self,
-        key: &Key,
+        key: &Spot,
         path: &RelPath,
         meta: &RemoteMeta,
         there: There,
@@ -226,7 +231,7 @@ impl<'a> Bringer<'a> {
     ///
     /// # Errors
     /// `Permanent` if all disagree.
-    pub(super) async fn prove<F: Source>(&self, key: &Key, head: &Head, file: &F) -> Result<bool, Fault> {
+    pub(super) async fn prove<F: Source>(&self, key: &Spot, head: &Head, file: &F) -> Result<bool, Fault> {
         let all = witnesses(head);
         if all.is_empty() {
             return Ok(false);
@@ -277,7 +282,7 @@ pub(super) fn wanted(head: &Head) -> Wanted {
     Wanted { size: head.meta.size, mtime: head.mtime, written: head.meta.modified }
 }
 
-pub(super) fn another(key: &Key) -> Fault {
+pub(super) fn another(key: &Spot) -> Fault {
     Fault::new(Class::Changed, format!("restore {key}"), "another object is there")
 }
 

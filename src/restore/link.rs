@@ -7,6 +7,7 @@ use super::{
 use crate::{
     model::{Class, Fault, Key, Kind, RemoteMeta},
     plan::{Landing, landing_of_link},
+    store::Spot,
 };
 
 /// What a link leads to has at most as many bytes (PATH_MAX).
@@ -14,9 +15,14 @@ const LONGEST: u64 = 4096;
 
 impl Bringer<'_> {
     /// Brings the link of an object, if that is one.
-    pub(super) async fn link(&self, key: &Key, meta: &RemoteMeta) -> Result<Option<Ending>, Fault> {
+    pub(super) async fn link(
+        &self,
+        key: &Key,
+        spot: &Spot,
+        meta: &RemoteMeta,
+    ) -> Result<Option<Ending>, Fault> {
         let Some(path) = key.link().filter(|_| meta.size <= LONGEST) else { return Ok(None) };
-        let fetch = self.store.fetch(key, &meta.etag, None).await?;
+        let fetch = self.store.fetch(spot, &meta.etag, None).await?;
         let head = fetch.head.clone();
         if head.attributes.is_none_or(|had| had.kind() != Kind::Link) {
             return Ok(None);
@@ -29,7 +35,7 @@ impl Bringer<'_> {
             Landing::Fetch => {}
             other => return settled(&path, other).map(Some),
         }
-        let proven = self.prove(key, &head, &to).await?;
+        let proven = self.prove(spot, &head, &to).await?;
         if to.0.is_empty() || to.0.contains(&0) {
             return Err(Fault::new(Class::Permanent, format!("restore {path}"), "no link can lead there"));
         }

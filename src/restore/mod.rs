@@ -2,24 +2,31 @@
 //!
 //! It needs the bucket alone, no ledger: what a file was beside its bytes is in the object's metadata. `bring` fetches one
 //! object, a large one in `pieces`, proves it and gives it its place; nothing takes its name before that, and nothing outside the target is touched
-//! (`local/target`).
+//! (`local/target`). What was at a time is told by the versions that the bucket keeps or by the trash (`past`): each is only
+//! another source of what is brought.
 
 mod bring;
 mod directories;
 mod link;
+mod past;
 mod pieces;
 mod silence;
+mod source;
+mod trash;
+
+pub use past::{Past, When};
 
 use crate::{
     local::Target,
     model::{Class, Fault, Key, RelPath, RemoteMeta},
-    plan::{Replace, apart},
+    plan::{Moment, Replace, apart},
     store::{Depth, S3, Start, Store},
 };
 use bring::Bringer;
 use directories::Directories;
-use futures::{Stream, StreamExt, TryStreamExt, stream, try_join};
+use futures::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream, try_join};
 use silence::Silence;
+use source::{Item, Shown};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
@@ -44,6 +51,8 @@ pub struct Options {
     pub paths: Vec<RelPath>,
     /// What may be held of transfers, in bytes.
     pub memory: u64,
+    /// As it was then; `None`: as it is.
+    pub past: Option<Past>,
 }
 
 /// What became of one object.
@@ -171,27 +180,46 @@ pub async fn run(
 ) -> Result<(), Fault> {
     let bringer = &Bringer::new(store, target, options, live);
     let (mut directories, mut done) = Directories::new();
-    let brought = objects(store, live, apart(&options.paths))
-        .map_ok(move |(key, found)| {
+    let (items, moment) = items(store, live, options);
+    let brought = items
+        .map_ok(move |(key, shown)| {
             let directory = directories.come_to(&key);
             async move {
-                let ending = match found {
-                    Ok(meta) => bringer.bring(&key, meta, directory.as_deref()).await,
+                let found = match shown {
+                    Ok(shown) => source::settle(store, live, &key, shown, moment).await,
                     Err(fault) => Err(fault),
                 };
-                Ok::<_, Fault>((key, ending))
+                let was_there = !matches!(found, Ok(None));
+                let ending = match found {
+                    Ok(Some(found)) => bringer.bring(&key, found, directory.as_deref()).await,
+                    Ok(None) => Ok(None),
+                    Err(fault) => Err(fault),
+                };
+                Ok::<_, Fault>((key, was_there, ending))
             }
         })
         .try_buffer_unordered(ABREAST);
     let all = async {
         let mut brought = std::pin::pin!(brought);
-        while let Some((key, ending)) = brought.try_next().await? {
+        // what is named and was not there is told, too
+        let mut missed = if moment.is_some() { options.paths.clone() } else { vec![] };
+        while let Some((key, was_there, ending)) = brought.try_next().await? {
+            if was_there {
+                missed.retain(|path| !source::is_within(&key, path));
+            }
             let ending = match ending {
                 Ok(Some(ending)) => ending,
                 Ok(None) => continue,
                 Err(fault) if fault.class == Class::Fatal => return Err(fault),
                 Err(fault) => Ending::Failed(fault),
             };
+            live.count(&ending);
+            tell(Event { key, ending });
+        }
+        for path in missed.iter().filter(|path| !path.is_root()) {
+            let key = Key::of(path);
+            let cause = "the bucket had nothing of that name then";
+            let ending = Ending::Failed(Fault::new(Class::Missing, format!("restore {key}"), cause));
             live.count(&ending);
             tell(Event { key, ending });
         }
@@ -224,6 +252,29 @@ pub async fn run(
     // whatever has its name is taken for whole the next time
     let synced = if options.dry_run { Ok(()) } else { target.sync().await };
     done.and(synced)
+}
+
+/// What is to be brought, and of which moment.
+fn items<'a>(
+    store: &'a S3,
+    live: &'a Live,
+    options: &Options,
+) -> (BoxStream<'a, Result<Item, Fault>>, Option<Moment>) {
+    let paths = apart(&options.paths);
+    match &options.past {
+        None => {
+            let now = |(key, found): Found| (key, found.map(Shown::Now));
+            (objects(store, live, paths).map_ok(now).boxed(), None)
+        }
+        Some(Past::Versions(moment)) => {
+            (source::versions(store, live, *moment, paths).boxed(), Some(*moment))
+        }
+        Some(Past::Trash(moment, _)) => {
+            let there = |(key, found): Found| std::future::ready(Ok(found.ok().map(|meta| (key, meta))));
+            let present = objects(store, live, paths.clone()).try_filter_map(there);
+            (trash::objects(store, live, *moment, paths, present).boxed(), Some(*moment))
+        }
+    }
 }
 
 /// A key, and the object that a listing shows there; or why one that was named cannot be had.

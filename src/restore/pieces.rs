@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     local::{Cut, Draft, Form, Sum, Tally, Written},
-    model::{Class, ETag, Fault, Head, Key, LocalMeta, RelPath, RemoteMeta, Source, There},
+    model::{Class, ETag, Fault, Head, LocalMeta, RelPath, RemoteMeta, Source, There},
     plan::{Witness, witnesses},
-    store::{Fetch, PAUSE, TRIES},
+    store::{Fetch, PAUSE, Spot, TRIES},
 };
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};
@@ -75,7 +75,7 @@ fn md5(etag: &ETag) -> Option<[u8; 16]> {
 impl Bringer<'_> {
     pub(super) async fn in_pieces(
         &self,
-        key: &Key,
+        key: &Spot,
         path: &RelPath,
         meta: &RemoteMeta,
         there: There,
@@ -118,7 +118,7 @@ impl Bringer<'_> {
     /// Brings what is not there yet of an object. True if something that the store tells of it agrees.
     async fn filled(
         &self,
-        key: &Key,
+        key: &Spot,
         head: &Head,
         road: &Road,
         draft: &Draft,
@@ -146,7 +146,7 @@ impl Bringer<'_> {
     /// One that breaks off goes on where it was, by itself.
     async fn piece(
         &self,
-        key: &Key,
+        key: &Spot,
         road: &Road,
         draft: &Draft,
         (number, done): (usize, u64),

@@ -37,6 +37,7 @@ pub(super) async fn copy(
     }
     let mut all = metadata::kept(origin.head.metadata().cloned());
     all.extend(metadata::outgoing(spec, spec.sha256, spec.part_size));
+    all.extend(origin.since(store, from.0 == key));
     let (if_none_match, if_match) = store.condition(&only);
     let request = begun(store, &origin, from.1, &to, all);
     let request = request.set_if_none_match(if_none_match).set_if_match(if_match);

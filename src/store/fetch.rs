@@ -18,9 +18,30 @@ use aws_sdk_s3::{
 };
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
-use std::ops::Range;
+use std::{fmt, ops::Range, sync::Arc};
 
 const GET: &str = "GetObject";
+
+/// An object, or one version of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Spot {
+    /// Below the prefix, or in the trash.
+    pub key: Key,
+    /// The id of the version; `None`: what is there now.
+    pub version: Option<Arc<str>>,
+}
+
+impl From<Key> for Spot {
+    fn from(key: Key) -> Self {
+        Self { key, version: None }
+    }
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key.fmt(f)
+    }
+}
 
 /// An object on its way.
 #[derive(Debug)]
@@ -113,7 +134,7 @@ impl S3 {
         etag: &ETag,
         part_size: Option<u64>,
     ) -> Result<[u8; 32], Fault> {
-        let (mut fetch, mut sum) = (self.fetch(key, etag, None).await?, Sum::new(part_size));
+        let (mut fetch, mut sum) = (self.fetch(&key.clone().into(), etag, None).await?, Sum::new(part_size));
         while let Some(bytes) = fetch.next().await? {
             sum.add(&bytes);
             tokio::task::consume_budget().await;
@@ -125,11 +146,12 @@ impl S3 {
     ///
     /// # Errors
     /// `Missing` if it is gone, `Changed` if its tag is another; `Permanent` if it is archived.
-    pub async fn fetch(&self, key: &Key, etag: &ETag, part: Option<Range<u64>>) -> Result<Fetch, Fault> {
-        let full = self.full(GET, key)?;
+    pub async fn fetch(&self, spot: &Spot, etag: &ETag, part: Option<Range<u64>>) -> Result<Fetch, Fault> {
+        let full = self.full(GET, &spot.key)?;
         let range = part.as_ref().map(|part| format!("bytes={}-{}", part.start, part.end - 1));
         let get = self.client().get_object().bucket(self.bucket()).key(&full);
         let get = get.if_match(etag.quoted()).set_range(range);
+        let get = get.set_version_id(spot.version.as_deref().map(str::to_owned));
         let answer = self.send(0, || get.clone().send()).await.map_err(|e| of_one(&full, &e))?;
         let from = answer.content_range().and_then(begin);
         let (head, body) = split(answer);

@@ -1,7 +1,7 @@
 //! What travels with an object: user metadata as rclone writes it, and ours.
 
-use crate::model::{Attributes, Checksum, Head, Key, RemoteMeta, Spec, Stamp};
-use aws_sdk_s3::{operation::head_object::HeadObjectOutput, types::ChecksumType};
+use crate::model::{Attributes, Checksum, Head, Key, RemoteMeta, Spec, Stamp, Trashed, Went};
+use aws_sdk_s3::{operation::head_object::HeadObjectOutput, primitives::DateTime, types::ChecksumType};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::collections::HashMap;
 
@@ -11,9 +11,13 @@ const PART_SIZE: &str = "s3mirrord-part-size";
 
 /// The key that an object of the trash had, where its name does not say it.
 const TRASHED: &str = "s3mirrord-trash-key";
+/// Since when it was what it was, and why it went there: `1795953013 deleted`.
+const WENT: &str = "s3mirrord-trash";
+/// Of an object whose metadata was written anew: when its bytes were written, in seconds since 1970.
+const SINCE: &str = "s3mirrord-since";
 
-/// All names that [`outgoing`] may write.
-const WRITTEN: [&str; 7] = ["mtime", "mode", "uid", "gid", OWN, SHA256, PART_SIZE];
+/// All names that [`outgoing`] and [`since`] may write.
+const WRITTEN: [&str; 8] = ["mtime", "mode", "uid", "gid", OWN, SHA256, PART_SIZE, SINCE];
 
 /// The user metadata of an upload.
 pub(super) fn outgoing(
@@ -45,21 +49,62 @@ pub(super) fn kept(metadata: Option<HashMap<String, String>>) -> HashMap<String,
     all
 }
 
-/// All that an object has, and the key that it had if that is to be said: for its copy in the trash.
-pub(super) fn trashed(
-    metadata: Option<HashMap<String, String>>,
-    said: Option<&Key>,
-) -> HashMap<String, String> {
-    let mut all = metadata.unwrap_or_default();
-    all.extend(said.map(|key| (TRASHED.to_owned(), header_text(key.as_str()))));
+/// What says of an object with new metadata since when it has its bytes.
+pub(super) fn since(head: &HeadObjectOutput) -> Option<(String, String)> {
+    Some((SINCE.to_owned(), written(head)?.to_string()))
+}
+
+/// When the bytes of an object were written.
+fn written(head: &HeadObjectOutput) -> Option<i64> {
+    past(head).since.or_else(|| head.last_modified().map(DateTime::secs))
+}
+
+/// All that an object has, and what is to be said of its past: for its copy in the trash.
+pub(super) fn trashed(head: &HeadObjectOutput, to: &Trashed) -> HashMap<String, String> {
+    let mut all = head.metadata().cloned().unwrap_or_default();
+    let went = match to.went {
+        Went::Replaced => "replaced",
+        Went::Deleted => "deleted",
+    };
+    all.extend(written(head).map(|at| (WENT.to_owned(), format!("{at} {went}"))));
+    all.extend(to.said.as_ref().map(|key| (TRASHED.to_owned(), header_text(key.as_str()))));
     all
+}
+
+/// What metadata says of the past.
+pub(super) struct Past {
+    pub(super) since: Option<i64>,
+    pub(super) trashed: Option<(i64, Went)>,
+    pub(super) key: Option<Key>,
+}
+
+/// Reads it. What cannot be read counts as missing.
+pub(super) fn past(head: &HeadObjectOutput) -> Past {
+    let get = |name: &str| value(head, name);
+    let trashed = || {
+        let text = get(WENT)?;
+        let (at, went) = text.split_once(' ')?;
+        let went = match went {
+            "replaced" => Went::Replaced,
+            "deleted" => Went::Deleted,
+            _ => return None,
+        };
+        Some((at.parse().ok()?, went))
+    };
+    Past {
+        since: get(SINCE).and_then(|text| text.parse().ok()),
+        trashed: trashed(),
+        key: get(TRASHED).map(Key::raw),
+    }
+}
+
+fn value(head: &HeadObjectOutput, name: &str) -> Option<String> {
+    head.metadata()?.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| plain_text(v))
 }
 
 /// What HEAD shows. A value that cannot be read counts as missing.
 pub(super) fn incoming(meta: RemoteMeta, head: &HeadObjectOutput) -> Head {
-    let get = |name: &str| {
-        head.metadata()?.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| plain_text(v))
-    };
+    let get = |name: &str| value(head, name);
     let number = |name: &str| get(name)?.parse().ok();
     let attributes = || {
         Some(Attributes {
@@ -255,10 +300,14 @@ mod tests {
             sha256: None,
             part_size: None,
         };
-        let all = outgoing(&spec, Some([255; 32]), Some(u64::MAX));
+        let mut all = outgoing(&spec, Some([255; 32]), Some(u64::MAX));
+        let answer = HeadObjectOutput::builder().last_modified(DateTime::from_secs(i64::MIN));
+        all.extend(since(&answer.build()));
         assert_eq!(all.len(), WRITTEN.len());
         let size: usize = all.iter().map(|(name, value)| name.len() + value.len()).sum();
-        assert!(size <= 2048 - 1536, "{size}");
+        // and those of one in the trash, but for a long key
+        let trash = WENT.len() + format!("{} replaced", i64::MIN).len();
+        assert!(size + trash <= 2048 - 1536, "{size} {trash}");
     }
 
     #[test]
@@ -288,6 +337,29 @@ mod tests {
             assert_eq!(incoming(meta(), &answer).opaque, opaque, "{sse}");
         }
         assert!(incoming(meta(), &answer().sse_customer_algorithm("AES256").build()).opaque);
+    }
+
+    #[test]
+    fn what_is_in_the_trash_says_what_it_was() {
+        let shown = |all: HashMap<String, String>, at| {
+            HeadObjectOutput::builder().set_metadata(Some(all)).last_modified(DateTime::from_secs(at)).build()
+        };
+        let mut trashed_as = Trashed::new(&Key::raw("a"), &ETag::new("e"), at(9, 0), "t/", Went::Replaced);
+        trashed_as.said = Some(Key::raw("ä"));
+        let was = shown(HashMap::from([("mode".into(), "0100644".into())]), 7);
+        let copy = trashed(&was, &trashed_as);
+        assert_eq!((&*copy[WENT], &*copy["mode"]), ("7 replaced", "0100644"));
+        let Past { since: none, trashed: went, key } = past(&shown(copy, 99));
+        assert_eq!((none, went, key), (None, Some((7, Went::Replaced)), Some(Key::raw("ä"))));
+        // what has new metadata has its bytes since before, however often
+        let touched: HashMap<_, _> = since(&was).into_iter().collect();
+        let again = shown(since(&shown(touched, 20)).into_iter().collect(), 30);
+        assert_eq!(past(&again).since, Some(7));
+        let gone = trashed(&again, &Trashed { went: Went::Deleted, said: None, ..trashed_as });
+        assert_eq!((&*gone[WENT], gone.contains_key(TRASHED)), ("7 deleted", false));
+        for odd in ["", "7", "7 lost", "x deleted", "7  deleted"] {
+            assert_eq!(past(&shown(HashMap::from([(WENT.into(), odd.into())]), 1)).trashed, None, "{odd}");
+        }
     }
 
     #[test]

@@ -43,9 +43,10 @@ mod splice;
 mod throttle;
 mod trash;
 mod upload;
+mod versions;
 mod whole;
 
-pub use fetch::Fetch;
+pub use fetch::{Fetch, Spot};
 pub use memory::Memory;
 pub use object::Objects;
 pub use options::{Options, Secret};
@@ -53,11 +54,13 @@ pub use page::Version;
 pub use patience::{PAUSE, TRIES, patiently};
 pub use s3::S3;
 pub use throttle::Throttle;
+pub use trash::Told;
 pub use upload::Staged;
+pub use versions::{Marker, Versions};
 
 use crate::model::{
     Begun, Capabilities, Digest, ETag, Fault, Head, Key, KeyRange, Only, Part, RemoteMeta, Source, Spec,
-    Upload,
+    Trashed, Upload,
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, future::Future, sync::Arc};
@@ -218,18 +221,13 @@ pub trait Store: Clone + Send + Sync + 'static {
         spec: &Spec,
     ) -> impl Future<Output = Result<Self::Staged, Fault>> + Send;
 
-    /// Copies the object on the server to a key of the trash, with all that it has: nothing is chosen anew, and metadata
-    /// says the key that it had if that is given. One that is too large for one request ([`Store::copy_part_size`]) is
+    /// Copies the object on the server to a key of the trash, with all that it has: nothing is chosen anew. Metadata says
+    /// since when it was what it was, why it goes and, if that is given, the key that it had. One that is too large for one request ([`Store::copy_part_size`]) is
     /// copied by parts; if that fails, its upload may be left open.
     ///
     /// # Errors
     /// `Changed` if its tag is another, or it is gone; `Permanent` if this object cannot be copied.
-    fn keep(
-        &self,
-        from: (&Key, &ETag),
-        to: &Key,
-        said: Option<&Key>,
-    ) -> impl Future<Output = Result<(), Fault>> + Send;
+    fn keep(&self, from: (&Key, &ETag), to: &Trashed) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Seconds since 1970 by the store's clock, as its last answer told; `None` if it did not.
     fn clock(&self) -> Option<i64>;

@@ -66,6 +66,12 @@ impl Origin {
         header(store.bucket(), &self.full)
     }
 
+    /// What a copy of it `onto itself` says of when its bytes were written: by the time of the store it would be new, and
+    /// with a trash what it was at a time is told by that.
+    pub(super) fn since(&self, store: &S3, onto_itself: bool) -> Option<(String, String)> {
+        metadata::since(&self.head).filter(|_| onto_itself && store.options().trash.is_some())
+    }
+
     /// Its tag is no digest, whatever it looks like.
     pub(super) fn is_opaque(&self) -> bool {
         metadata::is_opaque(&self.head)

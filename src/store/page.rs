@@ -22,7 +22,7 @@ const VERSIONS: &str = "ListObjectVersions";
 const MOST: i32 = 100;
 
 /// Keys of a page as they are: decoded if the server says that it encoded them, and below the prefix.
-struct Keys<'a> {
+pub(super) struct Keys<'a> {
     operation: &'static str,
     prefix: &'a str,
     /// What keys begin with instead of the prefix.
@@ -31,7 +31,7 @@ struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    fn new(
+    pub(super) fn new(
         operation: &'static str,
         (prefix, instead): (&'a str, &'static str),
         echo: Option<&EncodingType>,
@@ -40,7 +40,7 @@ impl<'a> Keys<'a> {
     }
 
     /// The full key.
-    fn full(&self, key: Option<&str>) -> Result<String, Fault> {
+    pub(super) fn full(&self, key: Option<&str>) -> Result<String, Fault> {
         let key = key.ok_or_else(|| no_s3(self.operation, self.prefix, "key"))?;
         if !self.encoded {
             return Ok(key.to_owned());
@@ -53,7 +53,7 @@ impl<'a> Keys<'a> {
     }
 
     /// The key below the prefix.
-    fn below(&self, key: Option<&str>) -> Result<Key, Fault> {
+    pub(super) fn below(&self, key: Option<&str>) -> Result<Key, Fault> {
         let full = self.full(key.filter(|key| !key.is_empty()))?;
         match full.strip_prefix(self.prefix) {
             Some(key) if self.instead.is_empty() => Ok(Key::raw(key)),
@@ -71,16 +71,16 @@ impl<'a> Keys<'a> {
         self.listed(object.key(), size, object.e_tag(), object.last_modified())
     }
 
-    fn listed(
+    /// What an entry shows of an object.
+    pub(super) fn listed(
         &self,
         key: Option<&str>,
         size: Option<u64>,
         etag: Option<&str>,
         modified: Option<&DateTime>,
     ) -> Result<(Key, RemoteMeta), Fault> {
-        let lacks = |lacks| no_s3(self.operation, self.prefix, lacks);
-        let size = size.ok_or_else(|| lacks("Size"))?;
-        let etag = etag.map(ETag::new).filter(|tag| !tag.is_empty()).ok_or_else(|| lacks("ETag"))?;
+        let size = size.ok_or_else(|| self.lacks("Size"))?;
+        let etag = etag.map(ETag::new).filter(|tag| !tag.is_empty()).ok_or_else(|| self.lacks("ETag"))?;
         Ok((self.below(key)?, RemoteMeta { size, etag, modified: modified.map(stamp) }))
     }
 
@@ -88,6 +88,11 @@ impl<'a> Keys<'a> {
         let id = upload.upload_id().ok_or_else(|| no_s3(self.operation, self.prefix, "UploadId"))?;
         let initiated = upload.initiated().map(stamp);
         Ok(Upload { key: self.below(upload.key())?, id: id.to_owned(), initiated })
+    }
+
+    /// It does not show what it must.
+    pub(super) fn lacks(&self, lacks: &'static str) -> Fault {
+        no_s3(self.operation, self.prefix, lacks)
     }
 
     fn unbelievable(&self, cause: String) -> Fault {

@@ -14,15 +14,15 @@ use super::{
     requests::Requests,
     resume, splice, trash,
     upload::{self, Road},
-    whole,
+    versions, whole,
 };
 use crate::model::{
     Begun, Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, ObjectOptions, Only,
-    Part, RemoteMeta, Source, Spec, TRASH, Upload,
+    Part, RemoteMeta, Source, Spec, TRASH, Trashed, Upload,
 };
-use aws_sdk_s3::Client;
 #[cfg(any(test, fuzzing))]
 use aws_sdk_s3::config::SharedHttpClient;
+use aws_sdk_s3::{Client, types::BucketVersioningStatus};
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
@@ -303,7 +303,7 @@ impl Store for S3 {
     }
 
     async fn head(&self, key: &Key) -> Result<Option<Head>, Fault> {
-        head::head(self, key).await
+        head::head(self, key, None).await
     }
 
     async fn stage<F: Source>(
@@ -355,8 +355,8 @@ impl Store for S3 {
         Ok(Staged(Road::Parts(splice::fill(self, upload, from, spec).await?)))
     }
 
-    async fn keep(&self, from: (&Key, &ETag), to: &Key, said: Option<&Key>) -> Result<(), Fault> {
-        trash::keep(self, from, to, said).await
+    async fn keep(&self, from: (&Key, &ETag), to: &Trashed) -> Result<(), Fault> {
+        trash::keep(self, from, to).await
     }
 
     fn clock(&self) -> Option<i64> {
@@ -364,7 +364,7 @@ impl Store for S3 {
     }
 
     async fn keeps_versions(&self) -> Result<bool, Fault> {
-        trash::versions(self).await
+        Ok(versions::status(self).await? == Some(BucketVersioningStatus::Enabled))
     }
 
     async fn delete(&self, key: &Key, etag: &ETag) -> Result<(), Fault> {

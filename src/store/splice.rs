@@ -49,6 +49,7 @@ pub(super) async fn create(store: &S3, from: (&Key, &ETag), to: &Key, spec: &Spe
     let digest = spec.sha256.filter(|_| spec.part_size == used);
     let mut all = metadata::kept(origin.head.metadata().cloned());
     all.extend(metadata::outgoing(spec, digest, used));
+    all.extend(origin.since(store, from.0 == to));
     open(store, &origin, (to, &full), all, store.chosen(&full)).await
 }
 

@@ -4,19 +4,50 @@
 use super::{
     S3,
     copy::{self, COPY},
-    error::fault,
     head, metadata,
     origin::{Origin, keep},
     part, splice,
 };
-use crate::model::{Attributes, ETag, Fault, Key, Only, Spec, Stamp};
-use aws_sdk_s3::types::BucketVersioningStatus;
+use crate::model::{Attributes, ETag, Fault, Key, Only, RemoteMeta, Spec, Stamp, Trashed, Went};
+
+/// What an object tells of its past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What it is.
+    pub meta: RemoteMeta,
+    /// Of one in the trash: the key that it had, if its name does not say it.
+    pub key: Option<Key>,
+    /// When its bytes were put where they are or, of one in the trash, where they were: by the store's clock, in seconds
+    /// since 1970.
+    pub written: Option<i64>,
+    /// Of one in the trash: why it went.
+    pub went: Option<Went>,
+}
+
+impl S3 {
+    /// Asks an object of the mirror or of the trash; `None` if it is gone.
+    ///
+    /// # Errors
+    /// As for any request.
+    pub async fn told(&self, key: &Key) -> Result<Option<Told>, Fault> {
+        let full = self.full("HeadObject", key)?;
+        let Some(head) = self.look(&full).await? else { return Ok(None) };
+        let meta = head::shown("HeadObject", &full, &head)?.meta;
+        let past = metadata::past(&head);
+        let written = match key.trash_name() {
+            Some(_) => past.trashed.map(|(written, _)| written),
+            None => past.since.or(meta.modified.map(|at| at.sec)),
+        };
+        Ok(Some(Told { meta, key: past.key, written, went: past.trashed.map(|(_, went)| went) }))
+    }
+}
 
 /// Copies the object `from` to a key of the trash.
-pub(super) async fn keep(store: &S3, from: (&Key, &ETag), to: &Key, said: Option<&Key>) -> Result<(), Fault> {
+pub(super) async fn keep(store: &S3, from: (&Key, &ETag), trashed: &Trashed) -> Result<(), Fault> {
+    let to = &trashed.key;
     let full = store.full(COPY, to)?;
     let origin = Origin::find(store, COPY, from, &full).await?;
-    let all = metadata::trashed(origin.head.metadata().cloned(), said);
+    let all = metadata::trashed(&origin.head, trashed);
     if origin.size <= store.options().one_copy() {
         let request = copy::begun(store, &origin, from.1, &full, all);
         let request = keep!(request, &origin, origin.full());
@@ -34,13 +65,4 @@ pub(super) async fn keep(store: &S3, from: (&Key, &ETag), to: &Key, said: Option
     let upload = splice::open(store, &origin, (to, &full), all, None).await?;
     let parts = splice::fill(store, upload, from, &spec).await?;
     part::complete(store, parts, Only::Always).await.map(drop)
-}
-
-/// True if the bucket keeps versions.
-/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html>
-pub(super) async fn versions(store: &S3) -> Result<bool, Fault> {
-    let request = store.client().get_bucket_versioning().bucket(store.bucket());
-    let answer = store.send(0, || request.clone().send()).await;
-    let answer = answer.map_err(|e| fault("GetBucketVersioning", "", &e))?;
-    Ok(answer.status() == Some(&BucketVersioningStatus::Enabled))
 }

@@ -8,7 +8,7 @@ use crate::{
     local::{CHUNK, File, Hashes, Hashing, Tree},
     model::{Class, Fault, Head, Key, Local, LocalMeta, Record, RemoteMeta, Source},
     plan::{Difference, Evidence, Facts, Glance, drift, evidence, glance, unequal},
-    store::{Depth, Fetch, Start, Store, TRIES, patiently},
+    store::{Depth, Fetch, Spot, Start, Store, TRIES, patiently},
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -288,11 +288,12 @@ impl<'a> Comparer<'a> {
         remote: &RemoteMeta,
     ) -> Result<Found, Fault> {
         let (key, store) = (&pair.key, &self.sides.store);
+        let spot = Spot::from(key.clone());
         let (mut at, mut head, mut tries) = (0, None, 0);
         while head.is_none() || at < remote.size {
             // what breaks off goes on where it was
             let part = (at > 0).then_some(at..remote.size);
-            let mut fetch = match patiently(|| store.fetch(key, &remote.etag, part.clone())).await {
+            let mut fetch = match patiently(|| store.fetch(&spot, &remote.etag, part.clone())).await {
                 Ok(fetch) => fetch,
                 Err(fault) => {
                     return match fault.class {

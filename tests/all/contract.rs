@@ -11,7 +11,7 @@ use md5::Md5;
 use s3mirrord::{
     model::{
         Begun, Capabilities, Checksum, Class, Digest, ETag, Key, KeyRange, MAX_KEY_BYTES, Only, Part,
-        RemoteMeta, Spec, Stamp, TRASH, Trashed, Upload,
+        RemoteMeta, Spec, Stamp, TRASH, Trashed, Upload, Went,
     },
     store::{BATCH, Depth, Start, Store},
 };
@@ -334,8 +334,8 @@ async fn copies<S: Store>(store: &S, faithful: &Expect) {
 }
 
 /// Where a copy of the object goes, with another name each time.
-fn trashed(at: &str, etag: &ETag, sec: i64) -> Key {
-    Trashed::new(&key(at), etag, Stamp { sec, nsec: 0 }, "old/").key
+fn trashed(at: &str, etag: &ETag, sec: i64) -> Trashed {
+    Trashed::new(&key(at), etag, Stamp { sec, nsec: 0 }, "old/", Went::Deleted)
 }
 
 /// What goes to the trash has all that it had, and is listed there alone.
@@ -345,12 +345,13 @@ async fn keeps<S: Store>(store: &S, faithful: &Expect) {
     let to = trashed("keep/a+b.txt", &old.etag, 1_795_953_013);
     let wrong = ETag::new("00000000000000000000000000000000");
     for (from, etag) in [(&from, &wrong), (&key("keep/none"), &old.etag)] {
-        let fault = store.keep((from, etag), &to, None).await.unwrap_err();
+        let fault = store.keep((from, etag), &to).await.unwrap_err();
         assert_eq!(fault.class, Class::Changed, "{fault}");
     }
     assert_eq!(every_key(store, TRASH).await, [""; 0]);
-    store.keep((&from, &old.etag), &to, None).await.unwrap();
-    store.keep((&from, &old.etag), &to, None).await.unwrap();
+    store.keep((&from, &old.etag), &to).await.unwrap();
+    store.keep((&from, &old.etag), &to).await.unwrap();
+    let to = to.key;
     assert_eq!(every_key(store, TRASH).await, [to.as_str()]);
     assert_eq!(every_key(store, &format!("{TRASH}2026-11-29/")).await, [to.as_str()]);
     let (objects, days) = every(store, TRASH, Depth::Children).await;
@@ -366,9 +367,9 @@ async fn keeps<S: Store>(store: &S, faithful: &Expect) {
     }
 
     // a key that its name does not say
-    let long = Trashed::new(&from, &old.etag, Stamp { sec: 1, nsec: 0 }, &"x".repeat(990));
+    let long = Trashed::new(&from, &old.etag, Stamp { sec: 1, nsec: 0 }, &"x".repeat(990), Went::Replaced);
     assert!(long.said.is_some());
-    store.keep((&from, &old.etag), &long.key, long.said.as_ref()).await.unwrap();
+    store.keep((&from, &old.etag), &long).await.unwrap();
     assert_eq!(store.read(&long.key).await.unwrap().unwrap().0, "content");
     clean(store, TRASH).await;
     assert_eq!(every_key(store, "keep/").await, ["keep/a+b.txt"]);
@@ -778,12 +779,13 @@ async fn keeps_by_parts<S: Store>(store: &S, faithful: &Expect) {
     let from = key("keep/big");
     let to = trashed("keep/big", &old.etag, 1_795_953_013);
     let wrong = ETag::new("00000000000000000000000000000000");
-    let fault = store.keep((&from, &wrong), &to, None).await.unwrap_err();
+    let fault = store.keep((&from, &wrong), &to).await.unwrap_err();
     assert_eq!(fault.class, Class::Changed, "{fault}");
-    match store.keep((&from, &old.etag), &to, None).await {
+    match store.keep((&from, &old.etag), &to).await {
         Err(open) if !faithful.completes => assert_eq!(open.class, Class::Transient, "{open}"),
         sure => sure.unwrap(),
     }
+    let to = to.key;
     let head = store.head(&to).await.unwrap().unwrap();
     assert_eq!((head.meta.size, head.part_size), (old.size, digest.part_size));
     assert_eq!(head.own.as_deref(), Some("own keep/big"));

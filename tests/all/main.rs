@@ -9,6 +9,8 @@ mod answers;
 mod bandwidth;
 #[cfg(feature = "demo")]
 mod cli;
+#[cfg(feature = "demo")]
+mod compatibility;
 mod config;
 #[cfg(feature = "demo")]
 mod contract;
@@ -19,6 +21,8 @@ mod deletes;
 mod demo;
 mod direct;
 mod documents;
+#[cfg(feature = "demo")]
+mod escape;
 #[cfg(feature = "demo")]
 mod explain;
 #[cfg(feature = "demo")]
@@ -38,6 +42,10 @@ mod listing;
 #[cfg(feature = "demo")]
 mod ls;
 mod memory;
+#[cfg(feature = "demo")]
+mod migrating;
+#[cfg(feature = "demo")]
+mod moments;
 mod mutants;
 #[cfg(feature = "demo")]
 mod objects;
@@ -62,6 +70,8 @@ mod stores;
 #[cfg(feature = "demo")]
 mod telling;
 mod tls;
+#[cfg(feature = "demo")]
+mod tour;
 #[cfg(feature = "demo")]
 mod trash;
 mod units;

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Bytes, permission bits and times of every file below.
-pub(super) fn tree(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)> {
+pub(crate) fn tree(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)> {
     let (mut all, mut dirs) = (BTreeMap::new(), vec![dir.to_owned()]);
     while let Some(at) = dirs.pop() {
         for entry in fs::read_dir(at).unwrap() {
@@ -35,7 +35,7 @@ pub(super) fn tree(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)> {
     all
 }
 
-pub(super) fn write(root: &Path, name: &[u8], bytes: &[u8], mode: u32, mtime: i64) {
+pub(crate) fn write(root: &Path, name: &[u8], bytes: &[u8], mode: u32, mtime: i64) {
     let path = root.join(OsStr::from_bytes(name));
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, bytes).unwrap();
@@ -45,7 +45,7 @@ pub(super) fn write(root: &Path, name: &[u8], bytes: &[u8], mode: u32, mtime: i6
 }
 
 /// Bytes that repeat nowhere soon.
-pub(super) fn noise(len: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..len).map(|_| random.u8(..)).collect()
 }
@@ -70,13 +70,13 @@ async fn mirrored() -> Bench {
     bench
 }
 
-async fn restore(bench: &Bench, to: &Path, words: &[&str]) -> Ran {
+pub(crate) async fn restore(bench: &Bench, to: &Path, words: &[&str]) -> Ran {
     let words = [&["restore", "--json", "--to", to.to_str().unwrap()], words].concat();
     bench.run(&words).await
 }
 
 /// What came of the keys, by name.
-pub(super) fn outcomes(ran: &Ran) -> BTreeMap<String, String> {
+pub(crate) fn outcomes(ran: &Ran) -> BTreeMap<String, String> {
     ran.actions().into_iter().map(|(_, path, outcome)| (path, outcome)).collect()
 }
 
@@ -258,7 +258,7 @@ pub(super) fn drafts(dir: &Path) -> usize {
     entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".part")).count()
 }
 
-pub(super) fn walk(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn walk(dir: &Path) -> Vec<PathBuf> {
     let mut all = vec![];
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -8,7 +8,7 @@ use aws_sdk_s3::types::{
     BucketVersioningStatus, ServerSideEncryption, StorageClass, VersioningConfiguration,
 };
 use s3mirrord::{
-    model::{ETag, Key, ObjectOptions, Stamp, Trashed},
+    model::{ETag, Key, ObjectOptions, Stamp, Trashed, Went},
     store::{Objects, S3, Store},
 };
 
@@ -44,10 +44,12 @@ async fn c56_c58_what_goes_to_the_trash_keeps_all_that_it_has() {
             .metadata("s3mirrord-own", "x");
         let etag = ETag::new(made.send().await.unwrap().e_tag().unwrap());
         let at = Stamp { sec: 1_795_953_013, nsec: 0 };
-        let Trashed { key: to, .. } = Trashed::new(&Key::raw("page.html"), &etag, at, "old/");
         let said = Key::raw("page.html");
-        store.keep((&said, &etag), &to, Some(&said)).await.unwrap();
-        let full = format!("old/{}", to.trash_name().unwrap());
+        let mut to = Trashed::new(&said, &etag, at, "old/", Went::Replaced);
+        to.said = Some(said.clone());
+        let was = client.head_object().bucket("backups").key("www/page.html").send().await.unwrap();
+        store.keep((&said, &etag), &to).await.unwrap();
+        let full = format!("old/{}", to.key.trash_name().unwrap());
         let head = client.head_object().bucket("backups").key(&full).send().await.unwrap();
         assert_eq!(head.content_length(), Some(size as i64));
         assert_eq!(head.storage_class(), Some(&StorageClass::StandardIa));
@@ -57,7 +59,11 @@ async fn c56_c58_what_goes_to_the_trash_keeps_all_that_it_has() {
         let metadata = head.metadata().unwrap();
         let of = |name: &str| metadata.get(name).map(String::as_str);
         assert_eq!((of("mtime"), of("color"), of("s3mirrord-own")), (Some("1.5"), Some("blue"), Some("x")));
-        assert_eq!((of("s3mirrord-trash-key"), metadata.len()), (Some("page.html"), 4));
+        assert_eq!((of("s3mirrord-trash-key"), metadata.len()), (Some("page.html"), 5));
+        let written = was.last_modified().unwrap().secs();
+        assert_eq!(of("s3mirrord-trash"), Some(&*format!("{written} replaced")));
+        let told = store.told(&to.key).await.unwrap().unwrap();
+        assert_eq!((told.written, told.went, told.key), (Some(written), Some(Went::Replaced), Some(said)));
         let tags = client.get_object_tagging().bucket("backups").key(&full).send().await.unwrap();
         let mut tags: Vec<_> = tags.tag_set().iter().map(|tag| (tag.key(), tag.value())).collect();
         tags.sort_unstable();
@@ -96,8 +102,9 @@ async fn what_is_replaced_or_deleted_is_found_in_the_trash() {
     bench.await_objects(&[("changed", "new one"), ("moved", "moves"), ("same", "same")]).await;
     let kept = bench.objects_below("old/www/").await;
     let kept: Vec<_> = kept.iter().filter(|(name, _)| !name.starts_with("2020-")).collect();
-    assert_eq!(kept.len(), 2, "{kept:?}");
-    for ((name, text), (key, was)) in kept.into_iter().zip([("changed", "old"), ("dir/gone", "was")]) {
+    assert_eq!(kept.len(), 3, "{kept:?}");
+    let went = [("changed", "old"), ("dir/gone", "was"), ("renamed", "moves")];
+    for ((name, text), (key, was)) in kept.into_iter().zip(went) {
         assert!(name[10..].starts_with(&format!("/{key}.")) && text == was, "{name} {text}");
     }
     let pass = bench.run(&["once", "--json"]).await;

@@ -55,7 +55,8 @@ async fn what_is_deleted_or_replaced_is_in_the_trash_before() {
         write(&story, "foreign", 9);
         story.once(story.options(true)).await;
         assert_eq!(kept(&story, "foreign"), [b"foreign"]);
-        let before = ["changed", "gone", "also gone"].map(|name| holds(&story, name).unwrap());
+        let goes = ["changed", "gone", "also gone", "renamed"];
+        let before = goes.map(|name| holds(&story, name).unwrap());
         let copies = requests(&story, "CopyObject");
         assert_eq!(copies, 1);
 
@@ -69,13 +70,13 @@ async fn what_is_deleted_or_replaced_is_in_the_trash_before() {
         let report = story.once(story.options(true)).await;
         let sums = report.status().sums;
         assert_eq!((sums.uploaded, sums.deleted, sums.copied, sums.metadata, sums.failed), (1, 3, 1, 1, 0));
-        for (name, was) in ["changed", "gone", "also gone"].into_iter().zip(before) {
+        for (name, was) in goes.into_iter().zip(before) {
             assert_eq!(kept(&story, name), [was], "{name}");
         }
-        for name in ["renamed", "new name", "touched", "same"] {
+        for name in ["new name", "touched", "same"] {
             assert_eq!(kept(&story, name).len(), 0, "{name}: its bytes live on");
         }
-        assert_eq!(requests(&story, "CopyObject"), copies + 3 + 2, "three to the trash");
+        assert_eq!(requests(&story, "CopyObject"), copies + 4 + 2, "four to the trash");
         unbroken(&story);
     }
 }
@@ -329,70 +330,6 @@ async fn the_daemon_looks_for_what_is_old_in_the_trash_once_a_day() {
             assert!(young());
             tokio::time::sleep(hour * 24 * 4).await;
             assert!(!young(), "32 days and some");
-        })
-        .await;
-    unbroken(&story);
-}
-
-/// A file was renamed, and what is there under its new name goes before what is there under the old one.
-#[tokio::test(start_paused = true)]
-async fn what_was_renamed_is_kept_when_its_copy_is_gone() {
-    let story = scene();
-    write(&story, "a", 1);
-    write(&story, "kept", 2);
-    let options = Options { grace: ms(100_000), ..story.options(false) };
-    story.world.with(|w| w.shelf.grace = ms(100_000));
-    story
-        .daemon_with(options, async |notices| {
-            tokio::time::sleep(ms(8_000)).await;
-            let was = holds(&story, "a").unwrap();
-            story.world.with(|w| w.rename(&path("a"), &path("b")));
-            look_at_everything(&notices).await;
-            until(&story, ms(20_000), "it is copied", || holds(&story, "b").is_some()).await;
-            story.world.with(|w| {
-                w.remove(&path("b"));
-                w.put_object(&Key::raw("b"), None);
-            });
-            look_at_everything(&notices).await;
-            until(&story, ms(300_000), "the old one goes", || holds(&story, "a").is_none()).await;
-            assert_eq!(kept(&story, "a"), [was]);
-        })
-        .await;
-}
-
-/// The same, and the store tells that what is there under its new name is another's by now: nothing rests on that any more,
-/// though it cannot be looked at.
-#[tokio::test(start_paused = true)]
-async fn what_was_renamed_is_kept_when_its_copy_was_replaced() {
-    let story = scene();
-    write(&story, "a", 1);
-    write(&story, "kept", 2);
-    story
-        .daemon(async |notices| {
-            tokio::time::sleep(ms(8_000)).await;
-            let was = holds(&story, "a").unwrap();
-            story.world.with(|w| {
-                w.shelf.oddities.insert(Key::raw("a"), Oddity::Fails(Class::Throttled));
-                w.rename(&path("a"), &path("b"));
-            });
-            look_at_everything(&notices).await;
-            until(&story, ms(60_000), "it is tried", || requests(&story, "DeleteObject") >= 1).await;
-            story.world.with(|w| {
-                w.remove(&path("b"));
-                drop(w.plant("b", 1_700_000_001));
-            });
-            look_at_everything(&notices).await;
-            let is_condemned =
-                |name| story.world.with(|w| w.book.condemned.values().any(|row| row.key == Key::raw(name)));
-            until(&story, ms(60_000), "b is condemned", || is_condemned("b")).await;
-            until(&story, ms(60_000), "and acquitted", || !is_condemned("b")).await;
-            story.world.with(|w| {
-                w.shelf.mute.insert("b");
-                w.shelf.oddities.clear();
-            });
-            until(&story, ms(300_000), "the old one goes", || holds(&story, "a").is_none()).await;
-            assert_eq!(kept(&story, "a"), [was]);
-            story.world.with(|w| w.shelf.mute.clear());
         })
         .await;
     unbroken(&story);

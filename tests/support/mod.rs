@@ -22,6 +22,8 @@ pub mod road;
 pub mod scene;
 pub mod server;
 #[cfg(feature = "demo")]
+pub mod site;
+#[cfg(feature = "demo")]
 pub mod space;
 pub mod store;
 pub mod trash;

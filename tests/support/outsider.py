@@ -8,6 +8,7 @@ import datetime
 import hashlib
 import json
 import math
+import os
 import sys
 
 import boto3
@@ -115,6 +116,55 @@ class Outsider:
             "origin": head["Metadata"].get("origin"),
             "mode": head["Metadata"].get("mode"),
         }
+
+    def make_bucket(self, name):
+        self.client.create_bucket(Bucket=name)
+
+    def buckets(self):
+        return sorted(bucket["Name"] for bucket in self.client.list_buckets()["Buckets"])
+
+    def location(self):
+        return self.client.get_bucket_location(Bucket=self.bucket)["LocationConstraint"]
+
+    def download(self, key, path):
+        """To a file, large ones in pieces side by side."""
+        self.client.download_file(self.bucket, key, path)
+
+    def fetch(self, prefix, directory):
+        """All of it, as a script would that knows nothing of who wrote it."""
+        for name, entry in self.listed(prefix):
+            path = os.path.join(directory, name)
+            if name.endswith("/"):
+                os.makedirs(path, exist_ok=True)
+            else:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                self.client.download_file(self.bucket, entry["Key"], path)
+
+    def upload(self, path, key):
+        """From a file, large ones in parts."""
+        self.client.upload_file(path, self.bucket, key)
+
+    def put(self, key, text):
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=text.encode())
+
+    def copy(self, key, bucket, to):
+        """In one request, metadata and all."""
+        source = {"Bucket": self.bucket, "Key": key}
+        self.client.copy_object(CopySource=source, Bucket=bucket or self.bucket, Key=to)
+
+    def manage_copy(self, key, bucket, to):
+        """As large as it may be."""
+        self.client.copy({"Bucket": self.bucket, "Key": key}, bucket or self.bucket, to)
+
+    def delete(self, *keys):
+        """One by a request of its own, several by one."""
+        if len(keys) == 1:
+            self.client.delete_object(Bucket=self.bucket, Key=keys[0])
+        else:
+            objects = [{"Key": key} for key in keys]
+            answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects})
+            if answer.get("Errors"):
+                raise ValueError(answer["Errors"])
 
     def uploads(self, prefix):
         """Keys with an upload that is neither completed nor aborted."""

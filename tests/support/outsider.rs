@@ -41,7 +41,8 @@ impl Outsider {
         Some(Self { _child: child, ask, answers: BufReader::new(answers).lines() })
     }
 
-    async fn ask(&mut self, words: Value) -> Value {
+    /// Has it do something of `outsider.py`: its name, and what it takes.
+    pub async fn ask(&mut self, words: Value) -> Value {
         self.ask.write_all(format!("{words}\n").as_bytes()).await.unwrap();
         let line = self.answers.next_line().await.unwrap();
         serde_json::from_str(&line.expect("boto3 failed; its words are above")).unwrap()

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use s3mirrord::{
     model::{
         Begun, Capabilities, Class, Digest, ETag, Fault, Head, Key, KeyRange, MAX_KEY_BYTES, Only, Part,
-        RemoteMeta, Source, Spec, Upload,
+        RemoteMeta, Source, Spec, Trashed, Upload,
     },
     store::{Answers, BATCH, Depth, Page, Start, Store},
 };
@@ -192,9 +192,9 @@ impl Store for Fake {
         self.copy_parts(upload, from, spec).await
     }
 
-    async fn keep(&self, from: (&Key, &ETag), to: &Key, said: Option<&Key>) -> Result<(), Fault> {
-        let _flight = self.takes_off(to);
-        self.keep_object(from, to, said).await
+    async fn keep(&self, from: (&Key, &ETag), to: &Trashed) -> Result<(), Fault> {
+        let _flight = self.takes_off(&to.key);
+        self.keep_object(from, &to.key, to.said.as_ref()).await
     }
 
     fn clock(&self) -> Option<i64> {

@@ -5,7 +5,7 @@ use super::{
     law::JUST,
     world::{Fake, World},
 };
-use s3mirrord::model::{ETag, Fault, Key, Record, Stamp};
+use s3mirrord::model::{ETag, Fault, Key, Stamp};
 use std::time::Duration;
 
 impl World {
@@ -79,17 +79,9 @@ impl World {
         }
     }
 
-    /// An object of this key was deleted: what it was is in the trash, or lives on under another name.
+    /// An object of this key was deleted: what it was is in the trash.
     pub fn went(&mut self, key: &Key, gone: &Object) {
-        let moved = self.book.condemned.values().any(|row| row.key == *key && row.moved);
-        // what another tool has just deleted is believed to be there
-        let digest = self.book.records.get(key).and_then(|record| record.digest);
-        let believed = |(name, record): (&Key, &Record)| name != key && record.digest == digest;
-        let elsewhere = || {
-            self.shelf.objects.values().any(|o| o.body == gone.body)
-                || digest.is_some() && self.book.records.iter().any(believed)
-        };
-        if self.shelf.trash.is_some() && !self.is_trashed(key, &gone.body) && !(moved && elsewhere()) {
+        if self.shelf.trash.is_some() && !self.is_trashed(key, &gone.body) {
             self.broke(format!("trash: {key} was deleted, and what it was is not there"));
         }
     }
