@@ -9,14 +9,17 @@ use crate::{
     local::{Directory, Tree},
     model::{
         Attributes, Class, Fault, Head, Instead, Key, Kind, Local, Record, RelPath, RemoteMeta, Sameness,
-        Skip, Stamp, Triple,
+        Skip, Stamp, Triple, Version,
     },
     plan::{Filter, Verdict, View, decide},
     service::assembly,
-    store::{Depth, S3, Start, Store, Version, patiently},
+    store::{Depth, S3, Start, Store, patiently},
 };
 use serde::{Deserialize, Serialize};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    cmp::Reverse,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// Condemned rows that are read at a time.
 const PAGE: usize = 1000;
@@ -310,23 +313,25 @@ impl Known<'_> {
         }
     }
 
-    /// Nothing if there is only what is there.
+    /// The newest of a hundred or so; nothing if there is only what is there.
     async fn versions(&self, key: &Key) -> Vec<Kept> {
-        let versions = match self.store.versions(key).await {
-            Ok(versions) => versions,
+        let mut versions = match self.store.versions(key, None).await {
+            Ok(page) => page.versions,
             Err(fault) => {
                 tracing::debug!(%fault, "which versions there are is not known");
                 return vec![];
             }
         };
-        if versions.iter().all(|version| version.id.is_empty() || version.id == "null") {
+        versions.retain(|(of, _)| of == key);
+        if versions.iter().all(|(_, version)| &*version.id == "null") {
             return vec![];
         }
-        let kept = |Version { id, modified, size, latest }| Kept {
-            id: columns::escaped(&id),
-            modified: modified.map(columns::time),
-            size,
-            latest,
+        versions.sort_by_key(|(_, version)| Reverse((version.latest, version.modified)));
+        let kept = |(_, version): (Key, Version)| Kept {
+            id: columns::escaped(&version.id),
+            modified: Some(columns::time(version.modified)),
+            size: version.object.map(|object| object.size),
+            latest: version.latest,
         };
         versions.into_iter().map(kept).collect()
     }

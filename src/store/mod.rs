@@ -50,7 +50,6 @@ pub use fetch::{Fetch, Spot};
 pub use memory::Memory;
 pub use object::Objects;
 pub use options::{Options, Secret};
-pub use page::Version;
 pub use patience::{PAUSE, TRIES, patiently};
 pub use s3::S3;
 pub use throttle::Throttle;

@@ -17,9 +17,6 @@ use std::borrow::Cow;
 
 const LIST: &str = "ListObjectsV2";
 const UPLOADS: &str = "ListMultipartUploads";
-const VERSIONS: &str = "ListObjectVersions";
-/// Versions that are asked for.
-const MOST: i32 = 100;
 
 /// Keys of a page as they are: decoded if the server says that it encoded them, and below the prefix.
 pub(super) struct Keys<'a> {
@@ -222,51 +219,6 @@ pub(super) async fn uploads(store: &S3, range: &KeyRange) -> Result<Vec<Upload>,
             Some(next) => from = Some(next),
             None => return Ok(all),
         }
-    }
-}
-
-/// What was, and is, at a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
-    /// Its id.
-    pub id: String,
-    /// When it came.
-    pub modified: Option<Stamp>,
-    /// Bytes; `None` for a delete.
-    pub size: Option<u64>,
-    /// It is what is there.
-    pub latest: bool,
-}
-
-impl S3 {
-    /// The newest versions of an object, the newest first, a hundred with those of keys that begin with its own: one request.
-    ///
-    /// # Errors
-    /// As for any request; it may be denied, or not known to the store.
-    pub async fn versions(&self, key: &Key) -> Result<Vec<Version>, Fault> {
-        let full = self.below(key);
-        let request = self.client().list_object_versions().bucket(self.bucket()).prefix(&full);
-        let request = request.encoding_type(EncodingType::Url).max_keys(MOST);
-        let answer = self.send(0, || request.clone().send()).await.map_err(|e| fault(VERSIONS, &full, &e))?;
-        let keys = Keys::new(VERSIONS, self.home(key), answer.encoding_type());
-        let is_it = |found: Option<&str>| keys.below(found).is_ok_and(|found| found == *key);
-        let versions =
-            answer.versions().iter().filter(|version| is_it(version.key())).map(|version| Version {
-                id: version.version_id().unwrap_or_default().to_owned(),
-                modified: version.last_modified().map(stamp),
-                size: version.size().and_then(|size| size.try_into().ok()),
-                latest: version.is_latest().unwrap_or_default(),
-            });
-        let deletes = answer.delete_markers().iter().filter(|marker| is_it(marker.key()));
-        let deletes = deletes.map(|marker| Version {
-            id: marker.version_id().unwrap_or_default().to_owned(),
-            modified: marker.last_modified().map(stamp),
-            size: None,
-            latest: marker.is_latest().unwrap_or_default(),
-        });
-        let mut all: Vec<_> = versions.chain(deletes).collect();
-        all.sort_by_key(|version| std::cmp::Reverse((version.latest, version.modified)));
-        Ok(all)
     }
 }
 
