@@ -29,7 +29,7 @@ pub(crate) fn local(n: usize) -> Local {
 }
 
 pub(crate) fn absent() -> Local {
-    Local::Absent(Absence { ancestor: RelPath::root(), directory: false })
+    Local::Absent(Absence { ancestor: RelPath::root(), instead: None })
 }
 
 pub(crate) fn remote(n: usize) -> RemoteMeta {
