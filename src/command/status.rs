@@ -8,6 +8,7 @@ use super::{
 use crate::{
     config::Config,
     service::control::{Client, Daemon, MirrorStatus, Reply, Request, ScrubStatus},
+    service::drill::Drilled,
 };
 use indicatif::{HumanBytes, HumanCount};
 use std::{path::Path, time::Duration};
@@ -101,6 +102,15 @@ fn told(mirror: &MirrorStatus, paint: Paint) -> String {
         text += &at.map_or(String::new(), |at| format!("; all of them by {at}"));
         if *healed > 0 {
             text += &format!("; {} were damaged or missing and were put back", HumanCount(*healed));
+        }
+    }
+    if let Some(Drilled { at, files, bytes, failed, success }) = &mirror.drill {
+        let time = |at: &i64| jiff::Timestamp::from_second(*at).map(|at| at.to_string()).unwrap_or_default();
+        text +=
+            &format!("\n  restore drill of {}: {files} files ({}) as they are", time(at), HumanBytes(*bytes));
+        if *failed > 0 {
+            let last = success.as_ref().map_or("never".to_owned(), time);
+            text += &format!(", {failed} not; the last without a failure: {last}");
         }
     }
     if let Some(hold) = &mirror.held {

@@ -51,6 +51,7 @@ pub(super) struct Limits {
     pub(super) rescan: Duration,
     pub(super) relist: Duration,
     pub(super) scrub: Option<Duration>,
+    pub(super) drill: Option<Duration>,
     pub(super) listers: usize,
 }
 
@@ -66,6 +67,7 @@ impl Default for Limits {
             rescan: HOUR,
             relist: DAY,
             scrub: None,
+            drill: None,
             listers: 16,
         }
     }
@@ -86,17 +88,18 @@ impl Limits {
             longest,
             rescan: span(table, "rescan", SECOND..=366 * DAY, reader).unwrap_or(usual.rescan),
             relist: span(table, "relist", SECOND..=366 * DAY, reader).unwrap_or(usual.relist),
-            scrub: scrub(table, reader),
+            scrub: at_times(table, "scrub", reader),
+            drill: at_times(table, "drill", reader),
             listers: listers(table, reader).unwrap_or(usual.listers),
         }
     }
 }
 
-/// In what time every object is proven again; `"off"`: it is not.
-fn scrub(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<Duration> {
-    match table.get("scrub").and_then(|given| given.value.as_str()) {
+/// A time that may be `"off"`, as it is by default.
+fn at_times(table: &Table<'_>, key: &'static str, reader: &mut Reader<'_>) -> Option<Duration> {
+    match table.get(key).and_then(|given| given.value.as_str()) {
         Some("off") => None,
-        _ => span(table, "scrub", SECOND..=366 * DAY, reader),
+        _ => span(table, key, SECOND..=366 * DAY, reader),
     }
 }
 

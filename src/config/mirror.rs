@@ -58,6 +58,8 @@ pub struct Mirror {
     pub scrub: Option<Duration>,
     /// By fetching it.
     pub scrub_fetch: bool,
+    /// How often some files are restored and compared, a second to a year; `None`: they are not.
+    pub drill: Option<Duration>,
     /// Pages of a listing that are asked for at the same time, 1 to 64.
     pub listers: usize,
     /// What its objects get beside bytes and metadata.
@@ -190,6 +192,7 @@ impl Mirror {
             relist: limits.relist,
             scrub: limits.scrub,
             scrub_fetch: false,
+            drill: limits.drill,
             listers: limits.listers,
             options: ObjectOptions::default(),
             rules: Vec::new(),

@@ -79,6 +79,7 @@ pub(super) static MIRROR: Shape = Shape {
         key("directories", "directories = true"),
         key("scrub", "scrub = \"30d\""),
         key("scrub_fetch", "scrub_fetch = true"),
+        key("drill", "drill = \"7d\""),
         key("requester_pays", "requester_pays = true"),
         key("bandwidth", BANDWIDTH),
         key("s3", "[mirror.s3] and its keys below it"),
@@ -151,7 +152,7 @@ static SHAPES: [&Shape; 10] =
     [&TOP, &S3, &PRICES, &MIRROR, &OBJECTS, &MAX_DELETE, &MAX_OVERWRITE, &DEBOUNCE, &SSE, &RETENTION];
 
 /// Keys whose meaning is settled and that this version does not act on: never taken without a word.
-static LATER: [&str; 6] = ["root_marker", "cross_mounts", "xattrs", "drill", "metrics", "heartbeat"];
+static LATER: [&str; 5] = ["root_marker", "cross_mounts", "xattrs", "metrics", "heartbeat"];
 
 /// Every key, with the table it belongs in as the file spells it (empty for the top).
 pub fn known_keys() -> impl Iterator<Item = (&'static str, &'static str)> {

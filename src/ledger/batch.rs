@@ -143,9 +143,16 @@ impl<'txn> Batch<'txn> {
             .insert(key.as_str(), row.encode(key.as_str()).as_slice())?
             .map(|old| Row::decode(key.as_str(), old.value()))
             .transpose()?;
-        self.sums.records += u64::from(old.is_none() && !key.is_directory());
+        if old.is_none() {
+            *self.counter(key) += 1;
+        }
         let old = old.and_then(|row| row.record.print);
         inode::replace(&mut self.inodes, key, old.as_ref(), row.record.print.as_ref())
+    }
+
+    /// Where the records of what this key stands for are counted.
+    fn counter(&mut self, key: &Key) -> &mut u64 {
+        if key.is_directory() { &mut self.sums.directories } else { &mut self.sums.records }
     }
 
     fn gone(&mut self, key: &Key) -> Result<(), redb::Error> {
@@ -161,9 +168,8 @@ impl<'txn> Batch<'txn> {
         let old: Option<Result<Row, Damage>> =
             self.records.remove(key.as_str())?.map(|row| Row::decode(key.as_str(), row.value()));
         let Some(old) = old.transpose()? else { return Ok(()) };
-        if !key.is_directory() {
-            self.sums.records = less(self.sums.records)?;
-        }
+        let counter = self.counter(key);
+        *counter = less(*counter)?;
         inode::replace(&mut self.inodes, key, old.record.print.as_ref(), None)
     }
 

@@ -79,7 +79,8 @@ fn look(engine: Database) -> Result<Found, Error> {
         (txn.open_table(overwrites::OVERWRITES)?.len()?, txn.open_table(overwrites::OVERWRITE_OF)?.len()?);
     txn.open_table(overwrites::OVERWRITTEN)?;
     txn.open_table(overwrites::OVERWRITE_WINDOW)?;
-    let fits = lengths == (sums.records, sums.condemned, sums.condemned)
+    let records = sums.records.checked_add(sums.directories);
+    let fits = records.is_some_and(|all| lengths == (all, sums.condemned, sums.condemned))
         && sums.pending <= sums.condemned
         && held.0 == held.1
         && sums.overwrites <= held.0;

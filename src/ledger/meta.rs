@@ -14,6 +14,8 @@ pub(super) const SCHEMA: u32 = 4;
 
 const NAME: &str = "ledger";
 const SUMS: &str = "sums";
+/// Apart, as older ones of this layout have no such row, and no such records.
+const DIRECTORIES: &str = "directories";
 const BINDING: &str = "binding";
 const HELD: &str = "held";
 const SCRUBBED: &str = "scrubbed";
@@ -27,7 +29,10 @@ pub(super) struct Sums {
     pub(super) seq: Seq,
     /// The newest number given to a row, condemned or held. Never back, so that no number means two rows.
     pub(super) rows: u64,
+    /// Records, but those of directories,
     pub(super) records: u64,
+    /// and those.
+    pub(super) directories: u64,
     pub(super) condemned: u64,
     pub(super) pending: u64,
     /// Replacements that are held and not approved.
@@ -55,6 +60,8 @@ pub(super) fn sums(table: &impl ReadableTable<&'static str, &'static [u8]>) -> R
         let older = sums_before_overwrites(r)?;
         Ok(Sums { overwrites: r.u64()?, ..older })
     })?;
+    let directories = get(table, DIRECTORIES, |r| r.u64())?.unwrap_or(0);
+    let found = found.map(|sums| Sums { directories, ..sums });
     found.ok_or_else(|| redb::Error::Corrupted("the ledger's counters are missing".into()))
 }
 
@@ -66,11 +73,13 @@ pub(super) fn sums_3(table: &impl ReadableTable<&'static str, &'static [u8]>) ->
 
 fn sums_before_overwrites(r: &mut Reader<'_>) -> Result<Sums, Damage> {
     let (seq, rows, records) = (r.u64()?, r.u64()?, r.u64()?);
-    Ok(Sums { seq, rows, records, condemned: r.u64()?, pending: r.u64()?, overwrites: 0 })
+    let (condemned, pending) = (r.u64()?, r.u64()?);
+    Ok(Sums { seq, rows, records, condemned, pending, ..Sums::default() })
 }
 
 pub(super) fn put_sums(table: &mut Writable<'_>, s: &Sums) -> Result<(), redb::Error> {
     let row = Writer::new().u64(s.seq).u64(s.rows).u64(s.records).u64(s.condemned).u64(s.pending);
+    put(table, DIRECTORIES, Writer::new().u64(s.directories))?;
     put(table, SUMS, row.u64(s.overwrites))
 }
 

@@ -144,13 +144,13 @@ mod tests {
 
     #[test]
     fn a_link_gives_way_to_a_link_alone() {
-        let wanted = Wanted { size: 3, mtime: Some(Stamp { sec: 9, nsec: 0 }), written: None };
+        let wanted = Wanted { size: 3, mtime: Some(Stamp { sec: 90, nsec: 0 }), written: None };
         let link = |sec| There::Link { mtime: Stamp { sec, nsec: 0 } };
         for (there, alike, want) in [
             (There::Nothing, false, [Fetch, Fetch, Fetch]),
-            (link(8), true, [Same, Same, Same]),
-            (link(8), false, [Stays, Fetch, Fetch]),
-            (link(9), false, [Stays, Stays, Fetch]),
+            (link(80), true, [Same, Same, Same]),
+            (link(80), false, [Stays, Fetch, Fetch]),
+            (link(90), false, [Stays, Stays, Fetch]),
         ] {
             let got = [Never, Older, Always].map(|replace| landing_of_link(&wanted, there, alike, replace));
             assert_eq!(got, want, "{there:?}");

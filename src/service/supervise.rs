@@ -3,7 +3,7 @@
 
 use super::{
     assembly::{self, Commons, Manner, Sides},
-    progress,
+    drill, progress,
     shutdown::Shutdown,
     systemd, telemetry,
 };
@@ -45,6 +45,8 @@ pub struct Post {
     pub mirror: Mirror,
     /// What its engine tells.
     pub report: Report,
+    /// What its drills came to.
+    pub drilled: drill::Told,
     /// What does not let its engine run at all.
     outage: Mutex<Option<Fault>>,
     sides: Mutex<Option<Sides>>,
@@ -97,6 +99,7 @@ impl Post {
         let post = Self {
             mirror: mirror.clone(),
             report,
+            drilled: drill::Told::default(),
             outage: Mutex::default(),
             sides: Mutex::default(),
             inbox,
@@ -163,6 +166,11 @@ impl Post {
         let known = sides.2.tally().await?.records;
         let log = progress::log_first(self.report.clone(), known).in_current_span();
         let _log = AbortOnDropHandle::new(tokio::spawn(log));
+        let _drills = self.mirror.drill.map(|every| {
+            let (sides, state) = (sides.clone(), self.commons.state_dir.join(&self.mirror.name));
+            let drills = drill::regularly(sides, self.mirror.clone(), state, every, self.drilled.clone());
+            AbortOnDropHandle::new(tokio::spawn(drills.in_current_span()))
+        });
         let prune = assembly::prune(&self.mirror);
         let watch = assembly::watch(&sides.0, prune.clone()).inspect(|input| {
             if matches!(input, Input::Notice(Notice::Armed | Notice::Degraded(_))) {

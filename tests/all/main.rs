@@ -22,6 +22,8 @@ mod demo;
 mod direct;
 mod documents;
 #[cfg(feature = "demo")]
+mod drill;
+#[cfg(feature = "demo")]
 mod escape;
 #[cfg(feature = "demo")]
 mod explain;

@@ -8,6 +8,7 @@ pub use server::Server;
 
 use super::{
     cost::Cost,
+    drill::Drilled,
     explain::Explanation,
     proposal::{Identity, OtherRoot, Plan},
 };
@@ -149,6 +150,9 @@ pub struct MirrorStatus {
     /// How far the scrub is, where there is one.
     #[serde(default)]
     pub scrub: Option<ScrubStatus>,
+    /// What the last restore drill came to.
+    #[serde(default)]
+    pub drill: Option<Drilled>,
     /// What they cost (its `pass`), and a month; `None` until the mirror was compared with the bucket once.
     pub cost: Option<Cost>,
 }

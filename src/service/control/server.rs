@@ -238,6 +238,7 @@ async fn mirror(post: &Post) -> MirrorStatus {
             whole: scrub.whole.map(|at| at.sec),
             healed: status.healed,
         }),
+        drill: post.drilled.last(),
         cost,
     }
 }
