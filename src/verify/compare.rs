@@ -80,16 +80,19 @@ impl<'a> Comparer<'a> {
 
     /// Both sides as they are now.
     async fn again(&self, pair: Pair) -> Result<Pair, Fault> {
-        let local = match pair.key.path() {
-            Some(path) => self.sides.tree.look(vec![path]).await?.pop().unwrap_or(Local::Unknown),
-            None => pair.local,
-        };
+        let local = self.now(&pair.key).await?.unwrap_or(pair.local);
         let remote = match self.head(&pair.key).await? {
             Told::Head(head) => Some(head.meta),
             Told::Veiled(_) => pair.remote,
             Told::Gone => None,
         };
         Ok(Pair { local, remote, ..pair })
+    }
+
+    /// What the disk shows now; `None` of a key that no file can have.
+    async fn now(&self, key: &Key) -> Result<Option<Local>, Fault> {
+        let Some(path) = key.path() else { return Ok(None) };
+        Ok(self.sides.tree.look(vec![path]).await?.pop())
     }
 
     async fn head(&self, key: &Key) -> Result<Told, Fault> {
@@ -101,14 +104,10 @@ impl<'a> Comparer<'a> {
         }
     }
 
-    /// Opens the file; `None` for one that is not there as it was seen.
-    async fn open(&self, key: &Key) -> Result<Option<File>, Fault> {
-        let Some(path) = key.path() else { return Ok(None) };
-        match patiently(|| self.sides.tree.open(&path)).await {
-            Ok(file) => Ok(Some(file)),
-            Err(fault) if matches!(fault.class, Class::Missing | Class::Changed) => Ok(None),
-            Err(fault) => Err(fault),
-        }
+    async fn open(&self, key: &Key) -> Result<File, Fault> {
+        let none = || Fault::new(Class::Missing, format!("open {key}"), "no file can have this name");
+        let path = key.path().ok_or_else(none)?;
+        patiently(|| self.sides.tree.open(&path)).await
     }
 
     async fn look(&self, pair: &Pair) -> Result<Found, Fault> {
@@ -124,8 +123,8 @@ impl<'a> Comparer<'a> {
             (Glance::Metadata, Local::Present(meta)) => self.metadata(&pair.key, meta).await?,
             (_, Local::Present(meta)) if is_directory(meta) => self.with(pair, meta, None, record).await?,
             (_, Local::Present(meta)) => match self.open(&pair.key).await {
-                Ok(Some(file)) => self.with(pair, meta, Some(&file), record).await?,
-                Ok(None) => Moved,
+                Ok(file) => self.with(pair, meta, Some(&file), record).await?,
+                Err(fault) if matches!(fault.class, Class::Missing | Class::Changed) => Moved,
                 Err(fault) if fault.class == Class::Fatal => return Err(fault),
                 Err(fault) => is(Difference::Unreadable, fault),
             },
@@ -135,13 +134,12 @@ impl<'a> Comparer<'a> {
 
     /// There is no file.
     async fn whose(&self, pair: &Pair) -> Result<Found, Fault> {
-        if let Some(path) = pair.key.path()
-            && !matches!(self.sides.tree.open(&path).await, Err(fault) if fault.class == Class::Missing)
+        // one look at a name is enough, where that is what it shows: to prove it takes a look at all of the directory
+        let opened = self.open(&pair.key).await;
+        if !matches!(&opened, Err(fault) if fault.class == Class::Missing)
+            && !matches!(self.now(&pair.key).await?, Some(Local::Absent(_)))
         {
-            let local = self.sides.tree.look(vec![path]).await?.pop();
-            if !matches!(local, Some(Local::Absent(_))) {
-                return Ok(Moved);
-            }
+            return Ok(Moved);
         }
         Ok(match self.head(&pair.key).await? {
             Told::Gone => Moved,
@@ -173,9 +171,7 @@ impl<'a> Comparer<'a> {
     }
 
     async fn is_still(&self, key: &Key, meta: &LocalMeta) -> Result<bool, Fault> {
-        let Some(path) = key.path() else { return Ok(true) };
-        let now = self.sides.tree.look(vec![path]).await?.pop();
-        Ok(now == Some(Local::Present(*meta)))
+        Ok(self.now(key).await?.is_none_or(|now| now == Local::Present(*meta)))
     }
 
     fn attributes(&self, key: &Key, meta: &LocalMeta, head: &Head) -> Found {
