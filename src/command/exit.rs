@@ -12,7 +12,7 @@ pub enum Exit {
     /// Everything is in sync.
     #[default]
     InSync,
-    /// Some files failed, kept changing, or could not be read.
+    /// Some files failed, kept changing, or could not be read; `verify`: there are differences.
     Some,
     /// Deletes, or replacements, are held until an operator approves them.
     Held,

@@ -48,7 +48,7 @@ Examples:
   s3mirrord ls -l docs/                              what the bucket holds
   s3mirrord explain docs/a.txt                       why a file is, or is not, there
 
-Exit codes: 0 in sync, 1 some files failed, 2 usage or configuration, 3 store, credentials or root,
+Exit codes: 0 in sync, 1 some files failed or differ, 2 usage or configuration, 3 store, credentials or root,
 4 deletes or replacements are held, 5 another instance holds the mirror.";
 
 /// Keeps S3 prefixes equal to directories: continuously as a daemon, or once.

@@ -80,13 +80,18 @@ impl<'a> Comparer<'a> {
 
     /// Both sides as they are now.
     async fn again(&self, pair: Pair) -> Result<Pair, Fault> {
-        let local = self.sides.tree.look(vec![pair.key.clone()]).await?.pop().unwrap_or(Local::Unknown);
+        let local = self.now(&pair.key).await?;
         let remote = match self.head(&pair.key).await? {
             Told::Head(head) => Some(head.meta),
             Told::Veiled(_) => pair.remote,
             Told::Gone => None,
         };
         Ok(Pair { local, remote, ..pair })
+    }
+
+    /// What the disk shows now.
+    async fn now(&self, key: &Key) -> Result<Local, Fault> {
+        Ok(self.sides.tree.look(vec![key.clone()]).await?.pop().unwrap_or(Local::Unknown))
     }
 
     async fn head(&self, key: &Key) -> Result<Told, Fault> {
@@ -98,13 +103,8 @@ impl<'a> Comparer<'a> {
         }
     }
 
-    /// Opens the file; `None` for one that is not there as it was seen.
-    async fn open(&self, key: &Key) -> Result<Option<File>, Fault> {
-        match patiently(|| self.sides.tree.open(key)).await {
-            Ok(file) => Ok(Some(file)),
-            Err(fault) if matches!(fault.class, Class::Missing | Class::Changed) => Ok(None),
-            Err(fault) => Err(fault),
-        }
+    async fn open(&self, key: &Key) -> Result<File, Fault> {
+        patiently(|| self.sides.tree.open(key)).await
     }
 
     async fn look(&self, pair: &Pair) -> Result<Found, Fault> {
@@ -119,8 +119,8 @@ impl<'a> Comparer<'a> {
             (Glance::Whose, _) => self.whose(pair).await?,
             (Glance::Metadata, Local::Present(meta)) => self.metadata(&pair.key, meta).await?,
             (_, Local::Present(_)) => match self.open(&pair.key).await {
-                Ok(Some(file)) => self.with(pair, &file, record).await?,
-                Ok(None) => Moved,
+                Ok(file) => self.with(pair, &file, record).await?,
+                Err(fault) if matches!(fault.class, Class::Missing | Class::Changed) => Moved,
                 Err(fault) if fault.class == Class::Fatal => return Err(fault),
                 Err(fault) => is(Difference::Unreadable, fault),
             },
@@ -130,14 +130,17 @@ impl<'a> Comparer<'a> {
 
     /// There is no file.
     async fn whose(&self, pair: &Pair) -> Result<Found, Fault> {
-        let key = &pair.key;
-        if key.place().is_some()
-            && !matches!(self.sides.tree.open(key).await, Err(fault) if fault.class == Class::Missing)
-        {
-            let local = self.sides.tree.look(vec![key.clone()]).await?.pop();
-            if !matches!(local, Some(Local::Absent(_))) {
-                return Ok(Moved);
+        // one look at a name is enough, where that is what it shows: to prove it takes a look at all of the directory
+        let opened = match pair.key.place() {
+            Some(_) => self.open(&pair.key).await.map(drop),
+            None => {
+                Err(Fault::new(Class::Missing, format!("open {}", pair.key), "no file can have this name"))
             }
+        };
+        if !matches!(&opened, Err(fault) if fault.class == Class::Missing)
+            && !matches!(self.now(&pair.key).await?, Local::Absent(_))
+        {
+            return Ok(Moved);
         }
         Ok(match self.head(&pair.key).await? {
             Told::Gone => Moved,
@@ -169,8 +172,7 @@ impl<'a> Comparer<'a> {
     }
 
     async fn is_still(&self, key: &Key, meta: &LocalMeta) -> Result<bool, Fault> {
-        let now = self.sides.tree.look(vec![key.clone()]).await?.pop();
-        Ok(now == Some(Local::Present(*meta)))
+        Ok(self.now(key).await? == Local::Present(*meta))
     }
 
     fn attributes(&self, key: &Key, meta: &LocalMeta, head: &Head) -> Found {

@@ -1,6 +1,9 @@
 //! `verify`: what differs is told by its kind, and nothing else happens.
 
-use crate::support::bench::{Bench, PATIENCE, QUICK, Ran};
+use crate::support::{
+    bench::{Bench, PATIENCE, QUICK, Ran, binary},
+    server::{Answer, Server},
+};
 use s3mirrord::embedded::{Kind, Rule};
 use serde_json::Value;
 use std::{
@@ -362,6 +365,52 @@ async fn what_a_store_does_badly_is_no_difference() {
     let ran = verify(&bench, &["dir", "chmod"]).await;
     let want = as_told(&[("dir/same", "unproven"), ("chmod", "unproven")]);
     assert_eq!((ran.code, told(&ran)), (1, want), "what may not be asked for is not known: {ran:?}");
+}
+
+/// What is compared by then cannot be taken back, and what comes may have been passed over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_that_falls_out_of_order_is_refused() {
+    let server = Server::start(|_, request| {
+        let (keys, more) = match request.target.contains("continuation-token") {
+            true => (["a", "d"], "<IsTruncated>false</IsTruncated>"),
+            false => (
+                ["b", "c"],
+                "<IsTruncated>true</IsTruncated><NextContinuationToken>2</NextContinuationToken>",
+            ),
+        };
+        let object = |key| {
+            format!(
+                "<Contents><Key>www/{key}</Key><ETag>&quot;0123456789abcdef0123456789abcdef&quot;</ETag>\
+                 <Size>4</Size></Contents>"
+            )
+        };
+        let objects = keys.map(object).concat();
+        match (request.method.as_str(), request.target.contains("list-type=2")) {
+            ("GET", true) => {
+                Answer::new(200, format!("<ListBucketResult>{more}{objects}</ListBucketResult>"))
+            }
+            _ => Answer::error(404, "NoSuchKey"),
+        }
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let (root, config) = (dir.path().join("root"), dir.path().join("config.toml"));
+    fs::create_dir(&root).unwrap();
+    let text = format!(
+        "state_dir = {:?}\n[s3]\nregion = \"us-east-1\"\nendpoint_url = {:?}\n[[mirror]]\nname = \"www\"\n\
+         root = {root:?}\nbucket = \"backups\"\nprefix = \"www/\"\n",
+        dir.path().join("state"),
+        server.endpoint()
+    );
+    fs::write(&config, text).unwrap();
+    let mut command = binary(&["verify", "--json", "--config", config.to_str().unwrap()]);
+    command.env("AWS_ACCESS_KEY_ID", "k").env("AWS_SECRET_ACCESS_KEY", "s");
+    let ran = Ran::of(command).await;
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(
+        ran.summary()["error"].as_str().unwrap().contains("Remote is not sorted: a came after c"),
+        "{ran:?}"
+    );
 }
 
 /// Stopped in the middle it says so, and does not say that all is well.
