@@ -67,13 +67,13 @@ impl<'txn> Batch<'txn> {
             Change::Proof(key, record) => self.proof(&key, record),
             Change::Gone(key, at) => {
                 if self.condemned.costs(&key)? {
-                    window::count(&mut self.window, at, self.sums.records)?;
+                    window::count(&mut self.window, at, self.sums.files())?;
                 }
                 self.gone(&key)
             }
             Change::Deleted { key, at, costs } => {
                 if costs {
-                    window::count(&mut self.window, at, self.sums.records)?;
+                    window::count(&mut self.window, at, self.sums.files())?;
                 }
                 self.gone(&key)
             }
@@ -93,7 +93,7 @@ impl<'txn> Batch<'txn> {
             Change::Abandon(key, row) => self.overwrites.abandon(&mut self.sums, &key, row),
             Change::ApproveOverwrites(last) => self.overwrites.approve(&mut self.sums, last),
             Change::Overwritten { key, at, since } => {
-                self.overwrites.count(&key, at, since, self.sums.records)
+                self.overwrites.count(&key, at, since, self.sums.files())
             }
             Change::Intend(intent) => {
                 self.intents.insert(intent.key.as_str(), encode_intent(&intent).as_slice())?;
@@ -143,7 +143,8 @@ impl<'txn> Batch<'txn> {
             .insert(key.as_str(), row.encode(key.as_str()).as_slice())?
             .map(|old| Row::decode(key.as_str(), old.value()))
             .transpose()?;
-        self.sums.records += u64::from(old.is_none() && !key.is_directory());
+        self.sums.records += u64::from(old.is_none());
+        self.sums.markers += u64::from(old.is_none() && key.is_directory());
         let old = old.and_then(|row| row.record.print);
         inode::replace(&mut self.inodes, key, old.as_ref(), row.record.print.as_ref())
     }
@@ -161,8 +162,9 @@ impl<'txn> Batch<'txn> {
         let old: Option<Result<Row, Damage>> =
             self.records.remove(key.as_str())?.map(|row| Row::decode(key.as_str(), row.value()));
         let Some(old) = old.transpose()? else { return Ok(()) };
-        if !key.is_directory() {
-            self.sums.records = less(self.sums.records)?;
+        self.sums.records = less(self.sums.records)?;
+        if key.is_directory() {
+            self.sums.markers = less(self.sums.markers)?;
         }
         inode::replace(&mut self.inodes, key, old.record.print.as_ref(), None)
     }

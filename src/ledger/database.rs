@@ -356,7 +356,7 @@ impl Ledger for Database {
 
     async fn window(&self, since: Stamp) -> Result<Window, Fault> {
         self.read(move |txn| {
-            let present = meta::sums(&txn.open_table(meta::META)?)?.records;
+            let present = meta::sums(&txn.open_table(meta::META)?)?.files();
             window::since(&txn.open_table(window::WINDOW)?, since, present)
         })
         .await

@@ -80,6 +80,7 @@ fn look(engine: Database) -> Result<Found, Error> {
     txn.open_table(overwrites::OVERWRITTEN)?;
     txn.open_table(overwrites::OVERWRITE_WINDOW)?;
     let fits = lengths == (sums.records, sums.condemned, sums.condemned)
+        && sums.markers <= sums.records
         && sums.pending <= sums.condemned
         && held.0 == held.1
         && sums.overwrites <= held.0;

@@ -14,6 +14,7 @@ pub(super) const SCHEMA: u32 = 4;
 
 const NAME: &str = "ledger";
 const SUMS: &str = "sums";
+const MARKERS: &str = "markers";
 const BINDING: &str = "binding";
 const HELD: &str = "held";
 const SCRUBBED: &str = "scrubbed";
@@ -28,6 +29,8 @@ pub(super) struct Sums {
     /// The newest number given to a row, condemned or held. Never back, so that no number means two rows.
     pub(super) rows: u64,
     pub(super) records: u64,
+    /// Of these, the markers of directories, which no budget counts.
+    pub(super) markers: u64,
     pub(super) condemned: u64,
     pub(super) pending: u64,
     /// Replacements that are held and not approved.
@@ -35,9 +38,14 @@ pub(super) struct Sums {
 }
 
 impl Sums {
+    /// Records of what is no directory.
+    pub(super) fn files(&self) -> u64 {
+        self.records.saturating_sub(self.markers)
+    }
+
     pub(super) fn tally(&self, last_row: u64, last_overwrite: u64) -> Tally {
-        let Self { records, condemned, pending, overwrites, .. } = *self;
-        Tally { records, condemned, pending, last_row, overwrites, last_overwrite }
+        let Self { condemned, pending, overwrites, .. } = *self;
+        Tally { records: self.files(), condemned, pending, last_row, overwrites, last_overwrite }
     }
 }
 
@@ -55,7 +63,9 @@ pub(super) fn sums(table: &impl ReadableTable<&'static str, &'static [u8]>) -> R
         let older = sums_before_overwrites(r)?;
         Ok(Sums { overwrites: r.u64()?, ..older })
     })?;
-    found.ok_or_else(|| redb::Error::Corrupted("the ledger's counters are missing".into()))
+    let found = found.ok_or_else(|| redb::Error::Corrupted("the ledger's counters are missing".into()))?;
+    // before directories were mirrored there was none
+    Ok(Sums { markers: get(table, MARKERS, |r| r.u64())?.unwrap_or(0), ..found })
 }
 
 /// As layouts up to 3 kept them.
@@ -66,12 +76,13 @@ pub(super) fn sums_3(table: &impl ReadableTable<&'static str, &'static [u8]>) ->
 
 fn sums_before_overwrites(r: &mut Reader<'_>) -> Result<Sums, Damage> {
     let (seq, rows, records) = (r.u64()?, r.u64()?, r.u64()?);
-    Ok(Sums { seq, rows, records, condemned: r.u64()?, pending: r.u64()?, overwrites: 0 })
+    Ok(Sums { seq, rows, records, condemned: r.u64()?, pending: r.u64()?, ..Sums::default() })
 }
 
 pub(super) fn put_sums(table: &mut Writable<'_>, s: &Sums) -> Result<(), redb::Error> {
     let row = Writer::new().u64(s.seq).u64(s.rows).u64(s.records).u64(s.condemned).u64(s.pending);
-    put(table, SUMS, row.u64(s.overwrites))
+    put(table, SUMS, row.u64(s.overwrites))?;
+    put(table, MARKERS, Writer::new().u64(s.markers))
 }
 
 pub(super) fn held(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<bool, redb::Error> {

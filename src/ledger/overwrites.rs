@@ -129,7 +129,7 @@ pub(super) fn judged(txn: &ReadTransaction, key: &Key, since: Stamp) -> Result<O
 
 /// What was counted since then.
 pub(super) fn since(txn: &ReadTransaction, since: Stamp) -> Result<Window, redb::Error> {
-    let records = meta::sums(&txn.open_table(META)?)?.records;
+    let records = meta::sums(&txn.open_table(META)?)?.files();
     window::since(&txn.open_table(OVERWRITE_WINDOW)?, since, records)
 }
 
