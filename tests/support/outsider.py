@@ -68,6 +68,10 @@ class Outsider:
             if not name.startswith(".s3mirrord/"):
                 yield name, entry
 
+    def keys(self, prefix):
+        """As they are spelled."""
+        return [name for name, _ in self.listed(prefix)]
+
     def list(self, prefix):
         """Name → size."""
         return {decode(name).decode("latin-1"): entry["Size"] for name, entry in self.listed(prefix)}
