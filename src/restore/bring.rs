@@ -1,6 +1,9 @@
 //! One object: fetched, proven, and given its place.
 
-use super::{Ending, Live, Options, PAUSE, TRIES};
+use super::{
+    Ending, Live, Options,
+    silence::{Tries, passes},
+};
 use crate::{
     local::{Finish, Hashes, Hashing, Target},
     model::{
@@ -17,12 +20,14 @@ use std::{
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::{Instant, sleep},
+    time::Instant,
 };
 
 const MIB: u64 = 1 << 20;
 /// What is fetched in one piece, and held until it is proven. What is larger comes in [pieces](super::pieces).
 const WHOLE: u64 = 4 * MIB;
+/// How often another object may be there, for one key.
+const CHANGES: u32 = 4;
 
 pub(super) struct Bringer<'a> {
     pub(super) store: &'a S3,
@@ -97,8 +102,8 @@ impl<'a> Bringer<'a> {
         path: &RelPath,
         mut meta: RemoteMeta,
     ) -> Result<Option<Ending>, Fault> {
-        let mut pause = PAUSE;
-        for _ in 1..TRIES {
+        let (mut tries, mut changes) = (Tries::new(), 0);
+        loop {
             let begun = Instant::now();
             let landed = self.land(key, path, &meta).await;
             self.live.silence().told(begun, &landed);
@@ -107,10 +112,10 @@ impl<'a> Bringer<'a> {
                 Err(fault) => fault,
             };
             match fault.class {
-                Class::Transient | Class::Throttled => sleep(pause).await,
+                _ if passes(&fault) && tries.again().await => {}
                 // another object is there since it was listed
-                Class::Changed | Class::Missing => match self.store.head(key).await? {
-                    Some(head) => meta = head.meta,
+                Class::Changed | Class::Missing if changes < CHANGES => match self.store.head(key).await? {
+                    Some(head) => (meta, changes) = (head.meta, changes + 1),
                     None if self.is_listed(key).await? => {
                         let cause = "it is listed, and cannot be had";
                         return Err(Fault::new(Class::Permanent, format!("restore {key}"), cause).remedy(
@@ -121,9 +126,7 @@ impl<'a> Bringer<'a> {
                 },
                 _ => return Err(fault),
             }
-            pause *= 2;
         }
-        self.land(key, path, &meta).await.map(Some)
     }
 
     /// True if it is not simply gone since.
