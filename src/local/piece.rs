@@ -15,7 +15,7 @@ use crate::model::{Class, ETag, Fault, LocalMeta, RelPath, Source};
 use bytes::Bytes;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
-    fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat2, unlinkat},
+    fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, fdatasync, flock, fstat, openat2, unlinkat},
     io::{Errno, pread, retry_on_intr},
     process::geteuid,
 };
@@ -199,6 +199,28 @@ pub struct Piece {
 }
 
 impl Draft {
+    /// Has what came so far written to the disk, so that less is waited for in the end.
+    ///
+    /// # Errors
+    /// `Permanent` if that fails. It is told once, and what was to be written may be gone: so the draft is gone then.
+    pub async fn flush(&self) -> Result<(), Fault> {
+        let (dir, file) = (Arc::clone(&self.dir), Arc::clone(&self.file));
+        let (name, path, device) = (self.name.clone(), self.path.clone(), self.device);
+        blocking(move || {
+            fdatasync(&*file).map_err(|errno| {
+                // whether or not anybody waits for this
+                let _ = unlinkat(&*dir, &name, AtFlags::empty());
+                let fault = fault_at(file.as_fd(), device, format!("write {path} to the disk"), errno);
+                if fault.class == Class::Transient {
+                    Fault { class: Class::Permanent, ..fault }
+                } else {
+                    fault
+                }
+            })
+        })
+        .await
+    }
+
     /// Nobody is to go on with it.
     pub fn drop_for_good(mut self) {
         self.kept = false;

@@ -75,9 +75,9 @@ impl Finish {
 /// with.
 #[derive(Debug)]
 pub struct Draft {
-    dir: Arc<OwnedFd>,
+    pub(super) dir: Arc<OwnedFd>,
     pub(super) file: Arc<OwnedFd>,
-    name: CString,
+    pub(super) name: CString,
     pub(super) path: RelPath,
     pub(super) device: u64,
     umask: u32,

@@ -1,6 +1,11 @@
 //! One object: fetched, proven, and given its place.
 
-use super::{Ending, Live, Options, directories::Directory, source::Found};
+use super::{
+    Ending, Live, Options,
+    directories::Directory,
+    silence::{Tries, passes},
+    source::Found,
+};
 use crate::{
     local::{Finish, Hashes, Hashing, Target},
     model::{
@@ -8,7 +13,7 @@ use crate::{
         There, is_draft,
     },
     plan::{Landing, Replace, Wanted, Witness, landing, witnesses},
-    store::{Depth, PAUSE, S3, Spot, Start, Store, TRIES},
+    store::{Depth, S3, Spot, Start, Store},
 };
 use bytes::Bytes;
 use std::{
@@ -17,12 +22,14 @@ use std::{
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::{Instant, sleep},
+    time::Instant,
 };
 
 const MIB: u64 = 1 << 20;
 /// What is fetched in one piece, and held until it is proven. What is larger comes in [pieces](super::pieces).
 const WHOLE: u64 = 4 * MIB;
+/// How often another object may be there, for one key.
+const CHANGES: u32 = 4;
 
 pub(super) struct Bringer<'a> {
     pub(super) store: &'a S3,
@@ -103,8 +110,8 @@ impl<'a> Bringer<'a> {
         path: &RelPath,
         Found { spot, mut meta, fixed }: Found,
     ) -> Result<Option<Ending>, Fault> {
-        let mut pause = PAUSE;
-        for _ in 1..TRIES {
+        let (mut tries, mut changes) = (Tries::new(), 0);
+        loop {
             let begun = Instant::now();
             let landed = self.land(key, &spot, path, &meta).await;
             self.live.silence().told(begun, &landed);
@@ -113,15 +120,15 @@ impl<'a> Bringer<'a> {
                 Err(fault) => fault,
             };
             match fault.class {
-                Class::Transient | Class::Throttled => sleep(pause).await,
                 Class::Changed | Class::Missing if fixed => {
                     let cause = "what it was is not where it was listed any more";
                     let fault = Fault::new(Class::Permanent, format!("restore {key}"), cause);
                     return Err(fault.remedy("run it again"));
                 }
+                _ if passes(&fault) && tries.again().await => {}
                 // another object is there since it was listed
-                Class::Changed | Class::Missing => match self.store.head(key).await? {
-                    Some(head) => meta = head.meta,
+                Class::Changed | Class::Missing if changes < CHANGES => match self.store.head(key).await? {
+                    Some(head) => (meta, changes) = (head.meta, changes + 1),
                     None if self.is_listed(key).await? => {
                         let cause = "it is listed, and cannot be had";
                         return Err(Fault::new(Class::Permanent, format!("restore {key}"), cause).remedy(
@@ -132,9 +139,7 @@ impl<'a> Bringer<'a> {
                 },
                 _ => return Err(fault),
             }
-            pause *= 2;
         }
-        self.land(key, &spot, path, &meta).await.map(Some)
     }
 
     /// True if it is not simply gone since.

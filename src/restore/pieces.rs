@@ -3,20 +3,21 @@
 use super::{
     Ending,
     bring::{Bringer, another},
+    silence::{Tries, passes},
 };
 use crate::{
     local::{Cut, Draft, Form, Sum, Tally, Written},
     model::{Class, ETag, Fault, Head, LocalMeta, RelPath, RemoteMeta, Source, There},
     plan::{Witness, witnesses},
-    store::{Fetch, PAUSE, Spot, TRIES},
+    store::{Fetch, Spot},
 };
 use bytes::Bytes;
 use futures::{TryStreamExt, stream};
-use std::sync::Mutex;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
+use std::{
+    future::pending,
+    sync::{Mutex, PoisonError},
 };
+use tokio::{sync::watch, time::Instant};
 
 const MIB: u64 = 1 << 20;
 /// The least that is asked for in one request,
@@ -27,8 +28,12 @@ const PIECES: usize = 8;
 const HELD: u64 = 2 * MIB;
 /// What is written at a time.
 const BATCH: usize = 256 << 10;
-/// More parts no object has (S3 user guide, *Multipart upload limits*).
+/// So much has come before the disk is asked to have it.
+const FLUSH: u64 = 64 * MIB;
+/// More parts no object has (S3 user guide, *Multipart upload limits*),
 const MOST_PARTS: u64 = 10_000;
+/// and more pieces none that has no parts: there is a note of each.
+const MOST_PIECES: u64 = 100_000;
 
 /// How an object is brought.
 struct Road {
@@ -59,7 +64,7 @@ impl Road {
             Some((Form::Sha256OfParts(part) | Form::Md5OfParts(part), _)) => {
                 part.saturating_mul(PIECE.div_ceil(part))
             }
-            _ => PIECE,
+            _ => PIECE.max(size.div_ceil(MOST_PIECES)),
         };
         Self { cut: Cut { etag: head.meta.etag.clone(), size, piece }, taken }
     }
@@ -105,9 +110,7 @@ impl Bringer<'_> {
                 Ok(Ending::Restored { bytes: head.meta.size, proven })
             }
             // it was tried often enough; the next run goes on with it
-            Err(fault) if matches!(fault.class, Class::Transient | Class::Throttled) => {
-                Err(Fault { class: Class::Permanent, ..fault })
-            }
+            Err(fault) if passes(&fault) => Err(Fault { class: Class::Permanent, ..fault }),
             Err(fault) => {
                 draft.drop_for_good();
                 Err(fault)
@@ -133,12 +136,18 @@ impl Bringer<'_> {
             })
             .try_buffer_unordered(PIECES)
             .try_for_each(|()| async { Ok(()) });
+        let pieces = async {
+            tokio::select! {
+                done = pieces => done,
+                failed = flushed(draft, front.sum.subscribe()) => failed,
+            }
+        };
         let Some((form, want)) = road.taken else {
             let follower = Follower { written: draft.written(), there: front.end.subscribe() };
             return tokio::try_join!(pieces, self.prove(key, head, &follower)).map(|((), proven)| proven);
         };
         pieces.await?;
-        let sum = tally.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).finish(form);
+        let sum = tally.into_inner().unwrap_or_else(PoisonError::into_inner).finish(form);
         // what else can be compared is taken from the file
         if sum == want { Ok(true) } else { self.prove(key, head, &draft.written()).await }
     }
@@ -156,7 +165,7 @@ impl Bringer<'_> {
         let _held = self.hold(HELD).await;
         let (cut, form) = (&road.cut, road.taken.map(|(form, _)| form));
         let mut piece = draft.piece(&self.hashing, cut, number, done, form).await?;
-        let (mut tries, mut pause) = (0, PAUSE);
+        let mut tries = Tries::new();
         while let Some(left) = piece.left() {
             let (from, begun) = (left.start, Instant::now());
             let mut fetched = self.store.fetch(key, &cut.etag, Some(left)).await;
@@ -177,21 +186,29 @@ impl Bringer<'_> {
             };
             let Some(fault) = fault else { continue };
             if piece.left().is_some_and(|left| left.start > from) {
-                (tries, pause) = (0, PAUSE);
+                tries = Tries::new();
             }
-            tries += 1;
             let answer = Err::<(), _>(fault);
             self.live.silence().told(begun, &answer);
             match answer {
-                Err(fault) if matches!(fault.class, Class::Transient | Class::Throttled) && tries < TRIES => {
-                    sleep(pause).await;
-                    pause *= 2;
-                }
+                Err(fault) if passes(&fault) && tries.again().await => {}
                 answer => return answer,
             }
         }
-        piece.end(&mut tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        piece.end(&mut tally.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(())
+    }
+}
+
+/// Has the disk write while more comes, until that fails.
+async fn flushed(draft: &Draft, mut sum: watch::Receiver<u64>) -> Result<(), Fault> {
+    let mut last = *sum.borrow();
+    loop {
+        let Ok(now) = sum.wait_for(|sum| *sum >= last + FLUSH).await.map(|sum| *sum) else {
+            return pending().await;
+        };
+        last = now;
+        draft.flush().await?;
     }
 }
 
@@ -211,11 +228,14 @@ struct Front {
     /// Bytes that are there, by piece, and the first piece that is not whole.
     pieces: Mutex<(Vec<u64>, usize)>,
     end: watch::Sender<u64>,
+    /// Bytes that are there.
+    sum: watch::Sender<u64>,
 }
 
 impl Front {
     fn new(cut: &Cut, done: &[u64]) -> Self {
-        let front = Self { pieces: Mutex::new((done.to_vec(), 0)), end: watch::Sender::new(0) };
+        let (end, sum) = (watch::Sender::new(0), watch::Sender::new(done.iter().sum()));
+        let front = Self { pieces: Mutex::new((done.to_vec(), 0)), end, sum };
         if let Some(first) = done.first() {
             front.came(cut, 0, *first);
         }
@@ -223,9 +243,9 @@ impl Front {
     }
 
     fn came(&self, cut: &Cut, piece: usize, done: u64) {
-        let mut pieces = self.pieces.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, first) = &mut *pieces;
-        all[piece] = done;
+        let more = done.saturating_sub(std::mem::replace(&mut all[piece], done));
         let whole = |piece: usize| {
             let range = cut.range(piece);
             range.end - range.start
@@ -235,6 +255,7 @@ impl Front {
         }
         let end = cut.range(*first).start + all.get(*first).unwrap_or(&0);
         self.end.send_replace(end);
+        self.sum.send_modify(|sum| *sum += more);
     }
 }
 

@@ -1,9 +1,6 @@
 //! A store that answers nobody any more is given up, before each file by itself has tried as often as it may.
 
-use crate::{
-    model::{Class, Fault},
-    store::{PAUSE, TRIES},
-};
+use crate::model::{Class, Fault};
 use std::{
     future::Future,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -16,7 +13,12 @@ use tokio::{
 
 /// How long requests may fail without an answer to anyone. One that is on its way speaks for neither: a slow store has
 /// the time that each request has.
-const LONGEST: Duration = Duration::from_secs(30);
+pub(super) const LONGEST: Duration = Duration::from_secs(30);
+
+/// How often it is tried at least what fails and may pass,
+const TRIES: u32 = 5;
+/// and the first pause; each further one is twice the one before, up to that before the last of them.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Since when the store is silent.
 #[derive(Debug, Default)]
@@ -37,7 +39,7 @@ impl Silence {
     /// The store answered somebody, or sent something.
     pub(super) fn heard(&self) {
         let mut state = self.state();
-        (state.heard, state.since) = (Some(Instant::now()), None);
+        (state.heard, state.since, state.lost) = (Some(Instant::now()), None, None);
     }
 
     /// What was begun then came to this.
@@ -73,29 +75,52 @@ impl Silence {
         }
     }
 
-    /// Does it again when it fails and that may pass, a few times.
+    /// Does it again when it fails and that may pass.
     pub(super) async fn patiently<T, F: Future<Output = Result<T, Fault>>>(
         &self,
         mut ask: impl FnMut() -> F,
     ) -> Result<T, Fault> {
-        let mut pause = PAUSE;
-        for _ in 1..TRIES {
+        let mut tries = Tries::new();
+        loop {
             let begun = Instant::now();
             let answer = ask().await;
             self.told(begun, &answer);
             match answer {
-                Err(fault) if matches!(fault.class, Class::Transient | Class::Throttled) => {
-                    sleep(pause).await
-                }
+                Err(fault) if passes(&fault) && tries.again().await => {}
                 answer => return answer,
             }
-            pause *= 2;
         }
-        ask().await
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// True for what may be over the next time.
+pub(super) fn passes(fault: &Fault) -> bool {
+    matches!(fault.class, Class::Transient | Class::Throttled)
+}
+
+/// What failed is tried a few times, and so long that a store which is gone has been given up before.
+pub(super) struct Tries {
+    begun: Instant,
+    failed: u32,
+}
+
+impl Tries {
+    pub(super) fn new() -> Self {
+        Self { begun: Instant::now(), failed: 0 }
+    }
+
+    /// After a pause, true; or false: it failed often enough.
+    pub(super) async fn again(&mut self) -> bool {
+        self.failed += 1;
+        if self.failed >= TRIES && self.begun.elapsed() >= 2 * LONGEST {
+            return false;
+        }
+        sleep(PAUSE * (1 << (self.failed - 1).min(TRIES - 1))).await;
+        true
     }
 }
 

@@ -32,6 +32,7 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
+use tokio::time::Instant;
 
 /// One prefix of one bucket of a store that speaks S3. Clones share connections and what was learnt of
 /// the store.
@@ -110,6 +111,11 @@ impl S3 {
     /// Requests sent so far by operation (`PutObject`), retries included.
     pub fn requests(&self) -> BTreeMap<String, u64> {
         self.0.requests.so_far()
+    }
+
+    /// When it answered last, whatever it said; small uploads not counted.
+    pub fn answered(&self) -> Option<Instant> {
+        self.0.clock.came()
     }
 
     pub(super) fn client(&self) -> &Client {

@@ -99,6 +99,7 @@ async fn what_was_left_of_a_file_is_proven_like_what_comes() {
     assert_eq!(bench.run(&["once"]).await.code, 0);
     let ran = Ran::of(command(&bench, &road, &out, &[])).await;
     assert_eq!((ran.code, tree(&out)), (0, tree(&bench.root)), "{ran:?}");
+    assert!(road.came() < LARGE + 8 * MIB, "{} bytes came: what was left is not even tried", road.came());
     // of a file that somebody else brought meanwhile
     fs::remove_file(out.join("large")).unwrap();
     cut_off(&bench, &road, &out, 32 * MIB).await;
