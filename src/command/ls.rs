@@ -153,15 +153,19 @@ impl Ls<'_> {
         if itself != below {
             // what has this very name comes first
             let page = self.page(&itself, Depth::Children, Start::First).await?;
-            let own = page.objects.into_iter().filter(|(key, _)| *key == itself);
+            let link = Key::of_link(path);
+            let own = page.objects.into_iter().filter(|(key, _)| *key == itself || *key == link);
             self.show(own.map(|(key, meta)| Row::Object(key, meta)).collect(), path.parent()).await?;
         }
         let depth = if self.args.recursive { Depth::All } else { Depth::Children };
         let mut start = Start::First;
         while !ended() {
             let page = self.page(&below, depth, start).await?;
-            let mut rows: Vec<_> =
-                page.objects.into_iter().map(|(key, meta)| Row::Object(key, meta)).collect();
+            let row = |(key, meta): (Key, RemoteMeta)| match meta.size == 0 && key.is_directory_marker() {
+                true => Row::Directory(key),
+                false => Row::Object(key, meta),
+            };
+            let mut rows: Vec<_> = page.objects.into_iter().map(row).collect();
             rows.extend(page.directories.into_iter().map(Row::Directory));
             // the directory's own marker is the directory
             rows.retain(|row| !row.key().is_reserved() && *row.key() != below);

@@ -42,7 +42,7 @@ async fn scene(lines: &str) -> (Bench, Vec<(&'static str, &'static str, &'static
         ("touched", "compare", "touched since the last proof"),
         ("theirs", "compare", "is the object ours?"),
         ("cache/x", "nothing", "it is excluded"),
-        ("d", "nothing", "a directory"),
+        ("d", "put", "new file"),
     ];
     (bench, want)
 }

@@ -54,7 +54,15 @@ async fn directories_are_listed_one_by_one_or_with_all_below() {
             ][..],
         ),
         (&["docs/"], &[("object", "docs/b"), ("directory", "docs/deep/"), ("object", "docs/run")]),
-        (&["-R", "docs"], &[("object", "docs/b"), ("object", "docs/deep/c"), ("object", "docs/run")]),
+        (
+            &["-R", "docs"],
+            &[
+                ("object", "docs/b"),
+                ("directory", "docs/deep/"),
+                ("object", "docs/deep/c"),
+                ("object", "docs/run"),
+            ],
+        ),
         (&["docs/b"], &[("object", "docs/b")]),
         (&[absolute.to_str().unwrap()], &[("object", "docs/deep/c")]),
     ] {

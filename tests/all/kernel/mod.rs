@@ -45,7 +45,8 @@ async fn history(bench: &Bench) -> BTreeMap<String, (usize, usize)> {
         let page = ask.set_key_marker(key).set_version_id_marker(version).send().await.unwrap();
         let name = |key: Option<&str>| {
             let name = key.unwrap().strip_prefix("www/").unwrap().to_owned();
-            Some(name).filter(|name| !name.starts_with(".s3mirrord/"))
+            // the markers of directories apart
+            Some(name).filter(|name| !name.starts_with(".s3mirrord/") && !name.ends_with('/'))
         };
         page.versions()
             .iter()
