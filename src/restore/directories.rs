@@ -9,18 +9,32 @@ use crate::{
     local::Finish,
     model::{Key, RelPath},
 };
-use std::sync::{Arc, OnceLock};
-use tokio::sync::mpsc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A directory that is done, and what it is to get.
 pub(super) type Done = (Key, RelPath, Finish);
 
+/// Those that are done. No more come to wait than objects are under way, each with its directories.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Finished(Arc<Mutex<Vec<Done>>>);
+
+impl Finished {
+    /// Takes them.
+    pub(super) fn take(&self) -> Vec<Done> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn push(&self, done: Done) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(done);
+    }
+}
+
 /// The directories that objects are just now restored to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Directories {
     /// Outermost first; each holds the one before it.
     open: Vec<Arc<Directory>>,
-    done: mpsc::UnboundedSender<Done>,
+    done: Finished,
 }
 
 /// One directory that has a marker.
@@ -29,15 +43,14 @@ pub(super) struct Directory {
     key: Key,
     path: RelPath,
     finish: OnceLock<Finish>,
-    done: mpsc::UnboundedSender<Done>,
+    done: Finished,
     _above: Option<Arc<Directory>>,
 }
 
 impl Directories {
-    /// None yet; and where those come that are done.
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Done>) {
-        let (done, finished) = mpsc::unbounded_channel();
-        (Self { open: vec![], done }, finished)
+    /// Where those come that are done.
+    pub(super) fn finished(&self) -> Finished {
+        self.done.clone()
     }
 
     /// The directory that holds the object of this key, to be held while it is restored; of a marker the directory itself.
@@ -65,8 +78,7 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         if let Some(finish) = self.finish.get() {
-            // nobody waits for it when the restore was broken off
-            let _ = self.done.send((self.key.clone(), self.path.clone(), *finish));
+            self.done.push((self.key.clone(), self.path.clone(), *finish));
         }
     }
 }
@@ -77,11 +89,10 @@ mod tests {
 
     #[test]
     fn a_directory_is_done_when_nobody_is_at_work_below_it() {
-        let (mut all, mut done) = Directories::new();
+        let mut all = Directories::default();
+        let done = all.finished();
         let mut come = |key: &str| all.come_to(&Key::raw(key));
-        let mut told = || {
-            std::iter::from_fn(|| done.try_recv().ok()).map(|(key, ..)| key.to_string()).collect::<Vec<_>>()
-        };
+        let told = || done.take().into_iter().map(|(key, ..)| key.to_string()).collect::<Vec<_>>();
         assert!(come("a").is_none());
         come("d/").expect("itself").gets(Finish::default());
         let file = come("d/f").expect("the directory");

@@ -24,7 +24,7 @@ use crate::{
 };
 use bring::Bringer;
 use directories::Directories;
-use futures::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream, try_join};
+use futures::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream};
 use silence::Silence;
 use source::{Item, Shown};
 use std::sync::{
@@ -179,7 +179,8 @@ pub async fn run(
     tell: impl Fn(Event),
 ) -> Result<(), Fault> {
     let bringer = &Bringer::new(store, target, options, live);
-    let (mut directories, mut done) = Directories::new();
+    let mut directories = Directories::default();
+    let finished = directories.finished();
     let (items, moment) = items(store, live, options);
     let brought = items
         .map_ok(move |(key, shown)| {
@@ -199,34 +200,8 @@ pub async fn run(
             }
         })
         .try_buffer_unordered(ABREAST);
-    let all = async {
-        let mut brought = std::pin::pin!(brought);
-        // what is named and was not there is told, too
-        let mut missed = if moment.is_some() { options.paths.clone() } else { vec![] };
-        while let Some((key, was_there, ending)) = brought.try_next().await? {
-            if was_there {
-                missed.retain(|path| !source::is_within(&key, path));
-            }
-            let ending = match ending {
-                Ok(Some(ending)) => ending,
-                Ok(None) => continue,
-                Err(fault) if fault.class == Class::Fatal => return Err(fault),
-                Err(fault) => Ending::Failed(fault),
-            };
-            live.count(&ending);
-            tell(Event { key, ending });
-        }
-        for path in missed.iter().filter(|path| !path.is_root()) {
-            let key = Key::of(path);
-            let cause = "the bucket had nothing of that name then";
-            let ending = Ending::Failed(Fault::new(Class::Missing, format!("restore {key}"), cause));
-            live.count(&ending);
-            tell(Event { key, ending });
-        }
-        Ok(())
-    };
-    let dressed = async {
-        while let Some((key, path, finish)) = done.recv().await {
+    let dress = async || {
+        for (key, path, finish) in finished.take() {
             match target.dress(&path, finish).await {
                 Ok(()) => {}
                 Err(fault) if fault.class == Class::Fatal => return Err(fault),
@@ -239,7 +214,36 @@ pub async fn run(
         }
         Ok(())
     };
-    let all = async { try_join!(all, dressed).map(|((), ())| ()) };
+    let all = async {
+        let mut brought = Box::pin(brought);
+        // what is named and was not there is told, too
+        let mut missed = if moment.is_some() { options.paths.clone() } else { vec![] };
+        while let Some((key, was_there, ending)) = brought.try_next().await? {
+            dress().await?;
+            if was_there {
+                missed.retain(|path| !source::is_within(&key, path));
+            }
+            let ending = match ending {
+                Ok(Some(ending)) => ending,
+                Ok(None) => continue,
+                Err(fault) if fault.class == Class::Fatal => return Err(fault),
+                Err(fault) => Ending::Failed(fault),
+            };
+            live.count(&ending);
+            tell(Event { key, ending });
+        }
+        // with it go the directories that are still open
+        drop(brought);
+        dress().await?;
+        for path in missed.iter().filter(|path| !path.is_root()) {
+            let key = Key::of(path);
+            let cause = "the bucket had nothing of that name then";
+            let ending = Ending::Failed(Fault::new(Class::Missing, format!("restore {key}"), cause));
+            live.count(&ending);
+            tell(Event { key, ending });
+        }
+        Ok(())
+    };
     let stopped =
         || Fault::new(Class::Transient, "restore", "stopped before it was over").remedy("run it again");
     let lost = async {
@@ -302,8 +306,12 @@ fn objects<'a>(
         // as a file, and as a link
         let itself = [key.clone(), Key::of_link(&path)].into_iter().filter(move |_| named);
         let itself = stream::iter(itself).filter_map(async move |key| {
-            let head = store.head(&key).await;
-            head.map(|head| head.map(|head| head.meta)).transpose().map(|found| (key, found))
+            let found = match store.head(&key).await {
+                // a name that is too long for a link's object may well be a file's
+                Err(fault) if fault.class == Class::Permanent && key.link().is_some() => None,
+                head => head.map(|head| head.map(|head| head.meta)).transpose(),
+            };
+            found.map(|found| (key, found))
         });
         let nothing = async move {
             let none = || {

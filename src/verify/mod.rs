@@ -125,7 +125,11 @@ impl Live {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, ending: &Ending) {
+    fn count(&self, key: &Key, ending: &Ending) {
+        // the markers of directories apart, as long as they are as they should be
+        if key.is_directory() && !matches!(ending, Ending::Is(..)) {
+            return;
+        }
         let mut sums = self.get();
         match ending {
             Ending::Equal => sums.equal += 1,
@@ -172,7 +176,7 @@ pub async fn run(
                 .try_buffer_unordered(ABREAST);
             let mut compared = compared.boxed_local();
             let say = |key: Key, ending: Ending| {
-                live.count(&ending);
+                live.count(&key, &ending);
                 if let Ending::Is(difference, why) = ending {
                     tell(Event { key, difference, why });
                 }
@@ -183,7 +187,7 @@ pub async fn run(
             }
             let excluded = [true, false].iter().any(|is_dir| sides.prune.excludes(&path, *is_dir));
             if !some && excluded {
-                live.count(&Ending::LeftOut);
+                live.count(&Key::of(&path), &Ending::LeftOut);
             } else if !some && !path.is_root() {
                 let why = "neither a file nor an object has this name, and nothing is below it".to_owned();
                 say(Key::of(&path), Ending::Is(Difference::Missing, why));

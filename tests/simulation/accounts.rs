@@ -7,20 +7,24 @@ use crate::support::{
     parts::ANOTHERS,
     world::{Fake, World},
 };
-use s3mirrord::{engine::End, model::Key};
+use s3mirrord::{
+    engine::End,
+    model::{Key, Local},
+};
 use std::collections::BTreeMap;
 
 /// Are the two sides equal (I1), and does the ledger tell the truth (I5)?
 pub fn settle(world: &Fake) {
     world.with(|w| {
-        let wrong: Vec<_> = [files(w), objects(w), records(w), uploads(w)].concat();
+        let wrong: Vec<_> = [files(w), directories(w), objects(w), records(w), uploads(w)].concat();
         wrong.into_iter().for_each(|wrong| w.broke(wrong));
     });
 }
 
 /// What is skipped or excluded now is left alone, and so is its row.
 fn left_alone(w: &World, key: &Key) -> bool {
-    key.path().is_some_and(|p| w.disk.is_skipped(&p) || w.law.prune.excludes(&p, false))
+    let excluded = w.law.prune.excludes_key(key, &Local::Unknown);
+    excluded || key.place().is_some_and(|p| w.disk.is_skipped(&p))
 }
 
 fn files(w: &World) -> Vec<String> {
@@ -50,13 +54,35 @@ fn files(w: &World) -> Vec<String> {
     wrong
 }
 
+fn directories(w: &World) -> Vec<String> {
+    let mut wrong = vec![];
+    for dir in w.disk.directories().into_iter().filter(|_| w.disk.kinds.directories) {
+        let key = Key::directory(&dir);
+        match w.shelf.objects.get(&key) {
+            _ if left_alone(w, &key) => {}
+            None => wrong.push(format!("I1: {key} has no marker")),
+            // what has content is none
+            Some(o) if !o.body.is_empty() => {}
+            Some(o) => {
+                let known = w.book.records.get(&key).and_then(|r| r.attributes);
+                let adopted = w.shelf.foreign.get(&key) == Some(o);
+                if known.filter(|_| !adopted).is_some_and(|known| Some(known) != o.attributes) {
+                    wrong.push(format!("I1: {key} has other metadata: {:?}", o.attributes));
+                }
+            }
+        }
+    }
+    wrong
+}
+
 fn objects(w: &World) -> Vec<String> {
     let mut wrong = vec![];
     for (key, object) in &w.shelf.objects {
         let kept = w.law.keep || left_alone(w, key) || w.shelf.foreign.get(key) == Some(object);
         // by its tag it is the one that was another's
         let kept = kept || w.shelf.put_back.contains(key) && w.book.foreign.get(key) == Some(&object.etag);
-        let file = key.path().is_some_and(|p| w.disk.files.contains_key(&p));
+        let marked = key.marked().is_some_and(|dir| w.disk.is_directory(&dir));
+        let file = marked || key.path().is_some_and(|p| w.disk.files.contains_key(&p));
         if !file && !kept && !key.is_reserved() && key.trash_name().is_none() {
             wrong.push(format!("I1: {key} has no file and is still there"));
         }

@@ -92,6 +92,10 @@ pub const FAULTS: &[(&str, u64)] = &[
     ("wall clock jumped in a life", 3),
     ("configuration changed", 2),
     ("another root accepted", 6),
+    // what else is mirrored
+    ("links are stored", 2),
+    ("directories are stored", 2),
+    ("a scrub", 3),
 ];
 
 /// What has to have happened, too: it shows that faults met something.

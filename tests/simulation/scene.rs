@@ -6,6 +6,7 @@ use crate::support::{
     parts::{ANOTHERS, Open},
     world::World,
 };
+use s3mirrord::local::Kinds;
 use s3mirrord::model::{Capabilities, ETag, Key, RelPath, Spec, Stamp, TRASH};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -91,6 +92,12 @@ fn set_store(w: &mut World) {
 }
 
 fn set_disk(w: &mut World) {
+    w.disk.kinds = Kinds { links: w.may("links are stored"), directories: w.may("directories are stored") };
+    for name in ["links are stored", "directories are stored", "a scrub"] {
+        if w.may(name) {
+            w.count(name);
+        }
+    }
     w.disk.shows_clock = w.rng.bool();
     w.disk.clones = w.rng.bool();
     if w.may("a clock of seconds") {

@@ -11,7 +11,7 @@ use crate::{
 };
 use futures::StreamExt;
 use s3mirrord::{
-    engine::{self, Event, Input, Options, Report, Trash},
+    engine::{self, Event, Input, Options, Report, Scrub, Trash},
     ledger::Ledger,
     local::{Notice, Prune, Tree},
     model::{Binding, Change, MirrorId, Stamp},
@@ -155,8 +155,9 @@ impl Story {
         let world = self.world.clone();
         Options {
             prefix: "p/".into(),
-            directories: false,
-            scrub: None,
+            directories: self.world.with(|w| w.disk.kinds.directories),
+            scrub: (self.world.with(|w| w.may("a scrub")))
+                .then(|| Scrub { every: S * 30, fetch: self.seed.is_multiple_of(2) }),
             quiet: S / 5,
             longest: S * 2,
             grace: self.config.grace,
@@ -330,7 +331,8 @@ async fn operator(world: &Fake, report: &Report, tell: mpsc::Sender<Input>) {
         let still = status.held.is_none()
             && status.overwrites_held.is_none()
             && (status.settled || calm > 0)
-            && seq == written;
+            // how far the scrub is is written down again and again
+            && (seq == written || world.with(|w| w.may("a scrub")));
         (calm, written) = (if still { calm + 1 } else { 0 }, seq);
         let binding = world.with(|w| w.book.binding.clone().filter(|b| b.root != w.disk.truth));
         if let Some(binding) = binding {

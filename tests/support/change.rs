@@ -1,7 +1,7 @@
 //! What may be done to the disk: by its users, and by those who mount and swap.
 
 use super::{
-    disk::{BLOCK, File},
+    disk::{BLOCK, File, LINK},
     world::World,
 };
 use s3mirrord::model::RelPath;
@@ -21,6 +21,7 @@ impl World {
         let in_the_way: Vec<RelPath> = (self.disk.files.keys().chain(&self.disk.links))
             .filter(|f| *f != p && (f.is_within(p) || p.is_within(f)))
             .cloned()
+            .chain(self.disk.stored_link(p).map(|link| link.link_name()))
             .collect();
         in_the_way.iter().for_each(|f| self.remove(f));
         self.disk.links.remove(p);
@@ -154,6 +155,14 @@ impl World {
         }
         self.clear(p);
         self.remove(p);
+        if self.disk.kinds.links {
+            self.disk.inode += 1;
+            let (tick, inode) = (self.tick(), self.disk.inode);
+            let body = inode.to_le_bytes().to_vec();
+            let file = File { body, mtime: tick, ctime: tick, inode, mode: LINK, ..File::default() };
+            self.put_file(&p.link_name(), file);
+            return self.log(format_args!("disk: {p} is a link now, and stored"));
+        }
         let now = self.now();
         self.disk.appeared.insert(p.clone(), now);
         self.disk.links.insert(p.clone());
@@ -192,6 +201,9 @@ impl World {
             return;
         }
         self.disk.links.remove(p);
+        if self.disk.files.get(&p.link_name()).is_some_and(|file| file.mode == LINK) {
+            return self.remove(&p.link_name());
+        }
         let Some(file) = self.disk.files.remove(p) else { return };
         let now = self.now();
         self.disk.vanished.insert(p.clone(), now);

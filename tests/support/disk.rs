@@ -3,7 +3,7 @@
 
 use super::world::TICK;
 use s3mirrord::{
-    local::Notice,
+    local::{Kinds, Notice},
     model::{Absence, Attributes, Fingerprint, Instead, Local, LocalMeta, RelPath, RootId, Skip, Stamp},
 };
 use std::{
@@ -11,6 +11,9 @@ use std::{
     time::Duration,
 };
 use tokio::sync::mpsc;
+
+/// The mode of a link.
+pub const LINK: u32 = 0o120_777;
 
 /// Bytes of a block; what is written at once.
 pub const BLOCK: usize = 8;
@@ -27,6 +30,8 @@ pub struct File {
 }
 
 pub struct Disk {
+    /// What is mirrored beside regular files. A link that is, is a file of the name that its object has.
+    pub kinds: Kinds,
     pub files: BTreeMap<RelPath, File>,
     /// Symbolic links.
     pub links: BTreeSet<RelPath>,
@@ -79,6 +84,7 @@ pub struct Disk {
 impl Default for Disk {
     fn default() -> Self {
         Self {
+            kinds: Kinds::default(),
             files: BTreeMap::new(),
             links: BTreeSet::new(),
             closed: BTreeSet::new(),
@@ -114,7 +120,63 @@ pub fn path(s: &str) -> RelPath {
     RelPath::new(s.as_bytes()).unwrap()
 }
 
+/// Under this name it is kept, in maps of paths, when the marker of a directory came and went.
+pub fn marker(dir: &RelPath) -> RelPath {
+    dir.join(b"the marker").unwrap()
+}
+
 impl Disk {
+    /// The link at the path, or above it, that is stored.
+    pub fn stored_link(&self, p: &RelPath) -> Option<RelPath> {
+        let is_link = |p: &RelPath| self.files.get(&p.link_name()).is_some_and(|file| file.mode == LINK);
+        std::iter::successors(Some(p.clone()), RelPath::parent).filter(|p| !p.is_root()).find(is_link)
+    }
+
+    /// All directories but the root.
+    pub fn directories(&self) -> BTreeSet<RelPath> {
+        let above = |p: &RelPath| std::iter::successors(p.parent(), RelPath::parent).collect::<Vec<_>>();
+        let all = self.files.keys().chain(&self.links).flat_map(above);
+        all.filter(|dir| !dir.is_root()).collect()
+    }
+
+    /// A directory, as stat shows it: its time is that of the last that came or went below it.
+    pub fn directory(&self, dir: &RelPath) -> LocalMeta {
+        let times = self.appeared.iter().chain(&self.vanished).filter(|(p, _)| *p != dir && p.is_within(dir));
+        let last = times.map(|(_, at)| *at).max().unwrap_or_default();
+        let tick = Stamp { sec: (last.as_millis() / self.step.as_millis()) as i64, nsec: 0 };
+        let inode =
+            1_000_000 + dir.as_bytes().iter().fold(0, |sum: u64, b| sum * 31 % 1_000_003 + u64::from(*b));
+        let print = Fingerprint { size: 0, mtime: tick, ctime: tick, inode };
+        LocalMeta { print, attributes: Attributes { mode: 0o040_755, uid: 0, gid: 0 } }
+    }
+
+    /// What a look at the marker of a directory shows.
+    pub fn local_directory(&self, dir: &RelPath) -> Local {
+        if self.closed_above(dir) {
+            return Local::Unknown;
+        }
+        if self.mounted_above(dir) {
+            return Local::Skipped(Skip::Mount);
+        }
+        if self.links.contains(dir) || self.link_above(dir) {
+            return Local::Skipped(Skip::Link);
+        }
+        match self.is_directory(dir) {
+            true if self.kinds.directories => Local::Present(self.directory(dir)),
+            true => Local::Skipped(Skip::Excluded),
+            false => Local::Absent(Absence { ancestor: self.existing(dir), instead: None }),
+        }
+    }
+
+    /// The nearest directory above it that is there.
+    fn existing(&self, p: &RelPath) -> RelPath {
+        let mut ancestor = p.parent().unwrap_or_else(RelPath::root);
+        while !self.is_directory(&ancestor) {
+            ancestor = ancestor.parent().unwrap();
+        }
+        ancestor
+    }
+
     pub fn is_directory(&self, p: &RelPath) -> bool {
         let mut all = self.files.keys().chain(&self.links).chain(self.mounts.keys());
         p.is_root() || self.mounts.contains_key(p) || all.any(|f| f != p && f.is_within(p))
@@ -158,11 +220,9 @@ impl Disk {
         match self.files.get(p) {
             Some(file) => Local::Present(file.meta()),
             None => {
-                let mut ancestor = p.parent().unwrap_or_else(RelPath::root);
-                while !self.is_directory(&ancestor) {
-                    ancestor = ancestor.parent().unwrap();
-                }
-                let instead = self.is_directory(p).then_some(Instead::Directory);
+                let ancestor = self.existing(p);
+                let directory = self.is_directory(p).then_some(Instead::Directory);
+                let instead = self.stored_link(p).map(|_| Instead::Link).or(directory);
                 Local::Absent(Absence { ancestor, instead })
             }
         }

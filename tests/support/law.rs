@@ -2,6 +2,7 @@
 
 use super::{
     bucket::{Object, sha256},
+    disk::marker,
     world::World,
 };
 use s3mirrord::{
@@ -35,7 +36,9 @@ impl World {
     /// An object becomes visible: I3 and I4 are checked here.
     pub fn shelve(&mut self, key: &Key, body: Vec<u8>, parts: bool, spec: Option<&Spec>) -> RemoteMeta {
         let etag = self.etag(&body, parts);
-        if let Some(path) = key.path() {
+        if let Some(dir) = key.marked().filter(|_| self.disk.kinds.directories) {
+            self.may_be_marked(key, &dir, &body);
+        } else if let Some(path) = key.path() {
             self.may_come(key, &path, &body);
             self.replaces(key, &body);
             self.overwrites(key, &body);
@@ -107,6 +110,52 @@ impl World {
         }
     }
 
+    /// The marker of a directory comes.
+    fn may_be_marked(&mut self, key: &Key, dir: &RelPath, body: &[u8]) {
+        let foreign = self.shelf.objects.get(key).filter(|had| self.shelf.foreign.get(key) == Some(*had));
+        // between the HEAD and the PUT of a store without conditions
+        let just = |at: &Duration| self.now() - *at <= JUST;
+        let unseen = !self.shelf.can.conditional_put && self.shelf.arrived.get(key).is_some_and(just);
+        if !body.is_empty() || !unseen && foreign.is_some_and(|had| !had.body.is_empty()) {
+            self.broke(format!("I4: {key} is no marker, or took the place of what is none"));
+        }
+        if self.shelf.late {
+            return;
+        }
+        let was = self.disk.past.keys().any(|p| p.is_within(dir));
+        if !was || self.law.prune.excludes(dir, true) {
+            self.broke(format!("I4: {key} marks what is no directory, or is excluded"));
+        }
+    }
+
+    /// The marker of a directory goes.
+    fn may_be_unmarked(&mut self, key: &Key, dir: &RelPath, gone: &Object) {
+        let now = self.now();
+        if self.shelf.foreign.get(key) == Some(gone) && !gone.body.is_empty() {
+            self.broke(format!("I4: {key} is foreign and was deleted"));
+        }
+        if self.shelf.late {
+            return;
+        }
+        self.may_write(key);
+        let long = |at: &Duration| now - *at > JUST;
+        let stays =
+            |p: &&RelPath| *p != dir && p.is_within(dir) && self.disk.appeared.get(*p).is_none_or(long);
+        if self.disk.files.keys().chain(&self.disk.links).any(|p| stays(&p)) {
+            self.broke(format!("I2: {key} was deleted, but its directory is there"));
+        }
+        if self.law.keep || self.law.prune.excludes(dir, true) {
+            self.broke(format!("I2: {key} was deleted, and is to be kept"));
+        }
+        match self.disk.found_absent.get(&marker(dir)).map(|at| now - *at) {
+            Some(ago) if ago >= self.shelf.grace => {}
+            ago => self.broke(format!("I2: {key} was deleted, first found absent {ago:?} ago")),
+        }
+        if self.another_root() {
+            self.broke(format!("I2: {key} was deleted under another root"));
+        }
+    }
+
     /// Another instance may hold the prefix.
     fn may_write(&mut self, key: &Key) {
         if self.law.forbidden && !self.shelf.late {
@@ -123,6 +172,9 @@ impl World {
         }
         if key.trash_name().is_some() {
             return self.untrash(key, &gone);
+        }
+        if let Some(dir) = key.marked().filter(|_| self.disk.kinds.directories) {
+            return self.may_be_unmarked(key, &dir, &gone);
         }
         let Some(path) = key.path() else {
             if !key.is_reserved() {

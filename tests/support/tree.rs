@@ -1,7 +1,7 @@
 //! The fake of `Tree`: an open file, a look, a walk, and what a watcher tells.
 
 use super::{
-    disk::{BLOCK, File},
+    disk::{BLOCK, File, marker},
     walk::Walk,
     world::Fake,
 };
@@ -126,6 +126,7 @@ impl Tree for Fake {
 
     async fn look(&self, keys: Vec<Key>) -> Result<Vec<Local>, Fault> {
         let paths: Vec<Option<RelPath>> = keys.iter().map(Key::path).collect();
+        let markers: Vec<Option<RelPath>> = keys.iter().map(Key::marked).collect();
         self.lag(2).await;
         self.root_ok()?;
         if let Some(p) =
@@ -137,16 +138,18 @@ impl Tree for Fake {
             self.with(|w| w.write(&p, 0, 0x600D));
         }
         Ok(self.with(|w| {
-            paths
-                .iter()
-                .map(|p| {
-                    let Some(p) = p else { return Local::Unknown };
-                    let local = w.disk.local(p);
+            (paths.iter().zip(&markers))
+                .map(|(p, dir)| {
+                    let (p, local) = match (p, dir) {
+                        (Some(p), _) => (p.clone(), w.disk.local(p)),
+                        (None, Some(dir)) => (marker(dir), w.disk.local_directory(dir)),
+                        (None, None) => return Local::Unknown,
+                    };
                     if matches!(local, Local::Absent(_)) {
                         let now = w.now();
                         w.disk.found_absent.entry(p.clone()).or_insert(now);
                         w.disk.believed_absent.insert(p.clone());
-                    } else if w.disk.absent_for_good && w.disk.believed_absent.contains(p) {
+                    } else if w.disk.absent_for_good && w.disk.believed_absent.contains(&p) {
                         return Local::Absent(Absence { ancestor: RelPath::root(), instead: None });
                     }
                     let unknown = w.strikes("stat EIO", 80) || w.strikes("stat EACCES", 80);
@@ -157,7 +160,8 @@ impl Tree for Fake {
     }
 
     async fn open(&self, key: &Key) -> Result<Open, Fault> {
-        let p = &key.path().unwrap();
+        let (dir, path) = (key.marked(), key.path());
+        let p = &path.or_else(|| dir.as_ref().map(marker)).unwrap();
         self.lag(1).await;
         self.root_ok()?;
         self.fault("open EMFILE", 80, Class::Transient)?;
@@ -168,7 +172,12 @@ impl Tree for Fake {
             w.disk.opened += 1;
             w.disk.opened_at.insert(p.clone(), now);
         });
-        self.with(|w| match w.disk.local(p) {
+        let local =
+            self.with(|w| dir.as_ref().map_or_else(|| w.disk.local(p), |dir| w.disk.local_directory(dir)));
+        self.with(|_| match local {
+            Local::Present(first) if dir.is_some() => {
+                Ok(Open { world: self.clone(), inode: first.print.inode, first, frozen: Some(vec![]) })
+            }
             Local::Present(first) => {
                 Ok(Open { world: self.clone(), inode: first.print.inode, first, frozen: None })
             }

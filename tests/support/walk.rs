@@ -1,6 +1,6 @@
 //! The fake of a walk: name by name, each as it is when it is come to.
 
-use super::world::Fake;
+use super::{disk::LINK, world::Fake};
 use s3mirrord::{
     local::{Entry, Prune},
     model::{Absence, Instead, Key, Local, RelPath, Scope, Skip},
@@ -26,7 +26,16 @@ impl Walk {
         let mut names: Vec<(Key, RelPath)> = world.with(|w| {
             let disk = &w.disk;
             let all = disk.files.keys().chain(&disk.links).chain(disk.past.keys());
-            all.filter(|p| p.is_within(scope.path())).map(|p| (shown(&scope, p), p.clone())).collect()
+            let mut names: Vec<_> =
+                all.filter(|p| p.is_within(scope.path())).map(|p| (shown(&scope, p), p.clone())).collect();
+            if disk.kinds.directories {
+                let dirs = names.iter().flat_map(|(_, p)| std::iter::successors(p.parent(), RelPath::parent));
+                let own = |dir: &RelPath| !matches!(scope, Scope::Children(_)) || dir == scope.path();
+                let dirs = dirs.filter(|dir| !dir.is_root() && dir.is_within(scope.path()) && own(dir));
+                let dirs: Vec<_> = dirs.map(|dir| (Key::directory(&dir), dir)).collect();
+                names.extend(dirs);
+            }
+            names
         });
         names.sort();
         names.dedup();
@@ -74,7 +83,11 @@ impl Walk {
     }
 
     fn entry(&mut self, key: Key, path: &RelPath) -> Option<Entry> {
+        let of_directory = key.marked().as_ref() == Some(path);
         let there = self.world.with(|w| match w.disk.files.get(path) {
+            _ if of_directory => {
+                w.disk.directories().contains(path).then(|| Local::Present(w.disk.directory(path)))
+            }
             Some(file) => Some(Local::Present(file.meta())),
             None => w.disk.links.contains(path).then_some(Local::Skipped(Skip::Link)),
         })?;
@@ -86,7 +99,7 @@ impl Walk {
             }
             return self.covers.insert(place.clone()).then_some((place, Local::Skipped(Skip::Mount)));
         }
-        if let Some(closed) = self.closed(path) {
+        if let Some(closed) = self.closed(path, of_directory) {
             let place = Key::directory(&closed);
             if self.covers.contains(&place) {
                 return None;
@@ -98,11 +111,15 @@ impl Walk {
             self.covers.insert(place.clone());
             return Some((place, Local::Unknown));
         }
-        if self.prune.excludes(path, false) {
+        let linked = match &there {
+            Local::Present(meta) if meta.attributes.mode == LINK => path.linked(),
+            _ => None,
+        };
+        if self.prune.excludes(linked.as_ref().unwrap_or(path), of_directory) {
             return None;
         }
         match &self.scope {
-            Scope::Children(dir) if path.parent().as_ref() != Some(dir) => Some((
+            Scope::Children(dir) if !of_directory && path.parent().as_ref() != Some(dir) => Some((
                 key,
                 Local::Absent(Absence { ancestor: dir.clone(), instead: Some(Instead::Directory) }),
             )),
@@ -111,9 +128,10 @@ impl Walk {
     }
 
     /// The uppermost directory of the path that cannot be read.
-    fn closed(&self, path: &RelPath) -> Option<RelPath> {
+    fn closed(&self, path: &RelPath, of_directory: bool) -> Option<RelPath> {
         self.world.with(|w| {
-            let above = std::iter::successors(path.parent(), RelPath::parent);
+            let first = if of_directory { Some(path.clone()) } else { path.parent() };
+            let above = std::iter::successors(first, RelPath::parent);
             let shut = |dir: &RelPath| w.disk.closed.contains(dir) || self.stale.as_ref() == Some(dir);
             above.filter(|dir| shut(dir) && dir.is_within(self.scope.path())).last()
         })

@@ -158,7 +158,7 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
     async fn begin(&mut self) -> Result<(), Fault> {
         self.state = match self.scope.clone() {
             Scope::File(path) => {
-                if self.single(&path, true).await? {
+                if self.single(&path, true).await? && !self.marker(&path).await? {
                     self.out.push_back(Seen::Also(Scope::Tree(path), self.against));
                 }
                 State::Ended(Ok(()))
@@ -202,6 +202,22 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
             self.entry(link, record).await?;
         }
         Ok(instead == Some(Instead::Directory) || had)
+    }
+
+    /// Looks at the marker of a directory, and not at what is in it; false if it is not the directory that was marked.
+    async fn marker(&mut self, path: &RelPath) -> Result<bool, Fault> {
+        let key = Key::directory(path);
+        let record = match self.ctx.options.directories {
+            true => self.ctx.ledger.get(&key).await?,
+            false => None,
+        };
+        let Some(known) = record.as_ref().and_then(|record| record.print) else { return Ok(false) };
+        let there = self.ctx.tree.look(vec![key.clone()]).await?.pop();
+        let same = matches!(there, Some(Local::Present(meta)) if meta.print.inode == known.inode);
+        if same {
+            self.entry(key, record).await?;
+        }
+        Ok(same)
     }
 
     /// One key; what has its name and another key.

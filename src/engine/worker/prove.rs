@@ -67,6 +67,8 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         }
         match equal {
             Some(digest) => self.equal(held, record, remote, head, digest).await,
+            // what has content is no directory's marker, and stays
+            None if self.job.key.is_directory() && remote.size > 0 => Ok(self.done(Did::Learnt, vec![])),
             None => self.put(held, Only::Match(remote.etag)).await,
         }
     }

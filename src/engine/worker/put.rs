@@ -30,7 +30,14 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         if ctx.root == Sameness::Changed && Box::pin(ctx.store.head(key)).await?.is_some() {
             return Ok(Outcome::Stale);
         }
-        ctx.claim().await?;
+        let can = ctx.claim().await?.capabilities();
+        // where no condition keeps it, what has content and the name of a marker would be lost
+        if key.is_directory()
+            && !can.conditional_put
+            && Box::pin(ctx.store.head(key)).await?.is_some_and(|head| head.meta.size > 0)
+        {
+            return Ok(Outcome::Stale);
+        }
         if held.how == How::Grows || held.how == How::Rests && self.manner.restless {
             return Box::pin(self.put_restless(held, only)).await;
         }

@@ -111,7 +111,8 @@ async fn c55_c65_twenty_crashes_under_load_lose_nothing_and_leave_no_upload_open
     scene.stop().await;
     let versions = scene.outsider.versions(PREFIX).await;
     assert!(versions.iter().any(|(name, _)| name.starts_with(b"large")), "{versions:?}");
-    for (name, md5) in versions {
+    // the markers of directories apart
+    for (name, md5) in versions.into_iter().filter(|(name, _)| !name.ends_with(b"/")) {
         assert!(ever.contains(&md5), "{} was visible with a content no file had", name.escape_ascii());
     }
 }
