@@ -4,8 +4,13 @@
 //! under a name of its own, beside where it is to be, and takes its name when it is whole and proven. What a killed restore
 //! leaves the next one goes on with (`piece`) or writes anew: the name is made of the file's.
 
-use super::{piece::fault_at, walk::c_name};
-use crate::model::{Class, DRAFT, DRAFT_END, Fault, RelPath, Stamp, There};
+use super::{
+    hole::{HOLE, write, write_but_holes},
+    piece::fault_at,
+    walk::c_name,
+    xattr,
+};
+use crate::model::{Class, DRAFT, DRAFT_END, Fault, RelPath, Stamp, There, Xattrs};
 use bytes::Bytes;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
@@ -15,14 +20,14 @@ use rustix::{
         Timestamps, UTIME_OMIT, Uid, accessat, fchmod, fchown, fdatasync, flock, fstat, ftruncate, futimens,
         linkat, mkdirat, open, openat2, renameat, renameat_with, statat, syncfs, unlinkat,
     },
-    io::{Errno, pwrite, retry_on_intr},
+    io::{Errno, retry_on_intr},
     process::umask,
 };
 use sha2::{Digest as _, Sha256};
 use std::{
     fs::create_dir_all,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 use tokio::task::spawn_blocking;
 
@@ -48,10 +53,12 @@ pub(super) struct Inner {
     umask: u32,
     /// The directory that was entered last: its files come one after another.
     last: Mutex<Option<(RelPath, Arc<OwnedFd>)>>,
+    /// It was told that some extended attributes are not taken.
+    pub(super) told: Arc<AtomicBool>,
 }
 
 /// What a file gets beside its bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Finish {
     /// Permission bits; `None`: those that new files get here.
     pub mode: Option<u32>,
@@ -61,6 +68,8 @@ pub struct Finish {
     pub owner: Option<(u32, u32)>,
     /// Last modification.
     pub mtime: Option<Stamp>,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
 }
 
 impl Finish {
@@ -81,10 +90,13 @@ pub struct Draft {
     pub(super) path: RelPath,
     pub(super) device: u64,
     umask: u32,
+    told: Arc<AtomicBool>,
     /// Where the notes of its pieces begin, if it comes in pieces.
     pub(super) notes: Option<u64>,
     /// It stays when it is dropped, or has its name.
     pub(super) kept: bool,
+    /// Nothing was written to it before this restore.
+    pub(super) bare: bool,
 }
 
 impl Target {
@@ -118,7 +130,7 @@ impl Target {
         umask(mask);
         let device = root.as_ref().and_then(|root| fstat(root).ok()).map_or(0, |stat| stat.st_dev);
         let (path, last) = (path.to_owned(), Mutex::default());
-        Ok(Self(Arc::new(Inner { path, root, device, umask: mask.bits(), last })))
+        Ok(Self(Arc::new(Inner { path, root, device, umask: mask.bits(), last, told: Arc::default() })))
     }
 
     /// What stands there. Where a directory above it is missing, nothing does.
@@ -153,7 +165,11 @@ impl Target {
         self.run(move |target| {
             let draft = target.draft(&path)?;
             let failed = |errno| draft.fault(format!("write {path}"), errno);
-            write(draft.file.as_fd(), 0, &bytes).map_err(failed)?;
+            write_but_holes(draft.file.as_fd(), 0, std::slice::from_ref(&bytes)).map_err(failed)?;
+            // not by its size alone: one that a power failure cuts short is to have another
+            if bytes.ends_with(&[0]) && bytes.len() >= HOLE {
+                write(draft.file.as_fd(), bytes.len() as u64 - 1, &[0]).map_err(failed)?;
+            }
             // what it replaces is gone then
             draft.placed(&finish, there, there != There::Nothing)
         })
@@ -217,7 +233,8 @@ impl Inner {
         kept: bool,
     ) -> Draft {
         let (file, path) = (Arc::new(file), path.clone());
-        Draft { dir, file, name, path, device: self.device, umask: self.umask, notes: None, kept }
+        let (device, umask, told) = (self.device, self.umask, Arc::clone(&self.told));
+        Draft { dir, file, name, path, device, umask, told, notes: None, kept, bare: false }
     }
 
     /// The directory that holds `path`; `None` if it is not there and is not to be made.
@@ -295,11 +312,13 @@ impl Draft {
             let cut = fdatasync(&*self.file).and_then(|()| ftruncate(&*self.file, end));
             cut.map_err(|errno| self.fault(what(), errno))?;
         }
-        // before the mode: a change of owner takes rights away
+        // before the mode: a change of owner takes rights away, an ACL changes those of the group, and without the right to
+        // write there is none to give attributes
         if let Some((uid, gid)) = owner {
             fchown(&*self.file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
                 .map_err(|errno| give_owner(&self.path, (uid, gid), errno))?;
         }
+        xattr::give(self.file.as_fd(), &self.path, &finish.xattrs, &self.told)?;
         let usual = || Mode::from_bits_truncate(0o666 & !self.umask);
         let mode = finish.permissions().unwrap_or_else(usual);
         fchmod(&*self.file, mode).map_err(|errno| fault(what(), errno))?;
@@ -380,18 +399,6 @@ fn there(dir: &OwnedFd, path: &RelPath) -> Result<There, Fault> {
 pub(super) fn draft_name(name: &[u8]) -> CString {
     let hash = Sha256::digest(name);
     c_name(format!("{DRAFT}{}{DRAFT_END}", hex::encode(&hash[..12])).as_bytes())
-}
-
-pub(super) fn write(file: BorrowedFd<'_>, mut at: u64, mut bytes: &[u8]) -> rustix::io::Result<()> {
-    while !bytes.is_empty() {
-        let written = retry_on_intr(|| pwrite(file, bytes, at))?;
-        if written == 0 {
-            return Err(Errno::IO);
-        }
-        at += written as u64;
-        bytes = &bytes[written..];
-    }
-    Ok(())
 }
 
 /// Why it does not get its owner.

@@ -78,7 +78,7 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         if let Some(finish) = self.finish.get() {
-            self.done.push((self.key.clone(), self.path.clone(), *finish));
+            self.done.push((self.key.clone(), self.path.clone(), finish.clone()));
         }
     }
 }

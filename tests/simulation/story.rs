@@ -14,7 +14,7 @@ use s3mirrord::{
     engine::{self, Event, Input, Options, Report, Scrub, Trash},
     ledger::Ledger,
     local::{Notice, Prune, Tree},
-    model::{Binding, Change, MirrorId, Stamp},
+    model::{Binding, Change, Keep, MirrorId, Stamp},
     plan::Limits,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -156,6 +156,7 @@ impl Story {
         Options {
             prefix: "p/".into(),
             directories: self.world.with(|w| w.disk.kinds.directories),
+            keep: Keep::default(),
             scrub: (self.world.with(|w| w.may("a scrub")))
                 .then(|| Scrub { every: S * 30, fetch: self.seed.is_multiple_of(2) }),
             quiet: S / 5,
