@@ -93,7 +93,11 @@ fn set_store(w: &mut World) {
 }
 
 fn set_disk(w: &mut World) {
-    w.disk.kinds = Kinds { links: w.may("links are stored"), directories: w.may("directories are stored") };
+    w.disk.kinds = Kinds {
+        links: w.may("links are stored"),
+        directories: w.may("directories are stored"),
+        ..Kinds::default()
+    };
     for name in ["links are stored", "directories are stored", "a scrub"] {
         if w.may(name) {
             w.count(name);
