@@ -6,11 +6,13 @@
 //! | `ahead` | ledger and listing, read ahead, cut into ranges |
 //! | `fresh` | files that are new by their names, and what they were before |
 //! | `listing` | one range of the listing |
+//! | `named` | one path, as a file, a link and a directory |
 //! | `window` | what was read and not told yet |
 
 mod ahead;
 mod fresh;
 mod listing;
+mod named;
 mod window;
 
 pub use fresh::kin_of;
@@ -20,10 +22,7 @@ use super::{context::Context, live::Stored};
 use crate::{
     ledger::Ledger,
     local::{Entry, Tree},
-    model::{
-        Absence, Against, Class, Fault, Instead, Key, KeyRange, Local, Record, RelPath, RemoteMeta, Scope,
-        Seq, Skip, Triple,
-    },
+    model::{Absence, Against, Class, Fault, Key, Local, Record, RelPath, RemoteMeta, Scope, Seq, Triple},
     plan::{Merge, Merged, Side, Step, Unsorted, Verdict, decide},
     queue::Note,
     store::{Depth, Store},
@@ -33,8 +32,6 @@ use fresh::Fresh;
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use listing::Trouble;
 use std::{collections::VecDeque, sync::Arc};
-use tokio_util::task::AbortOnDropHandle;
-use tracing::Instrument;
 
 pub(super) use listing::find;
 
@@ -188,62 +185,6 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         let prefix = Key::directory(&directory);
         let ahead = Ahead::begin(&self.ctx, prefix.clone(), way, self.reach.clone());
         State::Range(Box::new(Range { directory, prefix, way, merge: Merge::default(), walk, ahead }))
-    }
-
-    /// What `path` itself is, or was: a file, or a link; true if there is, or was, a directory of that name.
-    async fn single(&mut self, path: &RelPath, alone: bool) -> Result<bool, Fault> {
-        let below = KeyRange::Under(Key::directory(path));
-        let had = alone && !self.ctx.ledger.page(&below, None, 1).await?.is_empty();
-        let (file, link) = (Key::of(path), Key::of_link(path));
-        let record = self.ctx.ledger.get(&file).await?;
-        let instead = self.entry(file, record).await?;
-        let record = self.ctx.ledger.get(&link).await?;
-        if instead == Some(Instead::Link) || record.is_some() {
-            self.entry(link, record).await?;
-        }
-        Ok(instead == Some(Instead::Directory) || had)
-    }
-
-    /// Looks at the marker of a directory, and not at what is in it; false if it is not the directory that was marked.
-    async fn marker(&mut self, path: &RelPath) -> Result<bool, Fault> {
-        let key = Key::directory(path);
-        let record = match self.ctx.options.directories {
-            true => self.ctx.ledger.get(&key).await?,
-            false => None,
-        };
-        let Some(known) = record.as_ref().and_then(|record| record.print) else { return Ok(false) };
-        let there = self.ctx.tree.look(vec![key.clone()]).await?.pop();
-        let same = matches!(there, Some(Local::Present(meta)) if meta.print.inode == known.inode);
-        if same {
-            self.entry(key, record).await?;
-        }
-        Ok(same)
-    }
-
-    /// One key; what has its name and another key.
-    async fn entry(&mut self, key: Key, record: Option<Record>) -> Result<Option<Instead>, Fault> {
-        let unseen = Local::Unknown;
-        let local = match key.link().is_none() && self.ctx.prune.excludes_key(&key, &unseen) {
-            true => Local::Skipped(Skip::Excluded),
-            false => self.ctx.tree.look(vec![key.clone()]).await?.pop().unwrap_or(unseen),
-        };
-        let local =
-            if self.ctx.prune.excludes_key(&key, &local) { Local::Skipped(Skip::Excluded) } else { local };
-        let instead = match &local {
-            Local::Absent(Absence { instead, .. }) => *instead,
-            _ => None,
-        };
-        let remote = match self.against {
-            Against::Ledger => record.as_ref().and_then(|record| listed(record, &local)),
-            // what never was a file has no object of its own name to ask for
-            Against::Bucket if instead.is_some() && record.is_none() => None,
-            Against::Bucket => shown(&self.ctx, &key).await?,
-        };
-        if remote.is_some() || record.is_some() || !matches!(local, Local::Absent(_)) {
-            self.triple(key, local, remote, record);
-            self.tell_fresh().await?;
-        }
-        Ok(instead)
     }
 
     /// Runs the merge until it yields something.
@@ -433,26 +374,4 @@ impl Range {
 fn listed(record: &Record, local: &Local) -> Option<RemoteMeta> {
     let known = RemoteMeta { size: record.size, etag: record.etag.clone(), modified: None };
     (!record.doubted || matches!(local, Local::Absent(_))).then_some(known)
-}
-
-/// What the bucket shows of one object. A task of its own asks, as for listings: a survey rests while there is no room
-/// for what it finds, and must not keep its place among requests from the jobs that would make room.
-async fn shown<T: Tree, S: Store, L: Ledger>(
-    ctx: &Arc<Context<T, S, L>>,
-    key: &Key,
-) -> Result<Option<RemoteMeta>, Fault> {
-    let (ctx, key) = (ctx.clone(), key.clone());
-    let asking = async move {
-        match ctx.store.head(&key).await {
-            // what is sealed with a key of the customer's tells nothing of itself, and is listed all the same
-            Err(fault) if fault.class == Class::Permanent => {
-                listing::find(&ctx, &key).await?.map(Some).ok_or(fault)
-            }
-            // that it may not be asked for says nothing of whether it is there
-            Err(fault) if fault.class == Class::Denied => listing::find(&ctx, &key).await,
-            head => Ok(head?.map(|head| head.meta)),
-        }
-    };
-    let shown = AbortOnDropHandle::new(tokio::spawn(asking.in_current_span())).await;
-    shown.unwrap_or_else(|e| Err(Fault::new(Class::Transient, "look at an object", e)))
 }
