@@ -91,7 +91,7 @@ fn corpus() -> Corpus {
     // each component in each place; the places have names of their own, so that none is in another's way
     for (n, bad) in components().iter().enumerate() {
         let places = [
-            format!("{bad}"),
+            bad.clone(),
             format!("{bad}/x"),
             format!("s{n}/{bad}"),
             format!("s{n}/{bad}/x"),
@@ -212,8 +212,11 @@ fn corpus() -> Corpus {
     corpus
 }
 
+/// What has to change where something is touched: inode, mode, links, time, content.
+type Look = (u64, u32, u64, i64, Option<Vec<u8>>);
+
 /// Everything below a directory, but for what lies below `but`: as it would have to change to be touched.
-fn state(dir: &Path, but: &[&Path]) -> BTreeMap<PathBuf, (u64, u32, u64, i64, Option<Vec<u8>>)> {
+fn state(dir: &Path, but: &[&Path]) -> BTreeMap<PathBuf, Look> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
