@@ -15,6 +15,7 @@
 //! | `hash` | its digests |
 //! | `target`, `dress` | a directory that is written to: where a restore goes; what is no file there |
 //! | `piece`, `tally` | a large file that comes there in pieces, and its digest |
+//! | `hole` | zeros that are left out of what is written there |
 //! | `clone` | a file that does not rest, as it is at one moment |
 //! | `watch`, `arm`, `event`, `outbox`, `plight` | changes as they happen, and why they are not seen |
 //! | `canary` | proof that they would be |
@@ -34,6 +35,7 @@ mod event;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod hash;
+mod hole;
 mod kinds;
 mod listing;
 mod look;

@@ -7,9 +7,10 @@
 
 use super::{
     hash::{CHUNK, Hashing},
+    hole::{dig, write, write_but_holes},
     stat::Stat,
     tally::{Form, Share, Tally},
-    target::{BENEATH, Draft, Inner, Target, blocking, draft_name, fault, write},
+    target::{BENEATH, Draft, Inner, Target, blocking, draft_name, fault},
 };
 use crate::model::{Class, ETag, Fault, LocalMeta, RelPath, Source};
 use bytes::Bytes;
@@ -151,7 +152,7 @@ impl Inner {
         let notes = [&cut.tag()[..], &vec![0; cut.pieces() * NOTE]].concat();
         write(draft.file.as_fd(), cut.size, &notes)
             .map_err(|errno| draft.fault(format!("write {path}"), errno))?;
-        (draft.notes, draft.kept) = (Some(cut.size), true);
+        (draft.notes, draft.kept, draft.bare) = (Some(cut.size), true, true);
         Ok(draft)
     }
 
@@ -196,6 +197,8 @@ pub struct Piece {
     note: u64,
     share: Option<Share>,
     number: usize,
+    /// Nothing was ever written from `at` on: zeros need not be, either.
+    bare: bool,
 }
 
 impl Draft {
@@ -249,9 +252,9 @@ impl Draft {
     ) -> Result<Piece, Fault> {
         let (range, note) = (cut.range(number), cut.note(number));
         let (file, path, share) = (Arc::clone(&self.file), self.path.clone(), form.map(Share::new));
-        let mut piece =
-            Piece { file, device: self.device, path, at: range.start, range, note, share, number };
-        let end = piece.range.end.min(piece.at + done);
+        let end = range.end.min(range.start + done);
+        let (device, at, bare) = (self.device, range.start, self.bare);
+        let mut piece = Piece { file, device, path, at, range, note, share, number, bare };
         if form.is_none() {
             piece.at = end;
         }
@@ -262,6 +265,14 @@ impl Draft {
             if piece.at == before {
                 break;
             }
+        }
+        if !piece.bare && piece.left().is_some() {
+            // what is there beyond what was noted is not known
+            piece = blocking(move || {
+                let bare = dig(piece.file.as_fd(), piece.at..piece.range.end);
+                Ok(Piece { bare, ..piece })
+            })
+            .await?;
         }
         Ok(piece)
     }
@@ -295,8 +306,13 @@ impl Piece {
 
     fn added(mut self, next: &[Bytes]) -> Result<Self, Fault> {
         let failed = |errno| fault_at(self.file.as_fd(), self.device, format!("write {}", self.path), errno);
+        if self.bare {
+            write_but_holes(self.file.as_fd(), self.at, next).map_err(failed)?;
+        }
         for bytes in next {
-            write(self.file.as_fd(), self.at, bytes).map_err(failed)?;
+            if !self.bare {
+                write(self.file.as_fd(), self.at, bytes).map_err(failed)?;
+            }
             if let Some(share) = &mut self.share {
                 share.update(bytes);
             }

@@ -4,7 +4,11 @@
 //! under a name of its own, beside where it is to be, and takes its name when it is whole and proven. What a killed restore
 //! leaves the next one goes on with (`piece`) or writes anew: the name is made of the file's.
 
-use super::{piece::fault_at, walk::c_name};
+use super::{
+    hole::{HOLE, write, write_but_holes},
+    piece::fault_at,
+    walk::c_name,
+};
 use crate::model::{Class, DRAFT, DRAFT_END, Fault, RelPath, Stamp, There};
 use bytes::Bytes;
 use rustix::{
@@ -15,7 +19,7 @@ use rustix::{
         Timestamps, UTIME_OMIT, Uid, accessat, fchmod, fchown, fdatasync, flock, fstat, ftruncate, futimens,
         linkat, mkdirat, open, openat2, renameat, renameat_with, statat, syncfs, unlinkat,
     },
-    io::{Errno, pwrite, retry_on_intr},
+    io::{Errno, retry_on_intr},
     process::umask,
 };
 use sha2::{Digest as _, Sha256};
@@ -85,6 +89,8 @@ pub struct Draft {
     pub(super) notes: Option<u64>,
     /// It stays when it is dropped, or has its name.
     pub(super) kept: bool,
+    /// Nothing was written to it before this restore.
+    pub(super) bare: bool,
 }
 
 impl Target {
@@ -153,7 +159,11 @@ impl Target {
         self.run(move |target| {
             let draft = target.draft(&path)?;
             let failed = |errno| draft.fault(format!("write {path}"), errno);
-            write(draft.file.as_fd(), 0, &bytes).map_err(failed)?;
+            write_but_holes(draft.file.as_fd(), 0, std::slice::from_ref(&bytes)).map_err(failed)?;
+            // not by its size alone: one that a power failure cuts short is to have another
+            if bytes.ends_with(&[0]) && bytes.len() >= HOLE {
+                write(draft.file.as_fd(), bytes.len() as u64 - 1, &[0]).map_err(failed)?;
+            }
             // what it replaces is gone then
             draft.placed(&finish, there, there != There::Nothing)
         })
@@ -217,7 +227,17 @@ impl Inner {
         kept: bool,
     ) -> Draft {
         let (file, path) = (Arc::new(file), path.clone());
-        Draft { dir, file, name, path, device: self.device, umask: self.umask, notes: None, kept }
+        Draft {
+            dir,
+            file,
+            name,
+            path,
+            device: self.device,
+            umask: self.umask,
+            notes: None,
+            kept,
+            bare: false,
+        }
     }
 
     /// The directory that holds `path`; `None` if it is not there and is not to be made.
@@ -380,18 +400,6 @@ fn there(dir: &OwnedFd, path: &RelPath) -> Result<There, Fault> {
 pub(super) fn draft_name(name: &[u8]) -> CString {
     let hash = Sha256::digest(name);
     c_name(format!("{DRAFT}{}{DRAFT_END}", hex::encode(&hash[..12])).as_bytes())
-}
-
-pub(super) fn write(file: BorrowedFd<'_>, mut at: u64, mut bytes: &[u8]) -> rustix::io::Result<()> {
-    while !bytes.is_empty() {
-        let written = retry_on_intr(|| pwrite(file, bytes, at))?;
-        if written == 0 {
-            return Err(Errno::IO);
-        }
-        at += written as u64;
-        bytes = &bytes[written..];
-    }
-    Ok(())
 }
 
 /// Why it does not get its owner.

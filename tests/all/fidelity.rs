@@ -3,14 +3,15 @@
 use crate::support::{
     bench::{Bench, Ran},
     scene::Scene,
+    skip,
 };
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
-    fs::{self, Permissions},
+    fs::{self, File, Permissions},
     os::unix::{
         ffi::OsStrExt,
-        fs::{MetadataExt, PermissionsExt, chown, lchown, symlink},
+        fs::{FileExt, MetadataExt, PermissionsExt, chown, lchown, symlink},
     },
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -248,4 +249,37 @@ async fn the_daemon_sees_links_and_directories_come_change_and_go() {
     scene.write("stays/g", "its time changed, which waits for the next scan");
     scene.in_sync().await;
     scene.stop().await;
+}
+
+/// Bytes that it takes on the disk.
+fn taken(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().blocks() * 512
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn holes_come_back_as_holes() {
+    let bench = Bench::new().await;
+    let (mib, mut random) = (1_u64 << 20, fastrand::Rng::with_seed(3));
+    // the one in pieces, the other at once; a hole at the end of each, and in between what is not worth one
+    for (name, size, islands) in [("large", 256 * mib + 7, 40), ("small", 3 * mib + 1, 3)] {
+        let file = File::create(bench.root.join(name)).unwrap();
+        for _ in 0..islands {
+            let bytes = vec![random.u8(1..); random.usize(1..3000)];
+            file.write_all_at(&bytes, random.u64(..size - 100_000)).unwrap();
+        }
+        file.write_all_at(&[[1; 64], [0; 64], [1; 64]].concat(), 0).unwrap();
+        file.set_len(size).unwrap();
+    }
+    fs::write(bench.root.join("zeros"), [0; 5000]).unwrap();
+    if taken(&bench.root.join("large")) > 64 * mib {
+        return skip("it takes a file system that has holes");
+    }
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let out = bench.dir.path().join("out");
+    let ran = restore(&bench, &out, &[]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for (name, most) in [("large", 8 * mib), ("small", mib), ("zeros", mib)] {
+        assert!(fs::read(out.join(name)).unwrap() == fs::read(bench.root.join(name)).unwrap(), "{name}");
+        assert!(taken(&out.join(name)) <= most, "{name} takes {}", taken(&out.join(name)));
+    }
 }
