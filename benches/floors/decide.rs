@@ -3,12 +3,12 @@
 use crate::sample;
 use divan::{Bencher, black_box, counter::ItemsCount};
 use s3mirrord::{
-    model::{ETag, Fingerprint, Sameness, Stamp, Triple},
+    model::{ETag, Fingerprint, Keep, Sameness, Stamp, Triple},
     plan::{Facts, View, decide, evidence},
 };
 
 const TRIPLES: usize = 100_000;
-const VIEW: View = View { root: Sameness::Same, deletes: true };
+const VIEW: View = View { root: Sameness::Same, deletes: true, keep: Keep { xattrs: false } };
 
 fn run(bencher: Bencher, triples: &[Triple]) {
     bencher.counter(ItemsCount::new(triples.len())).bench_local(|| {

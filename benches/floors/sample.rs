@@ -1,7 +1,7 @@
 //! The tree that is measured with, and what three sides know of its files.
 
 use s3mirrord::model::{
-    Absence, Attributes, Digest, ETag, Fingerprint, Key, Local, LocalMeta, Record, RelPath, RemoteMeta,
+    Absence, Attributes, Digest, ETag, Fingerprint, Kept, Key, Local, LocalMeta, Record, RelPath, RemoteMeta,
     Stamp, Triple,
 };
 
@@ -43,6 +43,7 @@ pub(crate) fn record(n: usize) -> Record {
         metadata_due: false,
         doubted: false,
         condemned: false,
+        kept: Kept::default(),
         size: print(n).size,
         etag: etag(n),
         digest: Some(Digest { sha256: [n as u8; 32], part_size: None }),

@@ -183,6 +183,7 @@ impl Verify<'_> {
             paths: self.paths.clone(),
             prefix: self.mirror.prefix.clone(),
             mirror: found.mirror,
+            keep: self.mirror.keep,
             can: found.can,
             beside: found.beside,
             wall: now,

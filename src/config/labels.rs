@@ -10,6 +10,8 @@ const OURS: [&str; 4] = ["mtime", "mode", "uid", "gid"];
 
 /// Bytes of names and values: S3 takes 2,048 in all, and ours need up to 300.
 const MOST_METADATA: usize = 1536;
+/// The same where extended attributes are kept as well.
+pub(super) const MOST_BESIDE_XATTRS: usize = 448;
 
 /// The most tags of an object, and characters of a name and a value (S3 user guide, *Object tagging*).
 const MOST_TAGS: (usize, usize, usize) = (10, 128, 256);
@@ -74,6 +76,11 @@ pub(super) fn metadata(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<Vec
         reader.complain(at, Complaint::new(message, remedy));
     }
     Some(owned(&pairs))
+}
+
+/// Bytes that these names and values take.
+pub(super) fn taken(pairs: &[(String, String)]) -> usize {
+    pairs.iter().map(|(name, value)| name.len() + sent(value)).sum()
 }
 
 /// Bytes of a value on the wire: what is not plain ASCII, or looks like what is not, goes in Base64.

@@ -3,6 +3,7 @@
 use super::{
     bandwidth,
     hooks::Hooks,
+    labels,
     limits::{Budget, DeletePolicy, Limits},
     objects::{self, Rule},
     prices::Prices,
@@ -13,7 +14,7 @@ use super::{
     trash::Trash,
 };
 use crate::{
-    model::{MAX_KEY_BYTES, ObjectOptions, Rates, RelPath},
+    model::{Keep, MAX_KEY_BYTES, ObjectOptions, Rates, RelPath},
     plan::Filter,
 };
 use std::{fs, path::Path, path::PathBuf, time::Duration};
@@ -36,6 +37,8 @@ pub struct Mirror {
     pub links: bool,
     /// Directories are mirrored, with mode, owner and time.
     pub directories: bool,
+    /// What else is kept of both, and of files.
+    pub keep: Keep,
     /// What becomes of objects whose file is gone.
     pub delete: DeletePolicy,
     /// Where they go before that, and objects before they are replaced.
@@ -130,6 +133,17 @@ impl Draft {
         let rules = rules(table, reader);
         let links = table.boolean("links", reader).unwrap_or(true);
         let directories = table.boolean("directories", reader).unwrap_or(true);
+        let keep = Keep { xattrs: table.boolean("xattrs", reader).unwrap_or(false) };
+        let each = std::iter::once(&options).chain(rules.iter().map(|rule| &rule.options));
+        let beside = each.filter_map(|options| options.metadata.as_deref()).map(labels::taken).max();
+        if let (true, Some(Given { at, .. })) = (keep.xattrs, table.get("xattrs"))
+            && beside.is_some_and(|beside| beside > labels::MOST_BESIDE_XATTRS)
+        {
+            let message = "`metadata` leaves no room for the extended attributes of `xattrs = true`";
+            let remedy =
+                format!("have its names and values take at most {} bytes", labels::MOST_BESIDE_XATTRS);
+            reader.complain(at, Complaint::new(message, remedy));
+        }
         let scrub_fetch = table.boolean("scrub_fetch", reader).unwrap_or(false);
         let requester_pays = table.boolean("requester_pays", reader).unwrap_or(false);
         let bandwidth = bandwidth::read(table, reader).unwrap_or_default();
@@ -156,7 +170,7 @@ impl Draft {
             let (name, root) = (name.value.clone(), root.value.clone());
             let mirror = Mirror::new(name, root, &target.value, exclude, limits, s3);
             let trash = trash.map(|trash| trash.value);
-            let mirror = Mirror { links, directories, scrub_fetch, trash, prices, options, ..mirror };
+            let mirror = Mirror { links, directories, keep, scrub_fetch, trash, prices, options, ..mirror };
             Some(Mirror { rules, requester_pays, hooks, bandwidth, ..mirror })
         })();
         Self { name, target, root, trash: away, mirror }
@@ -181,6 +195,7 @@ impl Mirror {
             exclude,
             links: true,
             directories: true,
+            keep: Keep::default(),
             delete: limits.delete,
             trash: None,
             delete_grace: limits.delete_grace,

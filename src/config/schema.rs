@@ -77,6 +77,7 @@ pub(super) static MIRROR: Shape = Shape {
         key("hook_timeout", "hook_timeout = \"60s\""),
         key("links", "links = true"),
         key("directories", "directories = true"),
+        key("xattrs", "xattrs = true"),
         key("scrub", "scrub = \"30d\""),
         key("scrub_fetch", "scrub_fetch = true"),
         key("drill", "drill = \"7d\""),
@@ -152,7 +153,7 @@ static SHAPES: [&Shape; 10] =
     [&TOP, &S3, &PRICES, &MIRROR, &OBJECTS, &MAX_DELETE, &MAX_OVERWRITE, &DEBOUNCE, &SSE, &RETENTION];
 
 /// Keys whose meaning is settled and that this version does not act on: never taken without a word.
-static LATER: [&str; 5] = ["root_marker", "cross_mounts", "xattrs", "metrics", "heartbeat"];
+static LATER: [&str; 4] = ["root_marker", "cross_mounts", "metrics", "heartbeat"];
 
 /// Every key, with the table it belongs in as the file spells it (empty for the top).
 pub fn known_keys() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     ledger::Ledger,
     local::{Hashing, Prune, Tree},
-    model::{Binding, Class, ETag, Fault, Key, LocalMeta, Sameness, Spec, Stamp},
+    model::{Binding, Class, ETag, Extra, Fault, Key, LocalMeta, Sameness, Spec, Stamp},
     plan::View,
     store::Store,
 };
@@ -159,7 +159,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
 
     /// What verdicts are given in the light of.
     pub(super) fn view(&self) -> View {
-        View { root: self.root, deletes: self.options.deletes }
+        View { root: self.root, deletes: self.options.deletes, keep: self.options.keep }
     }
 
     /// True if the store was found to list out of key order.
@@ -173,11 +173,12 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
     }
 
     /// What an upload of this file carries.
-    pub(super) fn spec(&self, key: &Key, meta: &LocalMeta) -> Spec {
+    pub(super) fn spec(&self, key: &Key, meta: &LocalMeta, extra: &Extra) -> Spec {
         Spec {
             size: meta.print.size,
             mtime: meta.print.mtime,
             attributes: meta.attributes,
+            extra: extra.clone(),
             own: self.own(key),
             sha256: None,
             part_size: None,

@@ -37,7 +37,7 @@ pub use trash::Trash;
 use crate::{
     ledger::Ledger,
     local::{Notice, Prune, Tree},
-    model::{Class, Fault, MirrorId, Stamp},
+    model::{Class, Fault, Keep, MirrorId, Stamp},
     plan::Limits,
     queue::{Mono, delay},
     store::Store,
@@ -80,6 +80,8 @@ pub struct Options {
     pub relist: Duration,
     /// Directories are mirrored.
     pub directories: bool,
+    /// What is kept of files beside bytes, time, mode and owner.
+    pub keep: Keep,
     /// Objects whose file is gone are deleted.
     pub deletes: bool,
     /// Every object is proven again, again and again; `None`: it is not.

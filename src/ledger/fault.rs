@@ -65,7 +65,7 @@ pub(super) fn needs_reopening(error: &Error) -> bool {
 mod tests {
     use super::super::{Database, Ledger, medium::Medium};
     use super::*;
-    use crate::model::{Change, ETag, Key, Record};
+    use crate::model::{Change, ETag, Kept, Key, Record};
     use redb::{Builder, StorageBackend, backends::FileBackend};
     use std::{
         fs::File,
@@ -138,6 +138,7 @@ mod tests {
             metadata_due: false,
             doubted: false,
             condemned: false,
+            kept: Kept::default(),
             size: n,
             etag: ETag::new("1"),
             digest: None,

@@ -10,7 +10,7 @@ pub(super) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::
 
 /// The layout of the tables. An older one is migrated; a ledger of a newer one is set aside: what it proves can be
 /// proven anew.
-pub(super) const SCHEMA: u32 = 4;
+pub(super) const SCHEMA: u32 = 5;
 
 const NAME: &str = "ledger";
 const SUMS: &str = "sums";

@@ -12,7 +12,7 @@ use super::{
     meta::{self, META},
     overwrites::Overwrites,
 };
-use crate::model::{Attributes, Digest, ETag, Intent, Key, Record};
+use crate::model::{Attributes, Digest, ETag, Intent, Kept, Key, Record};
 use redb::{Error, MultimapTableDefinition, ReadableTable, TableDefinition};
 
 /// Brings a ledger of layout `schema` one version on. The id stays.
@@ -22,6 +22,8 @@ pub(super) fn step(engine: &redb::Database, schema: u32, id: u64) -> Result<(), 
         1 => second(&txn)?,
         2 => third(&txn)?,
         3 => fourth(&txn)?,
+        // 5: proofs say what was looked for beside mode and owner; nothing was
+        4 => {}
         _ => return Err(Error::Corrupted(format!("its schema {schema} never was"))),
     }
     let mut meta = txn.open_table(META)?;
@@ -60,6 +62,7 @@ fn decode_1(bytes: &[u8]) -> Result<Row, Damage> {
         metadata_due: r.u8()? != 0,
         doubted: false,
         condemned: false,
+        kept: Kept::default(),
         size: r.u64()?,
         etag: ETag::new(r.text()?),
         digest: r.option(|r| Ok(Digest { sha256: r.array()?, part_size: r.option(Reader::u64)? }))?,

@@ -4,7 +4,7 @@
 //! that is an MD5 is kept as its 16 bytes.
 
 use super::bytes::{Damage, Reader, Writer};
-use crate::model::{Attributes, Digest, ETag, Fingerprint, Intent, Key, Record, Stamp};
+use crate::model::{Attributes, Digest, ETag, Fingerprint, Intent, Keep, Kept, Key, Record, Stamp};
 use redb::TableDefinition;
 use std::num::NonZeroU32;
 
@@ -42,12 +42,14 @@ mod has {
     pub(super) const PARTS: u16 = 1 << 9;
     pub(super) const DOUBTED: u16 = 1 << 10;
     pub(super) const CONDEMNED: u16 = 1 << 11;
-    pub(super) const ALL: u16 = (1 << 12) - 1;
+    /// Something was looked for beside mode and owner.
+    pub(super) const KEPT: u16 = 1 << 12;
+    pub(super) const ALL: u16 = (1 << 13) - 1;
 }
 
 impl Row {
     pub(super) fn encode(&self, key: &str) -> Vec<u8> {
-        let Record { print, attributes, metadata_due, doubted, condemned, size, etag, digest, seq } =
+        let Record { print, attributes, kept, metadata_due, doubted, condemned, size, etag, digest, seq } =
             &self.record;
         let part_size = digest.and_then(|d| d.part_size);
         let md5 = etag.as_md5();
@@ -57,6 +59,7 @@ impl Row {
             (has::METADATA_DUE, *metadata_due),
             (has::DOUBTED, *doubted),
             (has::CONDEMNED, *condemned),
+            (has::KEPT, *kept != Kept::default()),
             (has::DIGEST, digest.is_some()),
             (has::PART_SIZE, part_size.is_some()),
             (has::MOVED, self.moved),
@@ -90,6 +93,7 @@ impl Row {
             Some(size) => w.number(size),
             None => w,
         };
+        let w = if *kept == Kept::default() { w } else { w.u8(kept.looked.bits()).number(kept.digest) };
         w.seal_as(key)
     }
 
@@ -133,10 +137,15 @@ impl Row {
             (false, true) => return Err(Damage::Form),
             (false, false) => None,
         };
+        let kept = match has(has::KEPT) {
+            true => Kept { looked: Keep::of(r.u8()?).ok_or(Damage::Form)?, digest: r.number()? },
+            false => Kept::default(),
+        };
         r.end()?;
         let (metadata_due, doubted, condemned) =
             (has(has::METADATA_DUE), has(has::DOUBTED), has(has::CONDEMNED));
-        let record = Record { print, attributes, metadata_due, doubted, condemned, size, etag, digest, seq };
+        let record =
+            Record { print, attributes, kept, metadata_due, doubted, condemned, size, etag, digest, seq };
         Ok(Self { record, moved: has(has::MOVED) })
     }
 }
@@ -229,14 +238,25 @@ mod tests {
             prop_oneof!["[0-9a-f-]{0,40}", "[0-9a-f]{32}", "[0-9a-f]{32}-[0-9]{1,11}", "[0-9A-F]{32}"],
             proptest::option::of(digest),
             any::<u64>(),
-            any::<bool>(),
+            (any::<bool>(), any::<bool>(), prop_oneof![Just(0), any::<u64>()]),
         )
             .prop_map(
-                |(print, attributes, [metadata_due, doubted, condemned], size, etag, digest, seq, moved)| {
+                |(
+                    print,
+                    attributes,
+                    [metadata_due, doubted, condemned],
+                    size,
+                    etag,
+                    digest,
+                    seq,
+                    (moved, xattrs, kept),
+                )| {
+                    let kept = Kept { looked: Keep { xattrs }, digest: kept };
                     let etag = ETag::new(&etag);
                     let record = Record {
                         print,
                         attributes,
+                        kept,
                         metadata_due,
                         doubted,
                         condemned,
@@ -276,6 +296,7 @@ mod tests {
             metadata_due: false,
             doubted: false,
             condemned: false,
+            kept: Kept::default(),
             size: 1_000_000,
             etag: ETag::new("0123456789abcdef0123456789abcdef"),
             digest: Some(Digest { sha256: [0; 32], part_size: None }),
@@ -286,6 +307,8 @@ mod tests {
         let ctime = Stamp { sec: 1_700_000_001, nsec: 0 };
         let touched = Record { print: Some(Fingerprint { ctime, ..print }), ..record.clone() };
         assert_eq!(length(&touched), 90);
+        let kept = Kept { looked: Keep { xattrs: true }, digest: 0 };
+        assert_eq!(length(&Record { kept, ..record.clone() }), 83);
         let parts = Record { etag: ETag::new("0123456789abcdef0123456789abcdef-10000"), ..record };
         assert_eq!(length(&parts), 83);
     }

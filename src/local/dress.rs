@@ -3,10 +3,11 @@
 use super::{
     target::{BENEATH, Finish, Target, draft_name, fault, give_owner, times},
     walk::c_name,
+    xattr,
 };
 use crate::model::{Class, Fault, RelPath, There};
 use rustix::{
-    fd::OwnedFd,
+    fd::{AsFd, OwnedFd},
     ffi::CStr,
     fs::{
         AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, chownat, fchmod, fchown, futimens, linkat, openat2,
@@ -83,6 +84,7 @@ impl Target {
                 let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
                 fchown(&dir, owner.0, owner.1).map_err(|errno| give_owner(&path, (uid, gid), errno))?;
             }
+            xattr::give(dir.as_fd(), &path, &finish.xattrs, &target.told)?;
             if let Some(mode) = finish.permissions() {
                 fchmod(&dir, mode).map_err(failed)?;
             }

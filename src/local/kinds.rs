@@ -1,5 +1,7 @@
 //! Which entries are mirrored beside regular files.
 
+use crate::model::Keep;
+
 /// The kinds that are. By default none: only regular files are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kinds {
@@ -8,4 +10,6 @@ pub struct Kinds {
     pub links: bool,
     /// Directories, each as a key that ends in `/`, without content.
     pub directories: bool,
+    /// What else is kept of each.
+    pub keep: Keep,
 }

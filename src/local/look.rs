@@ -226,7 +226,7 @@ mod tests {
         for (to, name) in [("file", "d/link"), ("d", "elsewhere"), ("x", "d/both")] {
             symlink(to, at(name)).expect("link");
         }
-        let kinds = Kinds { links: true, directories: true };
+        let kinds = Kinds { links: true, directories: true, ..Kinds::default() };
         let all = Root::new(dir.path()).with(kinds).open().expect("root");
         let plain = Root::new(dir.path()).open().expect("root");
         let absent = |ancestor: &str, instead| Local::Absent(Absence { ancestor: p(ancestor), instead });

@@ -15,6 +15,7 @@
 //! | `hash` | its digests |
 //! | `target`, `dress` | a directory that is written to: where a restore goes; what is no file there |
 //! | `piece`, `tally` | a large file that comes there in pieces, and its digest |
+//! | `xattr` | extended attributes, read and given |
 //! | `hole` | zeros that are left out of what is written there |
 //! | `clone` | a file that does not rest, as it is at one moment |
 //! | `watch`, `arm`, `event`, `outbox`, `plight` | changes as they happen, and why they are not seen |
@@ -58,6 +59,7 @@ mod uuid;
 mod walk;
 mod warnings;
 mod watch;
+mod xattr;
 
 pub use canary::Pulse;
 pub use directory::Directory;

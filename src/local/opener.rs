@@ -54,6 +54,10 @@ impl Opener {
     /// # Errors
     /// As [`Root::open`] and [`read::open`].
     pub(super) async fn open(&self, key: &Key) -> Result<File, Fault> {
+        self.opened(key).await.map(|file| file.keeping(&self.0.root))
+    }
+
+    async fn opened(&self, key: &Key) -> Result<File, Fault> {
         if let Some(file) = key.path().and_then(|path| cached::open(&self.0.root, &path)) {
             return Ok(file);
         }

@@ -6,11 +6,13 @@ use super::{
     descend::{Descent, Stop, descend},
     entries::kind_of,
     reader::Reader,
-    root::{Opened, READ_ALL},
-    stat::{Stat, beneath},
+    root::{Opened, READ_ALL, Root},
+    stat::{LIST, Stat, beneath},
     walk::c_name,
+    warnings::Warnings,
+    xattr,
 };
-use crate::model::{Class, Fault, Key, Kind, LocalMeta, RelPath, Skip, Source};
+use crate::model::{Class, Extra, Fault, Key, Kind, LocalMeta, RelPath, Skip, Source, Xattrs};
 use bytes::Bytes;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
@@ -33,6 +35,8 @@ pub struct File {
     /// Whoever asks for it may wait for another machine.
     remote: bool,
     frozen: Option<Frozen>,
+    /// Its extended attributes are kept; who is told of what is not.
+    xattrs: Option<Arc<Warnings>>,
 }
 
 /// What one has that does not change any more: a clone, a directory, a link.
@@ -47,13 +51,27 @@ pub(super) struct Frozen {
 impl File {
     /// On this machine, of so many bytes; with all of them if it is a small one.
     pub(super) fn new(fd: OwnedFd, size: u64, path: RelPath, whole: Option<Bytes>) -> Self {
-        Self { reader: Arc::new(Reader::new(fd, size)), path, whole, remote: false, frozen: None }
+        Self {
+            reader: Arc::new(Reader::new(fd, size)),
+            path,
+            whole,
+            remote: false,
+            frozen: None,
+            xattrs: None,
+        }
     }
 
     /// A clone of it.
     pub(super) fn frozen(&self, fd: OwnedFd, frozen: Frozen) -> Self {
         let reader = Arc::new(Reader::new(fd, frozen.meta.print.size));
-        Self { reader, path: self.path.clone(), whole: None, remote: false, frozen: Some(frozen) }
+        Self {
+            reader,
+            path: self.path.clone(),
+            whole: None,
+            remote: false,
+            frozen: Some(frozen),
+            xattrs: None,
+        }
     }
 
     /// True if another machine may write it.
@@ -69,7 +87,15 @@ impl File {
             whole: None,
             remote: self.remote,
             frozen: None,
+            xattrs: None,
         }
+    }
+
+    /// With what this root has kept of it.
+    pub(super) fn keeping(mut self, root: &Root) -> Self {
+        let (keep, warnings) = root.keep();
+        self.xattrs = keep.xattrs.then(|| Arc::clone(warnings));
+        self
     }
 }
 
@@ -162,6 +188,7 @@ fn open_fixed(root: &Opened, parent: &mut Parent, path: &RelPath, kind: Kind) ->
         whole: Some(content),
         remote: false,
         frozen: Some(Frozen { meta, _share: None }),
+        xattrs: None,
     })
 }
 
@@ -187,7 +214,7 @@ fn open_file(root: &Opened, parent: &mut Parent, path: &RelPath) -> Result<File,
     let reader = Reader::new(fd, size);
     let whole = (size <= SMALL).then(|| reader.read_at(0, size as usize).ok()).flatten();
     let remote = root.filesystem.remote.is_some();
-    Ok(File { reader: Arc::new(reader), path: path.clone(), whole, remote, frozen: None })
+    Ok(File { reader: Arc::new(reader), path: path.clone(), whole, remote, frozen: None, xattrs: None })
 }
 
 fn fault(what: String, errno: Errno) -> Fault {
@@ -226,6 +253,30 @@ impl Source for File {
         stat.map(|stat| stat.meta()).map_err(|errno| fault(what(), errno))
     }
 
+    async fn extra(&self) -> Result<Extra, Fault> {
+        let kind = self.frozen.as_ref().map_or(Kind::File, |frozen| frozen.meta.attributes.kind());
+        let Some(warnings) = self.xattrs.clone().filter(|_| kind != Kind::Link) else {
+            return Ok(Extra::default());
+        };
+        let what = format!("read the extended attributes of {}", self.path);
+        let (reader, path) = (Arc::clone(&self.reader), self.path.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let all = match kind {
+                // what only stands for it shows none
+                Kind::Directory => xattr::read(beneath(reader.as_fd(), c".", LIST)?.as_fd())?,
+                _ => xattr::read(reader.as_fd())?,
+            };
+            let (xattrs, left_out) = all.pack(Xattrs::MOST);
+            if !left_out.is_empty() {
+                let names: Vec<_> = left_out.iter().map(|name| name.escape_ascii().to_string()).collect();
+                warnings.too_large(path.as_bytes(), &names.join(" "));
+            }
+            Ok(Extra { xattrs })
+        });
+        let read = read.await.map_err(|ended| Fault::new(Class::Transient, &*what, ended))?;
+        read.map_err(|errno| fault(what, errno))
+    }
+
     async fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Fault> {
         // what lies beyond is asked for: the file may have grown
         let within = |whole: &Bytes| {
@@ -251,7 +302,6 @@ impl Source for File {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::root::Root;
     use rustix::{fs::inotify, io};
     use std::os::unix::fs::symlink;
 

@@ -6,7 +6,7 @@ use super::{
     stat::{LIST, PASS, Place, Stat},
     warnings::Warnings,
 };
-use crate::model::{Class, Fault, RootId, Sameness, Stamp};
+use crate::model::{Class, Fault, Keep, RootId, Sameness, Stamp};
 use rustix::{
     fd::{AsFd, OwnedFd},
     fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
@@ -68,6 +68,11 @@ impl Root {
     /// With these kinds of entries.
     pub(super) fn with(self, kinds: Kinds) -> Self {
         Self { kinds, ..self }
+    }
+
+    /// What is kept of entries beside bytes, time, mode and owner, and whoever is told what is not.
+    pub(super) fn keep(&self) -> (Keep, &Arc<Warnings>) {
+        (self.kinds.keep, &self.warnings)
     }
 
     /// As configured, without a slash at its end.

@@ -8,8 +8,9 @@ use super::{
     hole::{HOLE, write, write_but_holes},
     piece::fault_at,
     walk::c_name,
+    xattr,
 };
-use crate::model::{Class, DRAFT, DRAFT_END, Fault, RelPath, Stamp, There};
+use crate::model::{Class, DRAFT, DRAFT_END, Fault, RelPath, Stamp, There, Xattrs};
 use bytes::Bytes;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
@@ -26,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 use std::{
     fs::create_dir_all,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 use tokio::task::spawn_blocking;
 
@@ -52,10 +53,12 @@ pub(super) struct Inner {
     umask: u32,
     /// The directory that was entered last: its files come one after another.
     last: Mutex<Option<(RelPath, Arc<OwnedFd>)>>,
+    /// It was told that some extended attributes are not taken.
+    pub(super) told: Arc<AtomicBool>,
 }
 
 /// What a file gets beside its bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Finish {
     /// Permission bits; `None`: those that new files get here.
     pub mode: Option<u32>,
@@ -65,6 +68,8 @@ pub struct Finish {
     pub owner: Option<(u32, u32)>,
     /// Last modification.
     pub mtime: Option<Stamp>,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
 }
 
 impl Finish {
@@ -85,6 +90,7 @@ pub struct Draft {
     pub(super) path: RelPath,
     pub(super) device: u64,
     umask: u32,
+    told: Arc<AtomicBool>,
     /// Where the notes of its pieces begin, if it comes in pieces.
     pub(super) notes: Option<u64>,
     /// It stays when it is dropped, or has its name.
@@ -124,7 +130,7 @@ impl Target {
         umask(mask);
         let device = root.as_ref().and_then(|root| fstat(root).ok()).map_or(0, |stat| stat.st_dev);
         let (path, last) = (path.to_owned(), Mutex::default());
-        Ok(Self(Arc::new(Inner { path, root, device, umask: mask.bits(), last })))
+        Ok(Self(Arc::new(Inner { path, root, device, umask: mask.bits(), last, told: Arc::default() })))
     }
 
     /// What stands there. Where a directory above it is missing, nothing does.
@@ -227,17 +233,8 @@ impl Inner {
         kept: bool,
     ) -> Draft {
         let (file, path) = (Arc::new(file), path.clone());
-        Draft {
-            dir,
-            file,
-            name,
-            path,
-            device: self.device,
-            umask: self.umask,
-            notes: None,
-            kept,
-            bare: false,
-        }
+        let (device, umask, told) = (self.device, self.umask, Arc::clone(&self.told));
+        Draft { dir, file, name, path, device, umask, told, notes: None, kept, bare: false }
     }
 
     /// The directory that holds `path`; `None` if it is not there and is not to be made.
@@ -315,11 +312,13 @@ impl Draft {
             let cut = fdatasync(&*self.file).and_then(|()| ftruncate(&*self.file, end));
             cut.map_err(|errno| self.fault(what(), errno))?;
         }
-        // before the mode: a change of owner takes rights away
+        // before the mode: a change of owner takes rights away, an ACL changes those of the group, and without the right to
+        // write there is none to give attributes
         if let Some((uid, gid)) = owner {
             fchown(&*self.file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
                 .map_err(|errno| give_owner(&self.path, (uid, gid), errno))?;
         }
+        xattr::give(self.file.as_fd(), &self.path, &finish.xattrs, &self.told)?;
         let usual = || Mode::from_bits_truncate(0o666 & !self.umask);
         let mode = finish.permissions().unwrap_or_else(usual);
         fchmod(&*self.file, mode).map_err(|errno| fault(what(), errno))?;

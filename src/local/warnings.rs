@@ -20,6 +20,7 @@ use std::{
 const MOST: usize = 100;
 
 /// The places of one root that were told of.
+#[derive(Debug)]
 pub(super) struct Warnings {
     root: PathBuf,
     /// By hash: at worst a warning is told at `debug`.
@@ -38,6 +39,8 @@ pub(super) enum Why {
     Unkept(Errno),
     /// It was moved while it was walked.
     Moved,
+    /// It has more extended attributes than there is room for.
+    TooLarge,
     /// It is a link, and a file has the name of its object.
     Shadowed,
 }
@@ -68,6 +71,15 @@ impl Warnings {
         let dir = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
         let place = if errno == Errno::ACCESS { &path[..dir] } else { path };
         self.tell(place, Why::Unread(errno));
+    }
+
+    /// Tells which extended attributes of the file at `path` are not kept.
+    pub(super) fn too_large(&self, path: &[u8], names: &str) {
+        let place = shown(&self.root.join(OsStr::from_bytes(path)));
+        match self.news(path, Why::TooLarge) {
+            News::IsNot => tracing::debug!(path = place, names, "{}", Why::TooLarge.text()),
+            _ => tracing::warn!(path = place, names, "{}", Why::TooLarge.text()),
+        }
     }
 
     fn news(&self, path: &[u8], why: Why) -> News {
@@ -107,6 +119,7 @@ impl Why {
                     "the link is not stored: a file is called as its object would be; rename that file, which ends in {LINK}"
                 )
             }
+            Self::TooLarge => "some of its extended attributes are too large for the metadata of an object: they are not kept".into(),
             Self::Moved => "it was moved while it was walked: nothing is deleted there now".into(),
         }
     }

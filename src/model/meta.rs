@@ -1,6 +1,6 @@
 //! What is known of a file, and of an object.
 
-use super::ETag;
+use super::{ETag, Extra};
 use std::sync::Arc;
 
 /// A point in wall-clock time, as a file system or a server gives it. Compared for equality only;
@@ -144,4 +144,6 @@ pub struct Head {
     pub mtime: Option<Stamp>,
     /// `mode`, `uid` and `gid` of its metadata.
     pub attributes: Option<Attributes>,
+    /// What else it gives of its file.
+    pub extra: Extra,
 }

@@ -4,6 +4,7 @@
 //! [`Job`] is what to do about it, and an [`Outcome`] is how that went.
 
 mod etag;
+mod extra;
 mod fault;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -23,6 +24,7 @@ mod triple;
 mod upload;
 
 pub use etag::ETag;
+pub use extra::{Extra, Keep, Kept, Xattrs};
 pub use fault::{Class, Fault};
 pub use job::{Did, Job, Only, Op, Outcome, Refrained, Spec, Why};
 pub use key::{Key, KeyRange, LINK, MAX_KEY_BYTES, RESERVED};

@@ -1,6 +1,6 @@
 //! What the ledger keeps: proofs, and what must outlive a crash.
 
-use super::{Attributes, Digest, ETag, Fingerprint, Intent, Key, RootId, Stamp};
+use super::{Attributes, Digest, ETag, Fingerprint, Intent, Kept, Key, RootId, Stamp};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
@@ -15,6 +15,8 @@ pub struct Record {
     pub print: Option<Fingerprint>,
     /// Mode and owner as the object's metadata has them. `None`: not known.
     pub attributes: Option<Attributes>,
+    /// What else it has, as far as that was looked for.
+    pub kept: Kept,
     /// The bytes are those of the file, but its time, mode or owner are still to be written to the object. Kept
     /// because a rewrite of metadata whose reply was lost leaves no trace in the ETag.
     pub metadata_due: bool,

@@ -1,6 +1,6 @@
 //! An open file, as the store reads it without knowing what a file is.
 
-use super::{Fault, LocalMeta};
+use super::{Extra, Fault, LocalMeta};
 use bytes::Bytes;
 use std::future::Future;
 
@@ -17,6 +17,14 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// I/O errors.
     fn read_at(&self, at: u64, len: usize) -> impl Future<Output = Result<Bytes, Fault>> + Send;
+
+    /// What it has beside bytes, time, mode and owner, as far as that is kept.
+    ///
+    /// # Errors
+    /// I/O errors.
+    fn extra(&self) -> impl Future<Output = Result<Extra, Fault>> + Send {
+        std::future::ready(Ok(Extra::default()))
+    }
 
     /// Tells that so many of the bytes that were read are on their way to the store: for whoever counts. Once for all
     /// attempts of a request.

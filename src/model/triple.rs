@@ -86,7 +86,7 @@ pub struct Kin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Attributes, ETag, Fingerprint, Stamp};
+    use crate::model::{Attributes, ETag, Fingerprint, Kept, Stamp};
 
     #[test]
     fn a_file_is_fresh_that_no_record_is_of() {
@@ -99,6 +99,7 @@ mod tests {
             metadata_due: false,
             doubted: false,
             condemned: false,
+            kept: Kept::default(),
             size: 1,
             etag: ETag::new("e"),
             digest: None,

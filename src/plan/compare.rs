@@ -8,6 +8,7 @@
 //! | the same, but a delete of it may have been done since | | | prove |
 //! | the same, but metadata is due | | | copy onto itself |
 //! | the same, but its object is condemned | | | acquit: the file is back |
+//! | the same, but not all was looked for that is kept | | | prove |
 //! | directory | object with content | any | nothing: it is no marker |
 //! | file | object | row, same tag, other size | put |
 //! | file | object | otherwise, same size | prove: compare contents |
@@ -17,7 +18,7 @@
 //! | absent | – | row | prove: gone on both sides |
 //! | skipped, unknown | any | any | nothing |
 
-use crate::model::{ETag, Key, Kin, Kind, Local, LocalMeta, Only, Sameness, Triple, Why};
+use crate::model::{ETag, Keep, Key, Kin, Kind, Local, LocalMeta, Only, Sameness, Triple, Why};
 
 /// What the triple is judged in the light of.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,8 @@ pub struct View {
     pub root: Sameness,
     /// Absent files' objects are to be deleted (`delete = "mirror"`).
     pub deletes: bool,
+    /// What is kept beside bytes, time, mode and owner.
+    pub keep: Keep,
 }
 
 /// What is to be done about a key.
@@ -70,6 +73,9 @@ fn present(t: &Triple, meta: &LocalMeta, view: View) -> Verdict {
             match record.metadata_due && view.root != Sameness::Changed {
                 true => Verdict::Metadata("time, mode or owner changed"),
                 false if record.condemned && view.root != Sameness::Changed => Verdict::Acquit,
+                false if !view.keep.is_within(record.kept.looked) && view.root != Sameness::Changed => {
+                    Verdict::Prove("what it has beside mode and owner was not looked for")
+                }
                 false => Verdict::InSync,
             }
         }
@@ -104,7 +110,7 @@ fn absent(t: &Triple, view: View) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Absence, Attributes, Fingerprint, Record, RelPath, RemoteMeta, Skip, Stamp};
+    use crate::model::{Absence, Attributes, Fingerprint, Kept, Record, RelPath, RemoteMeta, Skip, Stamp};
 
     fn meta(size: u64, inode: u64) -> LocalMeta {
         let print = Fingerprint { size, mtime: Stamp::default(), ctime: Stamp::default(), inode };
@@ -123,6 +129,7 @@ mod tests {
             metadata_due: false,
             doubted: false,
             condemned: false,
+            kept: Kept::default(),
             size,
             etag: ETag::new(etag),
             digest: None,
@@ -134,7 +141,7 @@ mod tests {
     fn the_table() {
         let file = || Local::Present(meta(3, 7));
         let gone = || Local::Absent(Absence { ancestor: RelPath::root(), instead: None });
-        let view = View { root: Sameness::Same, deletes: true };
+        let view = View { root: Sameness::Same, deletes: true, keep: Keep::default() };
         let matches = |e: &str| Only::Match(ETag::new(e));
         let known = || record(3, "e", Some(7));
         let due = || Record { metadata_due: true, ..known() };
@@ -185,6 +192,11 @@ mod tests {
         for (local, remote, record, want) in rows {
             let t = Triple { key: Key::raw("k"), local, remote, record, asked: 1, kin: None };
             assert_eq!(decide(&t, view), want, "{t:?}");
+            let keeps = View { keep: Keep { xattrs: true }, ..view };
+            match decide(&t, keeps) {
+                Verdict::Prove(_) if want == Verdict::InSync => {}
+                verdict => assert_eq!(verdict, want, "{t:?}"),
+            }
             for local in [Local::Unknown, Local::Skipped(Skip::Excluded)] {
                 assert_eq!(decide(&Triple { local, ..t.clone() }, view), Verdict::Leave);
             }
@@ -200,7 +212,7 @@ mod tests {
 
     #[test]
     fn an_object_with_content_is_no_directorys_marker() {
-        let view = View { root: Sameness::Same, deletes: true };
+        let view = View { root: Sameness::Same, deletes: true, keep: Keep::default() };
         let directory =
             LocalMeta { attributes: Attributes { mode: 0o040_755, uid: 0, gid: 0 }, ..meta(0, 7) };
         let triple = |remote| Triple {
@@ -231,7 +243,7 @@ mod tests {
             asked: 1,
             kin: kin(true),
         };
-        let view = View { root: Sameness::Same, deletes: true };
+        let view = View { root: Sameness::Same, deletes: true, keep: Keep::default() };
         assert_eq!(decide(&t, view), Verdict::Copy(Key::raw("a")));
         let other = View { root: Sameness::Changed, ..view };
         assert_eq!(decide(&t, other), Verdict::Put(Only::New, "new file"));

@@ -154,7 +154,7 @@ pub fn unequal(refuted: &[Evidence], head: &Head, can: Capabilities) -> Differen
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Absence, ETag, Fingerprint, RelPath, Skip};
+    use crate::model::{Absence, ETag, Extra, Fingerprint, Kept, RelPath, Skip};
 
     const MIB: u64 = 1 << 20;
 
@@ -178,6 +178,7 @@ mod tests {
             metadata_due: false,
             doubted: false,
             condemned: false,
+            kept: Kept::default(),
             size: meta.print.size,
             etag: ETag::new(tag),
             digest: None,
@@ -195,6 +196,7 @@ mod tests {
             opaque: false,
             mtime: Some(stamp(1)),
             attributes: Some(file(1).attributes),
+            extra: Extra::default(),
         }
     }
 

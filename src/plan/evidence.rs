@@ -127,7 +127,7 @@ fn by_etag(remote: &RemoteMeta, own: Option<u64>) -> Option<Evidence> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ETag, Stamp};
+    use crate::model::{ETag, Extra, Kept, Stamp};
 
     const MIB: u64 = 1 << 20;
     const SIZE: u64 = 12 * MIB;
@@ -154,6 +154,7 @@ mod tests {
             metadata_due: false,
             doubted: false,
             condemned: false,
+            kept: Kept::default(),
             size: SIZE,
             etag: ETag::new(etag),
             digest,
@@ -171,6 +172,7 @@ mod tests {
             opaque: false,
             mtime: None,
             attributes: None,
+            extra: Extra::default(),
         }
     }
 

@@ -61,7 +61,7 @@ pub fn witnesses(head: &Head) -> Vec<Witness> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ETag, RemoteMeta};
+    use crate::model::{ETag, Extra, RemoteMeta};
 
     const MIB: u64 = 1 << 20;
     const MD5: &str = "0123456789abcdef0123456789abcdef";
@@ -76,6 +76,7 @@ mod tests {
             opaque: false,
             mtime: None,
             attributes: None,
+            extra: Extra::default(),
         }
     }
 

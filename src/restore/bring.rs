@@ -10,7 +10,7 @@ use crate::{
     local::{Finish, Hashes, Hashing, Target},
     model::{
         Attributes, Class, Fault, Fingerprint, Head, Key, LocalMeta, RelPath, RemoteMeta, Source, Stamp,
-        There, is_draft,
+        There, Xattrs, is_draft,
     },
     plan::{Landing, Replace, Wanted, Witness, landing, witnesses},
     store::{Depth, S3, Spot, Start, Store},
@@ -269,7 +269,14 @@ impl<'a> Bringer<'a> {
             return Err(Fault::new(Class::Permanent, "give it its owner", "its metadata names nobody")
                 .remedy("restore it without --owner"));
         }
-        Ok(Finish { mode: had.map(|had| had.mode), special, owner, mtime: wanted(head).time() })
+        let xattrs = head.extra.xattrs.as_deref().map(|text| {
+            Xattrs::unpack(text).unwrap_or_else(|| {
+                tracing::warn!(etag = %head.meta.etag, "an object's extended attributes cannot be read: its file gets none");
+                Xattrs::default()
+            })
+        });
+        let (mode, xattrs) = (had.map(|had| had.mode), xattrs.unwrap_or_default());
+        Ok(Finish { mode, special, owner, mtime: wanted(head).time(), xattrs })
     }
 }
 

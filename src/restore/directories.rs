@@ -66,7 +66,7 @@ impl Drop for Directory {
     fn drop(&mut self) {
         if let Some(finish) = self.finish.get() {
             // nobody waits for it when the restore was broken off
-            let _ = self.done.send((self.key.clone(), self.path.clone(), *finish));
+            let _ = self.done.send((self.key.clone(), self.path.clone(), finish.clone()));
         }
     }
 }

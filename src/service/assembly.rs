@@ -143,7 +143,7 @@ pub async fn sides(commons: &Commons, mirror: &Mirror, ledger: Database) -> Resu
 /// # Errors
 /// A root that cannot be named.
 pub fn directory(mirror: &Mirror) -> Result<Directory, Fault> {
-    let kinds = Kinds { links: mirror.links, directories: mirror.directories };
+    let kinds = Kinds { links: mirror.links, directories: mirror.directories, keep: mirror.keep };
     Directory::new(&mirror.root, kinds)
 }
 
@@ -237,6 +237,7 @@ pub fn options(mirror: &Mirror, manner: Manner) -> Result<engine::Options, Fault
         rescan: mirror.rescan,
         relist: mirror.relist,
         directories: mirror.directories,
+        keep: mirror.keep,
         scrub: mirror.scrub.map(|every| engine::Scrub { every, fetch: mirror.scrub_fetch }),
         deletes: mirror.delete != DeletePolicy::Keep,
         trash: trash(mirror),

@@ -130,7 +130,10 @@ async fn drill(sides: &Sides, mirror: &Mirror, scratch: &Path) -> Result<Drilled
         true => BTreeMap::new(),
         false => bring(store.clone(), scratch.to_owned(), paths).await?,
     };
-    let restored = Directory::new(scratch, Kinds { links: mirror.links, directories: mirror.directories })?;
+    let restored = Directory::new(
+        scratch,
+        Kinds { links: mirror.links, directories: mirror.directories, keep: mirror.keep },
+    )?;
     let mut drilled = Drilled { at: now(), ..Drilled::default() };
     for (key, record) in sample {
         let why = match failed.remove(&key) {

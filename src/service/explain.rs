@@ -235,7 +235,7 @@ impl Known<'_> {
         };
         let told = |verdict: &str, why: &str| (verdict.to_owned(), why.to_owned());
         let grace = humantime::format_duration(self.mirror.delete_grace);
-        Ok(match decide(&triple, View { root, deletes }) {
+        Ok(match decide(&triple, View { root, deletes, keep: self.mirror.keep }) {
             Verdict::InSync => told("nothing", "both sides are proven equal"),
             Verdict::Leave => told("nothing", nothing(local, &triple, changed)),
             Verdict::Put(_, why) => told("put", why),

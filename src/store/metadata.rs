@@ -1,6 +1,6 @@
 //! What travels with an object: user metadata as rclone writes it, and ours.
 
-use crate::model::{Attributes, Checksum, Head, Key, RemoteMeta, Spec, Stamp, Trashed, Went};
+use crate::model::{Attributes, Checksum, Extra, Head, Key, RemoteMeta, Spec, Stamp, Trashed, Went};
 use aws_sdk_s3::{operation::head_object::HeadObjectOutput, primitives::DateTime, types::ChecksumType};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::collections::HashMap;
@@ -8,6 +8,9 @@ use std::collections::HashMap;
 const OWN: &str = "s3mirrord-own";
 const SHA256: &str = "s3mirrord-sha256";
 const PART_SIZE: &str = "s3mirrord-part-size";
+
+/// What else a file has.
+const XATTRS: &str = "s3mirrord-xattrs";
 
 /// The key that an object of the trash had, where its name does not say it.
 const TRASHED: &str = "s3mirrord-trash-key";
@@ -17,7 +20,7 @@ const WENT: &str = "s3mirrord-trash";
 const SINCE: &str = "s3mirrord-since";
 
 /// All names that [`outgoing`] and [`since`] may write.
-const WRITTEN: [&str; 8] = ["mtime", "mode", "uid", "gid", OWN, SHA256, PART_SIZE, SINCE];
+const WRITTEN: [&str; 9] = ["mtime", "mode", "uid", "gid", XATTRS, OWN, SHA256, PART_SIZE, SINCE];
 
 /// The user metadata of an upload.
 pub(super) fn outgoing(
@@ -36,6 +39,7 @@ pub(super) fn outgoing(
     if let Some(sha256) = sha256 {
         all.insert(SHA256.to_owned(), hex::encode(sha256));
     }
+    all.extend(spec.extra.xattrs.as_ref().map(|text| (XATTRS.to_owned(), text.to_string())));
     if let Some(part_size) = part_size {
         all.insert(PART_SIZE.to_owned(), part_size.to_string());
     }
@@ -67,6 +71,10 @@ pub(super) fn trashed(head: &HeadObjectOutput, to: &Trashed) -> HashMap<String, 
         Went::Deleted => "deleted",
     };
     all.extend(written(head).map(|at| (WENT.to_owned(), format!("{at} {went}"))));
+    // a name that is as long leaves no room for them
+    if to.said.is_some() {
+        all.retain(|name, _| !name.eq_ignore_ascii_case(XATTRS));
+    }
     all.extend(to.said.as_ref().map(|key| (TRASHED.to_owned(), header_text(key.as_str()))));
     all
 }
@@ -122,6 +130,7 @@ pub(super) fn incoming(meta: RemoteMeta, head: &HeadObjectOutput) -> Head {
         opaque: is_opaque(head),
         mtime: get("mtime").and_then(|text| time_of(&text)),
         attributes: attributes(),
+        extra: Extra { xattrs: get(XATTRS).map(Into::into) },
     }
 }
 
@@ -231,7 +240,7 @@ fn word(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ETag;
+    use crate::model::{ETag, Xattrs};
     use proptest::prelude::*;
 
     fn at(sec: i64, nsec: u32) -> Stamp {
@@ -271,6 +280,7 @@ mod tests {
             size: 3,
             mtime: at(-7, 1),
             attributes: Attributes { mode: 0o100_644, uid: 1000, gid: 0 },
+            extra: Extra { xattrs: Some("AQAGdXNlci5hAAA=".into()) },
             own: "id häsh".into(),
             sha256: None,
             part_size: None,
@@ -284,18 +294,20 @@ mod tests {
         assert_eq!(head.own.as_deref(), Some("id häsh"));
         assert_eq!((head.sha256, head.part_size), (Some([7; 32]), Some(8 << 20)));
         assert_eq!((head.mtime, head.attributes), (Some(spec.mtime), Some(spec.attributes)));
+        assert_eq!(head.extra, spec.extra);
         let bare = incoming(meta, &HeadObjectOutput::builder().build());
         assert_eq!((bare.own, bare.sha256, bare.mtime, bare.attributes), (None, None, None, None));
         assert_eq!((bare.checksum, bare.opaque), (None, false));
     }
 
-    /// S3 takes 2,048 bytes; the configuration lets operators add 1,536.
+    /// S3 takes 2,048 bytes; the configuration lets operators add 1,536, or 448 beside extended attributes.
     #[test]
     fn ours_leave_room_for_those_of_operators() {
         let spec = Spec {
             size: 0,
             mtime: at(i64::MIN, 999_999_999),
             attributes: Attributes { mode: u32::MAX, uid: u32::MAX, gid: u32::MAX },
+            extra: Extra { xattrs: Some("x".repeat(Xattrs::MOST).into()) },
             own: format!("{}:{}", "f".repeat(32), "f".repeat(32)),
             sha256: None,
             part_size: None,
@@ -307,7 +319,9 @@ mod tests {
         let size: usize = all.iter().map(|(name, value)| name.len() + value.len()).sum();
         // and those of one in the trash, but for a long key
         let trash = WENT.len() + format!("{} replaced", i64::MIN).len();
-        assert!(size + trash <= 2048 - 1536, "{size} {trash}");
+        assert!(size + trash <= 2048 - 448, "{size} {trash}");
+        let xattrs = XATTRS.len() + Xattrs::MOST;
+        assert!(size + trash - xattrs <= 2048 - 1536, "{size} {trash}");
     }
 
     #[test]

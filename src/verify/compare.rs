@@ -6,7 +6,7 @@
 use super::{Ending, Live, Options, Sides, pairs::Pair};
 use crate::{
     local::{CHUNK, File, Hashes, Hashing, Tree},
-    model::{Class, Fault, Head, Key, Local, LocalMeta, Record, RemoteMeta, Source},
+    model::{Class, Fault, Head, Keep, Key, Local, LocalMeta, Record, RemoteMeta, Source},
     plan::{Difference, Evidence, Facts, Glance, drift, evidence, glance, unequal},
     store::{Depth, Fetch, Spot, Start, Store, TRIES, patiently},
 };
@@ -164,7 +164,7 @@ impl<'a> Comparer<'a> {
         Ok(match self.head(key).await? {
             Told::Gone => Moved,
             Told::Veiled(fault) => is(Difference::Unproven, fault),
-            Told::Head(head) => match self.attributes(key, meta, &head) {
+            Told::Head(head) => match self.attributes(key, meta, None, &head).await {
                 It(Ending::Is(..)) if !self.is_still(key, meta).await? => Moved,
                 found => found,
             },
@@ -175,8 +175,15 @@ impl<'a> Comparer<'a> {
         Ok(self.now(key).await? == Local::Present(*meta))
     }
 
-    fn attributes(&self, key: &Key, meta: &LocalMeta, head: &Head) -> Found {
-        match drift(meta, head) {
+    async fn attributes(&self, key: &Key, meta: &LocalMeta, file: Option<&File>, head: &Head) -> Found {
+        let other = match file {
+            Some(file) if self.options.keep != Keep::default() => {
+                file.extra().await.is_ok_and(|extra| extra != head.extra)
+            }
+            _ => false,
+        };
+        let other = other.then(|| "other extended attributes there".to_owned());
+        match drift(meta, head).into_iter().chain(other).reduce(|all, why| format!("{all}; {why}")) {
             // what another tool wrote stays as it is until the file changes
             _ if !self.is_ours(key, head) => It(Ending::Adopted),
             Some(why) => is(Difference::Drift, why),
@@ -223,7 +230,7 @@ impl<'a> Comparer<'a> {
             return self.bytes(pair, meta, file, &head.meta).await;
         }
         match self.hash(meta, file, &head, record).await {
-            None => Ok(self.attributes(&pair.key, meta, &head)),
+            None => Ok(self.attributes(&pair.key, meta, Some(file), &head).await),
             Some((difference, why)) => Ok(is(difference, why)),
         }
     }
@@ -320,7 +327,7 @@ impl<'a> Comparer<'a> {
             }
         }
         Ok(match head {
-            Some(head) => self.attributes(key, meta, &head),
+            Some(head) => self.attributes(key, meta, Some(file), &head).await,
             None => Moved,
         })
     }

@@ -10,7 +10,7 @@ mod pairs;
 use crate::{
     ledger::Database,
     local::{Directory, Prune},
-    model::{Capabilities, Class, Fault, Key, MirrorId, RelPath},
+    model::{Capabilities, Class, Fault, Keep, Key, MirrorId, RelPath},
     plan::{Difference, apart},
     store::S3,
 };
@@ -48,6 +48,8 @@ pub struct Options {
     pub prefix: String,
     /// Whose objects are ours; `None`: nobody's.
     pub mirror: Option<MirrorId>,
+    /// What is kept beside bytes, time, mode and owner.
+    pub keep: Keep,
     /// What the store honours, as far as it is known.
     pub can: Capabilities,
     /// Somebody keeps the mirror up meanwhile: what just changed is given some seconds.

@@ -5,6 +5,7 @@ use crate::support::{
     scene::Scene,
     skip,
 };
+use rustix::fs::{XattrFlags, getxattr, listxattr, removexattr, setxattr};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -282,4 +283,111 @@ async fn holes_come_back_as_holes() {
         assert!(fs::read(out.join(name)).unwrap() == fs::read(bench.root.join(name)).unwrap(), "{name}");
         assert!(taken(&out.join(name)) <= most, "{name} takes {}", taken(&out.join(name)));
     }
+}
+
+/// Extended attributes of what lies there that are to come back.
+fn xattrs(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut names = vec![0; 65_536];
+    let len = listxattr(path, &mut names[..]).unwrap();
+    let names = names[..len].split(|byte| *byte == 0).map(|name| String::from_utf8_lossy(name).into_owned());
+    let wanted = names.filter(|name| name.starts_with("user.") || name.starts_with("system.posix_acl"));
+    wanted
+        .map(|name| {
+            let mut value = vec![0; 65_536];
+            let len = getxattr(path, &*name, &mut value[..]).unwrap();
+            (name, value[..len].to_vec())
+        })
+        .collect()
+}
+
+fn set(path: &Path, name: &str, value: &[u8]) {
+    setxattr(path, name, value, XattrFlags::empty()).unwrap();
+}
+
+/// An ACL that lets user 1234 read, and its group of `mode` what the mask says (acl(5), linux/posix_acl_xattr.h).
+fn acl(mask: u16) -> Vec<u8> {
+    let entries: [(u16, u16, u32); 5] =
+        [(1, 6, !0), (2, 4, 1234), (4, 4, !0), (0x10, mask, !0), (0x20, 0, !0)];
+    let of = |(tag, rights, id): &(u16, u16, u32)| {
+        [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
+    [2_u32.to_le_bytes().to_vec(), entries.iter().flat_map(of).collect()].concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn extended_attributes_and_acls_come_back_and_converge_without_being_sent_again() {
+    let bench = Bench::new().await;
+    let root = &bench.root;
+    fs::create_dir(root.join("dir")).unwrap();
+    bench.write("file", "with attributes");
+    bench.write("plain", "without");
+    bench.write("dir/large", &"large".repeat(2_000_000));
+    let (file, dir) = (root.join("file"), root.join("dir"));
+    if setxattr(&file, "user.a", b"1", XattrFlags::empty()).is_err() {
+        return skip("it takes a file system that has extended attributes");
+    }
+    let with = format!("{}xattrs = true\n", crate::support::bench::QUICK);
+    let configure = |lines: &str| bench.configure(&bench.mirror("www", root, "www/", lines));
+    let has_acls = setxattr(&file, "system.posix_acl_access", &acl(4), XattrFlags::empty()).is_ok();
+    if has_acls {
+        set(&dir, "system.posix_acl_default", &acl(6));
+    } else {
+        skip("it takes a file system that has ACLs");
+    }
+    set(&root.join("dir/large"), "user.\u{e9}", &[0, 255, b'\n']);
+    set(&dir, "user.of a directory", b"");
+    let sent = |ran: &Ran| ["uploaded", "bytes"].map(|what| ran.summary()[what].as_u64().unwrap());
+    let metadata = async |key: &str| {
+        let head = bench.client().head_object().bucket("backups").key(key).send().await.unwrap();
+        head.metadata.unwrap_or_default()
+    };
+
+    // before they are kept; then each file is looked at, none is read or sent, and only what has some is written
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    assert!(!metadata("www/file").await.contains_key("s3mirrord-xattrs"));
+    configure(&with);
+    let ran = bench.run(&["once", "--json"]).await;
+    let told = (ran.code, sent(&ran), requests(&ran, "CopyObject"), &ran.summary()["bytes_read"]);
+    assert_eq!(told, (0, [0; 2], 3, &0.into()), "{ran:?}");
+    let again = bench.run(&["once", "--json"]).await;
+    let wrote = ["PutObject", "CopyObject", "HeadObject"].map(|what| requests(&again, what));
+    assert_eq!((again.code, wrote, &again.summary()["bytes_read"]), (0, [0; 3], &0.into()), "{again:?}");
+
+    // what changes is seen by its time of change alone
+    set(&file, "user.b", b"two");
+    set(&root.join("plain"), "user.large", &[7; 2000]);
+    set(&root.join("plain"), "user.small", b"fits");
+    removexattr(root.join("dir/large"), "user.\u{e9}").unwrap();
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!((ran.code, sent(&ran), requests(&ran, "CopyObject")), (0, [0; 2], 3), "{ran:?}");
+    assert!(ran.stderr.contains("user.large") && ran.stderr.contains("too large"), "{ran:?}");
+    assert!(!metadata("www/dir/large").await.contains_key("s3mirrord-xattrs"));
+    bench.write("new", "sent with them");
+    set(&root.join("new"), "user.new", b"3");
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    assert_eq!(metadata("www/new").await["s3mirrord-xattrs"], "AQAIdXNlci5uZXcAATM=");
+
+    let ran = bench.run(&["verify"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let out = bench.dir.path().join("out");
+    let ran = restore(&bench, &out, &[]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for name in ["file", "dir", "dir/large", "new"] {
+        assert_eq!(xattrs(&out.join(name)), xattrs(&root.join(name)), "{name}");
+        let mode = |path: PathBuf| fs::metadata(path).unwrap().mode();
+        assert_eq!(mode(out.join(name)), mode(root.join(name)), "{name}");
+    }
+    assert_eq!(xattrs(&out.join("plain")), BTreeMap::from([("user.small".to_owned(), b"fits".to_vec())]));
+
+    // no longer kept: what is there stays, until it is written anew
+    configure(crate::support::bench::QUICK);
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!((ran.code, sent(&ran), requests(&ran, "CopyObject")), (0, [0; 2], 0), "{ran:?}");
+    fs::set_permissions(root.join("new"), Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    assert!(!metadata("www/new").await.contains_key("s3mirrord-xattrs"));
+    assert!(metadata("www/file").await.contains_key("s3mirrord-xattrs"));
+    configure(&with);
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    assert_eq!(metadata("www/new").await["s3mirrord-xattrs"], "AQAIdXNlci5uZXcAATM=");
 }

@@ -4,7 +4,7 @@
 //! `S3MIRRORD_CACHE` (bytes) shape it. Other tests' profile has redb optimised, and this program not.
 
 use s3mirrord::ledger::{Database, LEDGER_FILE, Ledger, Options};
-use s3mirrord::model::{Attributes, Change, Digest, ETag, Fingerprint, Key, KeyRange, Record, Stamp};
+use s3mirrord::model::{Attributes, Change, Digest, ETag, Fingerprint, Kept, Key, KeyRange, Record, Stamp};
 use std::{fs, os::unix::fs::MetadataExt, time::Instant};
 
 fn asked(name: &str, otherwise: u64) -> u64 {
@@ -46,6 +46,7 @@ fn record(n: u64) -> Record {
         metadata_due: false,
         doubted: false,
         condemned: false,
+        kept: Kept::default(),
         size: print.size,
         etag: ETag::new(&format!("{noise:016x}{:016x}", !noise)),
         digest: Some(Digest { sha256, part_size: None }),

@@ -7,8 +7,8 @@ use crate::support::book::Book;
 use redb::ReadableDatabase;
 use s3mirrord::ledger::{Database, LEDGER_FILE, Ledger, Options, Window};
 use s3mirrord::model::{
-    Attributes, Binding, Capabilities, Change, Digest, ETag, Fingerprint, Intent, Key, KeyRange, MirrorId,
-    Record, RootId, Stamp,
+    Attributes, Binding, Capabilities, Change, Digest, ETag, Fingerprint, Intent, Kept, Key, KeyRange,
+    MirrorId, Record, RootId, Stamp,
 };
 use std::{fs, path::Path};
 
@@ -40,6 +40,7 @@ fn record(n: u64) -> Record {
         metadata_due: n % 11 == 3,
         doubted: false,
         condemned: false,
+        kept: Kept::default(),
         size: if n.is_multiple_of(13) { u64::MAX - n } else { n * 1000 },
         etag: ETag::new(&etag),
         digest: (!n.is_multiple_of(6))

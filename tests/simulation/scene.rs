@@ -6,7 +6,7 @@ use crate::support::{
     parts::{ANOTHERS, Open},
     world::World,
 };
-use s3mirrord::model::{Capabilities, ETag, Key, RelPath, Spec, Stamp, TRASH};
+use s3mirrord::model::{Capabilities, ETag, Extra, Key, RelPath, Spec, Stamp, TRASH};
 use std::{collections::BTreeMap, time::Duration};
 
 /// The names that files ever have.
@@ -30,6 +30,7 @@ pub fn foreign(body: Vec<u8>, etag: ETag, modified: Stamp) -> Object {
         part_size: None,
         mtime: None,
         attributes: None,
+        extra: Extra::default(),
         modified,
         checksum: None,
     }
@@ -109,7 +110,15 @@ fn set_uploads(w: &mut World) {
     let (key, meta) = (Key::of(&n1), w.disk.files[&n1].meta());
     let at = Stamp { sec: w.server_time().sec - 7200, nsec: 0 };
     let (mtime, attributes) = (meta.print.mtime, meta.attributes);
-    let spec = Spec { size: 8, mtime, attributes, own: "another".into(), sha256: None, part_size: None };
+    let spec = Spec {
+        size: 8,
+        mtime,
+        attributes,
+        extra: Extra::default(),
+        own: "another".into(),
+        sha256: None,
+        part_size: None,
+    };
     let open = Open { key, at, spec, parts: BTreeMap::new() };
     w.shelf.uploads.insert(ANOTHERS.into(), open);
 }

@@ -14,7 +14,7 @@ use s3mirrord::{
     engine::{self, Event, Input, Options, Report, Trash},
     ledger::Ledger,
     local::{Notice, Prune, Tree},
-    model::{Binding, Change, MirrorId, Stamp},
+    model::{Binding, Change, Keep, MirrorId, Stamp},
     plan::Limits,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -156,6 +156,7 @@ impl Story {
         Options {
             prefix: "p/".into(),
             directories: false,
+            keep: Keep::default(),
             scrub: None,
             quiet: S / 5,
             longest: S * 2,

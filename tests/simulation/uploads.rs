@@ -228,7 +228,9 @@ async fn c65_the_upload_of_what_is_in_sync_by_now_is_ended() {
         let modified = Stamp { sec: 1_700_000_100, nsec: 0 };
         w.shelf.tags.insert((Key::raw(BIG), etag.clone()));
         let (own, sha256, part_size, mtime, attributes, checksum) = (None, None, None, None, None, None);
-        let object = Object { body, etag, own, sha256, part_size, mtime, attributes, modified, checksum };
+        let extra = s3mirrord::model::Extra::default();
+        let object =
+            Object { body, etag, own, sha256, part_size, mtime, attributes, extra, modified, checksum };
         w.shelf.objects.insert(Key::raw(BIG), object);
     });
     let report = pass(&story).await;

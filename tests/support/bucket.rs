@@ -7,7 +7,7 @@ use super::{
 };
 use md5::Md5;
 use s3mirrord::model::{
-    Attributes, Capabilities, Checksum, Class, ETag, Fault, Key, Only, RemoteMeta, Spec, Stamp,
+    Attributes, Capabilities, Checksum, Class, ETag, Extra, Fault, Key, Only, RemoteMeta, Spec, Stamp,
 };
 use sha2::Sha256;
 use std::{
@@ -27,6 +27,7 @@ pub struct Object {
     pub part_size: Option<u64>,
     pub mtime: Option<Stamp>,
     pub attributes: Option<Attributes>,
+    pub extra: Extra,
     /// By the server's clock, which does not jump.
     pub modified: Stamp,
     /// What the server computed.

@@ -61,6 +61,7 @@ impl World {
             part_size: spec.and_then(|s| s.part_size).or(parts.then_some(self.shelf.part)),
             mtime: spec.map(|s| s.mtime),
             attributes: spec.map(|s| s.attributes),
+            extra: spec.map(|s| s.extra.clone()).unwrap_or_default(),
             body,
         };
         // nobody is told of what lands late

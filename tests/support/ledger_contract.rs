@@ -7,8 +7,8 @@ use proptest::{
 };
 use s3mirrord::ledger::{Ledger, Window};
 use s3mirrord::model::{
-    Attributes, Binding, Capabilities, Change, Condemned, Digest, ETag, Fingerprint, Intent, Key, KeyRange,
-    MirrorId, Overwrite, Record, RootId, Scrubbed, Seq, Stamp, Tally,
+    Attributes, Binding, Capabilities, Change, Condemned, Digest, ETag, Fingerprint, Intent, Keep, Kept, Key,
+    KeyRange, MirrorId, Overwrite, Record, RootId, Scrubbed, Seq, Stamp, Tally,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,6 +59,7 @@ pub(crate) fn record(etag: &str, inode: Option<u64>) -> Record {
         metadata_due: false,
         doubted: false,
         condemned: false,
+        kept: Kept { looked: Keep { xattrs: inode.is_some() }, digest: inode.unwrap_or_default() },
         attributes: inode.map(|_| Attributes { mode: 0o100_644, uid: 1, gid: 2 }),
         size: 3,
         etag: tag(etag),

@@ -58,6 +58,7 @@ impl Store for Fake {
                 opaque: w.shelf.encrypted,
                 mtime: o.mtime,
                 attributes: o.attributes,
+                extra: o.extra.clone(),
             })
         }))
     }

@@ -5,7 +5,7 @@ use super::{
     law::JUST,
     world::{Fake, World},
 };
-use s3mirrord::model::{ETag, Fault, Key, Stamp};
+use s3mirrord::model::{ETag, Extra, Fault, Key, Stamp};
 use std::time::Duration;
 
 impl World {
@@ -19,6 +19,7 @@ impl World {
             part_size: None,
             mtime: None,
             attributes: None,
+            extra: Extra::default(),
             modified: Stamp { sec, nsec: 0 },
             checksum: None,
         };

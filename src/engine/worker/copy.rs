@@ -97,7 +97,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         Spec {
             sha256: Some(digest.sha256),
             part_size: digest.part_size,
-            ..self.ctx.spec(&self.job.key, &held.meta)
+            ..self.ctx.spec(&self.job.key, &held.meta, &held.extra)
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     engine::Report,
     local::CHUNK,
-    model::{Fault, LocalMeta, Source},
+    model::{Extra, Fault, LocalMeta, Source},
 };
 use bytes::Bytes;
 use std::sync::{
@@ -65,6 +65,10 @@ impl<F: Source> Source for Counted<F> {
                 Ok(bytes)
             }
         }
+    }
+
+    async fn extra(&self) -> Result<Extra, Fault> {
+        self.file.extra().await
     }
 
     fn sent(&self, bytes: u64) {

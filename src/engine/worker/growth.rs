@@ -29,7 +29,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         if !goes_on(&then, &now) {
             return Ok(Outcome::Busy);
         }
-        let again = Held { file, meta: then, how: How::Grows };
+        let again = Held { file, meta: then, extra: held.extra.clone(), how: How::Grows };
         let (staged, second) = self.stage(&again).await?;
         let now = again.file.stat().await?;
         let parts = self.in_parts(&again);

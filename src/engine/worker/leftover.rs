@@ -10,8 +10,8 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{
-        Begun, Change, Class, Digest, ETag, Fault, Intent, Key, KeyRange, Local, LocalMeta, Outcome,
-        Sameness, Spec, Upload,
+        Begun, Change, Class, Digest, ETag, Extra, Fault, Intent, Keep, Key, KeyRange, Local, LocalMeta,
+        Outcome, Sameness, Source, Spec, Upload,
     },
     store::Store,
 };
@@ -43,8 +43,9 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         held: &Held<T::File>,
         part_size: u64,
     ) -> Result<(S::Staged, Digest), Fault> {
-        let (ctx, key, spec) = (self.ctx, &self.job.key, self.ctx.spec(&self.job.key, &held.meta));
-        let now = intent(ctx, key, &held.meta, part_size);
+        let (ctx, key, spec) =
+            (self.ctx, &self.job.key, self.ctx.spec(&self.job.key, &held.meta, &held.extra));
+        let now = intent(ctx, key, (&held.meta, &held.extra), part_size);
         let old = if ctx.is_unsettled(key) { left_open(ctx, &now).await? } else { None };
         let begun = match old {
             Some(begun) => begun,
@@ -66,7 +67,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         if ctx.is_unsettled(key) {
             settle(ctx, key).await?;
         }
-        let intent = Intent { terms: None, ..intent(ctx, key, &held.meta, part_size) };
+        let intent = Intent { terms: None, ..intent(ctx, key, (&held.meta, &held.extra), part_size) };
         let upload = begin(ctx, intent, ctx.store.create_copy(from, key, spec)).await?;
         ctx.store.fill_copy(upload, from, spec).await
     }
@@ -98,10 +99,10 @@ async fn begin<T: Tree, S: Store, L: Ledger>(
 fn intent<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
     key: &Key,
-    meta: &LocalMeta,
+    (meta, extra): (&LocalMeta, &Extra),
     part_size: u64,
 ) -> Intent {
-    let terms = Some(ctx.store.terms(key, &ctx.spec(key, meta)));
+    let terms = Some(ctx.store.terms(key, &ctx.spec(key, meta, extra)));
     Intent { key: key.clone(), print: meta.print, part_size, at: (ctx.options.wall)(), terms, upload: None }
 }
 
@@ -221,5 +222,12 @@ async fn is_awaited<T: Tree, S: Store, L: Ledger>(
     let Some(part_size) = ctx.store.part_size(meta.print.size) else { return Ok(false) };
     let record = ctx.ledger.get(&old.key).await?;
     let in_sync = record.is_some_and(|record| record.print == Some(meta.print));
-    Ok(!in_sync && old.goes_on_as(&intent(ctx, &old.key, meta, part_size)))
+    let extra = match ctx.options.keep == Keep::default() {
+        true => Extra::default(),
+        false => match ctx.tree.open(&old.key).await {
+            Ok(file) => file.extra().await?,
+            Err(_) => return Ok(false),
+        },
+    };
+    Ok(!in_sync && old.goes_on_as(&intent(ctx, &old.key, (meta, &extra), part_size)))
 }

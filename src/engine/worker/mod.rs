@@ -14,8 +14,8 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{
-        Change, Class, Did, Digest, Fault, Fingerprint, Job, Kind, Local, LocalMeta, Only, Op, Outcome,
-        Record, RemoteMeta, Source,
+        Change, Class, Did, Digest, Extra, Fault, Fingerprint, Job, Kept, Kind, Local, LocalMeta, Only, Op,
+        Outcome, Record, RemoteMeta, Source,
     },
     plan::{Motion, motion},
     store::Store,
@@ -108,6 +108,8 @@ struct Held<F> {
     file: Arc<Counted<F>>,
     /// As the survey saw it; of a clone, as the file was just before that was made.
     meta: LocalMeta,
+    /// What else it has, and is kept.
+    extra: Extra,
     how: How,
 }
 
@@ -191,6 +193,8 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     async fn hold(&self, meta: LocalMeta) -> Result<Result<Held<T::File>, Outcome>, Fault> {
         self.ctx.clock_step(self.manner.seen, meta.print.ctime).await;
         let (file, now) = self.open(&meta).await?;
+        // a change of it is one of the time of change, which is looked at before and after
+        let extra = file.extra().await?;
         // a directory and a link are as they were when they were opened: nothing of them can be torn
         let kind = now.attributes.kind();
         let fixed = kind != Kind::File && kind == meta.attributes.kind();
@@ -201,19 +205,23 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             Motion::Grows | Motion::Busy => self.manner.patient,
             Motion::Replaced => false,
         };
-        if unrest && let Some(frozen) = self.freeze(&file).await? {
+        if unrest && let Some(frozen) = self.freeze(&file, &extra).await? {
             return Ok(frozen);
         }
         Ok(match motion {
-            Motion::Rests => Ok(Held { file, meta, how: How::Rests }),
-            Motion::Grows => Ok(Held { file, meta, how: How::Grows }),
+            Motion::Rests => Ok(Held { file, meta, extra, how: How::Rests }),
+            Motion::Grows => Ok(Held { file, meta, extra, how: How::Grows }),
             Motion::Busy => Err(Outcome::Busy),
             Motion::Replaced => Err(Outcome::Stale),
         })
     }
 
     /// A clone of the file. What was written to it under another name is none of this one.
-    async fn freeze(&self, file: &Counted<T::File>) -> Result<Option<Result<Held<T::File>, Outcome>>, Fault> {
+    async fn freeze(
+        &self,
+        file: &Counted<T::File>,
+        extra: &Extra,
+    ) -> Result<Option<Result<Held<T::File>, Outcome>>, Fault> {
         // a dry run makes nothing, and of metadata no content is read
         if self.ctx.options.dry_run || matches!(self.job.op, Op::Metadata) {
             return Ok(None);
@@ -223,7 +231,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             return Ok(Some(Err(Outcome::Stale)));
         }
         let file = Arc::new(Counted::new(clone, meta.print.size, self.ctx.report.clone()));
-        Ok(Some(Ok(Held { file, meta, how: How::Frozen })))
+        Ok(Some(Ok(Held { file, meta, extra: extra.clone(), how: How::Frozen })))
     }
 
     /// The file, and how it is.
@@ -245,10 +253,16 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         Outcome::Done { did, changes: if wrote && self.ctx.options.dry_run { vec![] } else { changes } }
     }
 
+    /// What was looked for of the file, and found.
+    fn kept(&self, held: &Held<T::File>) -> Kept {
+        Kept { looked: self.ctx.options.keep, digest: held.extra.digest() }
+    }
+
     fn proof(&self, held: &Held<T::File>, remote: RemoteMeta, digest: Digest) -> Change {
         let record = Record {
             print: held.print(),
             attributes: Some(held.meta.attributes),
+            kept: self.kept(held),
             metadata_due: false,
             doubted: false,
             condemned: false,

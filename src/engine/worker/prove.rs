@@ -6,7 +6,8 @@ use crate::{
     ledger::Ledger,
     local::{Hashes, Tree},
     model::{
-        Capabilities, Change, Class, Did, Digest, Fault, Head, Key, Only, Op, Outcome, Record, RemoteMeta,
+        Capabilities, Change, Class, Did, Digest, Fault, Head, Keep, Kept, Key, Only, Op, Outcome, Record,
+        RemoteMeta,
     },
     plan::{Evidence, Facts, evidence},
     store::Store,
@@ -97,11 +98,18 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             known.as_ref().and_then(|r| r.print).map(|p| p.mtime).or(head.as_ref().and_then(|h| h.mtime));
         // what another tool wrote stays as it is until the file changes
         let written_by_us = ours || head.as_ref().is_some_and(|h| self.is_ours(&self.job.key, h));
+        let has = known.as_ref().map(|r| r.kept.digest).or(head.as_ref().map(|h| h.extra.digest()));
+        // where it is no longer kept, objects have it until their metadata is written anew
+        let keeps = self.ctx.options.keep != Keep::default();
+        // only what was not looked for before is looked at
+        let unchanged = known.as_ref().is_some_and(|r| r.print == Some(held.meta.print));
+        let drifted = (had, mtime) != (Some(held.meta.attributes), Some(held.meta.print.mtime));
         let metadata_due =
-            written_by_us && (had, mtime) != (Some(held.meta.attributes), Some(held.meta.print.mtime));
+            written_by_us && (drifted && !unchanged || keeps && has != Some(held.extra.digest()));
         let record = Record {
             print: held.print(),
             attributes: had.filter(|_| !metadata_due),
+            kept: Kept { looked: self.ctx.options.keep, digest: has.unwrap_or_default() },
             metadata_due,
             doubted: false,
             condemned: false,
@@ -145,6 +153,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let record = Record {
             print: None,
             attributes: head.attributes,
+            kept: Kept { looked: Keep::default(), digest: head.extra.digest() },
             metadata_due: false,
             doubted: false,
             condemned: false,

@@ -66,7 +66,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
                 settled => settled?,
             }
         }
-        ctx.store.stage(key, &held.file, &ctx.spec(key, &held.meta)).await
+        ctx.store.stage(key, &held.file, &ctx.spec(key, &held.meta, &held.extra)).await
     }
 
     /// Makes visible what is staged, if the file is still what it was: what there is to be recorded of it.
