@@ -192,7 +192,7 @@ mod tests {
         for (local, remote, record, want) in rows {
             let t = Triple { key: Key::raw("k"), local, remote, record, asked: 1, kin: None };
             assert_eq!(decide(&t, view), want, "{t:?}");
-            let keeps = View { keep: Keep { xattrs: true }, ..view };
+            let keeps = View { keep: Keep { xattrs: true, hard_links: false }, ..view };
             match decide(&t, keeps) {
                 Verdict::Prove(_) if want == Verdict::InSync => {}
                 verdict => assert_eq!(verdict, want, "{t:?}"),
