@@ -367,6 +367,10 @@ async fn extended_attributes_and_acls_come_back_and_converge_without_being_sent_
     assert_eq!(bench.run(&["once"]).await.code, 0);
     assert_eq!(metadata("www/new").await["s3mirrord-xattrs"], "AQAIdXNlci5uZXcAATM=");
 
+    set(&file, "user.c", b"not mirrored yet");
+    let ran = bench.run(&["verify"]).await;
+    assert!(ran.code == 1 && ran.stdout.contains("other extended attributes"), "{ran:?}");
+    removexattr(&file, "user.c").unwrap();
     let ran = bench.run(&["verify"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     let out = bench.dir.path().join("out");
