@@ -8,7 +8,8 @@ use s3mirrord::{
 };
 
 const TRIPLES: usize = 100_000;
-const VIEW: View = View { root: Sameness::Same, deletes: true, keep: Keep { xattrs: false } };
+const VIEW: View =
+    View { root: Sameness::Same, deletes: true, keep: Keep { xattrs: false, hard_links: false } };
 
 fn run(bencher: Bencher, triples: &[Triple]) {
     bencher.counter(ItemsCount::new(triples.len())).bench_local(|| {

@@ -133,7 +133,10 @@ impl Draft {
         let rules = rules(table, reader);
         let links = table.boolean("links", reader).unwrap_or(true);
         let directories = table.boolean("directories", reader).unwrap_or(true);
-        let keep = Keep { xattrs: table.boolean("xattrs", reader).unwrap_or(false) };
+        let keep = Keep {
+            xattrs: table.boolean("xattrs", reader).unwrap_or(false),
+            hard_links: table.boolean("hard_links", reader).unwrap_or(false),
+        };
         let each = std::iter::once(&options).chain(rules.iter().map(|rule| &rule.options));
         let beside = each.filter_map(|options| options.metadata.as_deref()).map(labels::taken).max();
         if let (true, Some(Given { at, .. })) = (keep.xattrs, table.get("xattrs"))

@@ -322,6 +322,23 @@ legal_hold = false
     }
 
     #[test]
+    fn extended_attributes_leave_less_room() {
+        let metadata = |len: usize| format!("metadata = {{ a = \"{}\" }}\n", "v".repeat(len));
+        let rule = "[[mirror.objects]]\nmatch = [\"*\"]\n";
+        for (lines, fits) in [
+            (format!("xattrs = true\n{}", metadata(447)), true),
+            (format!("xattrs = true\n{}", metadata(448)), false),
+            (format!("xattrs = true\n{rule}{}", metadata(448)), false),
+            (format!("xattrs = false\n{}", metadata(448)), true),
+        ] {
+            match parse(&lines) {
+                Ok(_) => assert!(fits, "{lines}"),
+                Err(told) => assert!(!fits && told.to_string().contains("leaves no room"), "{lines}: {told}"),
+            }
+        }
+    }
+
+    #[test]
     fn each_wrong_rule_is_told() {
         for (rule, message, remedy) in [
             ("storage_class = \"STANDARD\"", "[[mirror.objects]] has no `match`", "write match = ["),

@@ -78,6 +78,7 @@ pub(super) static MIRROR: Shape = Shape {
         key("links", "links = true"),
         key("directories", "directories = true"),
         key("xattrs", "xattrs = true"),
+        key("hard_links", "hard_links = true"),
         key("scrub", "scrub = \"30d\""),
         key("scrub_fetch", "scrub_fetch = true"),
         key("drill", "drill = \"7d\""),

@@ -1,7 +1,7 @@
 //! What a restore makes that is no file: links, and what directories get when all that is in them is there.
 
 use super::{
-    target::{BENEATH, Finish, Target, draft_name, fault, give_owner, times},
+    target::{BENEATH, Finish, Placed, Target, draft_name, fault, give_owner, there, times},
     walk::c_name,
     xattr,
 };
@@ -11,7 +11,7 @@ use rustix::{
     ffi::CStr,
     fs::{
         AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, chownat, fchmod, fchown, futimens, linkat, openat2,
-        readlinkat, renameat, renameat_with, symlinkat, unlinkat, utimensat,
+        readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat, utimensat,
     },
     io::{Errno, retry_on_intr},
 };
@@ -64,6 +64,58 @@ impl Target {
                 let _ = unlinkat(&*dir, &draft, AtFlags::empty());
             }
             placed
+        })
+        .await
+    }
+
+    /// Gives a file that was placed a second name, where what `there` still is. False if it cannot have one, or another
+    /// file has its name by now.
+    ///
+    /// # Errors
+    /// `Permanent` if something is in the place of a directory above it, or has taken its own; I/O errors.
+    pub async fn join(&self, path: &RelPath, first: (&RelPath, Placed), was: There) -> Result<bool, Fault> {
+        let (path, first, placed) = (path.clone(), first.0.clone(), first.1);
+        self.run(move |target| {
+            let failed = |errno| fault(format!("restore {path}"), errno);
+            let Some(from) = target.parent(&first, false)? else { return Ok(false) };
+            let dir = target.parent(&path, true)?.ok_or_else(|| failed(Errno::NOENT))?;
+            let (draft, name, first) = (draft_name(path.name()), c_name(path.name()), c_name(first.name()));
+            // a link that took the name of the first is not followed
+            let join = || retry_on_intr(|| linkat(&*from, &first, &*dir, &draft, AtFlags::empty()));
+            let joined = match join() {
+                Err(Errno::EXIST) => {
+                    retry_on_intr(|| unlinkat(&*dir, &draft, AtFlags::empty())).and_then(|()| join())
+                }
+                joined => joined,
+            };
+            // another file system, too many names, or none are had there
+            if joined.is_err() {
+                return Ok(false);
+            }
+            let stat = statat(&*dir, &draft, AtFlags::SYMLINK_NOFOLLOW);
+            let is_it = stat.is_ok_and(|stat| Placed { device: stat.st_dev, inode: stat.st_ino } == placed);
+            let other = |cause| {
+                Fault::new(Class::Permanent, format!("restore {path}"), cause)
+                    .remedy("run it again to look at what is there now")
+            };
+            let done = match was {
+                _ if !is_it => Ok(false),
+                There::Nothing => place(&dir, &draft, &name).map(|()| true).map_err(|errno| match errno {
+                    Errno::EXIST => other("something took its name meanwhile"),
+                    errno => failed(errno),
+                }),
+                _ => match there(&dir, &path) {
+                    Ok(now) if now == was => {
+                        let renamed = retry_on_intr(|| renameat(&*dir, &draft, &*dir, &name));
+                        renamed.map(|()| true).map_err(failed)
+                    }
+                    Ok(_) => Err(other("what is there changed meanwhile")),
+                    Err(fault) => Err(fault),
+                },
+            };
+            // of two names of one file neither replaces the other (rename(2))
+            let _ = unlinkat(&*dir, &draft, AtFlags::empty());
+            done
         })
         .await
     }

@@ -70,7 +70,7 @@ pub use piece::{Cut, Piece, Written};
 pub use prune::Prune;
 pub use read::File;
 pub use tally::{Form, Sum, Tally};
-pub use target::{Draft, Finish, Target};
+pub use target::{Draft, Finish, Placed, Target};
 
 use crate::model::{Fault, Key, Local, LocalMeta, RootId, Scope, Source, Stamp};
 use futures::Stream;

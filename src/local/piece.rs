@@ -376,3 +376,40 @@ fn fill(file: BorrowedFd<'_>, at: u64, bytes: &mut [u8]) -> rustix::io::Result<u
     }
     Ok(filled)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{local::Finish, model::There};
+    use std::{
+        ffi::OsStr,
+        fs,
+        os::unix::{ffi::OsStrExt, fs::FileExt},
+    };
+
+    #[tokio::test]
+    async fn a_hole_in_what_is_gone_on_with_reads_as_zeros() {
+        const BLOCK: usize = 64 << 10;
+        let dir = tempfile::tempdir().expect("a directory");
+        let target = Target::open(dir.path(), true).expect("it can be written to");
+        let path = RelPath::new(b"f").expect("valid");
+        let size = 4 * BLOCK as u64;
+        let (cut, hashing) = (Cut { etag: ETag::new("e"), size, piece: size }, Hashing::default());
+        let bytes = Bytes::from([vec![1; BLOCK], vec![0; 2 * BLOCK], vec![2; BLOCK]].concat());
+        let (draft, done) = target.go_on(&path, &cut).await.expect("begun");
+        let piece = draft.piece(&hashing, &cut, 0, done[0], None).await.expect("a piece");
+        drop(piece.add(&hashing, vec![bytes.slice(..BLOCK)]).await.expect("written"));
+        // beyond what is noted: whatever the disk made of it
+        let left = dir.path().join(OsStr::from_bytes(draft_name(b"f").as_bytes()));
+        let file = fs::File::options().write(true).open(left).expect("the draft");
+        file.write_all_at(&[7; 3 * BLOCK], BLOCK as u64).expect("written");
+        drop(draft);
+        let (draft, done) = target.go_on(&path, &cut).await.expect("gone on with");
+        assert_eq!(done, [BLOCK as u64]);
+        let piece = draft.piece(&hashing, &cut, 0, done[0], None).await.expect("a piece");
+        let piece = piece.add(&hashing, vec![bytes.slice(BLOCK..)]).await.expect("written");
+        assert_eq!(piece.left(), None);
+        draft.place(Finish::default(), There::Nothing).await.expect("placed");
+        assert!(fs::read(dir.path().join("f")).expect("read") == bytes);
+    }
+}

@@ -9,10 +9,9 @@ use super::{
     root::{Opened, READ_ALL, Root},
     stat::{LIST, Stat, beneath},
     walk::c_name,
-    warnings::Warnings,
     xattr,
 };
-use crate::model::{Class, Extra, Fault, Key, Kind, LocalMeta, RelPath, Skip, Source, Xattrs};
+use crate::model::{Class, Extra, Fault, Keep, Key, Kind, LocalMeta, RelPath, Skip, Source, Xattrs};
 use bytes::Bytes;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
@@ -35,8 +34,8 @@ pub struct File {
     /// Whoever asks for it may wait for another machine.
     remote: bool,
     frozen: Option<Frozen>,
-    /// Its extended attributes are kept; who is told of what is not.
-    xattrs: Option<Arc<Warnings>>,
+    /// Its root, if that has more kept of it than bytes, time, mode and owner.
+    keeps: Option<Arc<Root>>,
 }
 
 /// What one has that does not change any more: a clone, a directory, a link.
@@ -57,7 +56,7 @@ impl File {
             whole,
             remote: false,
             frozen: None,
-            xattrs: None,
+            keeps: None,
         }
     }
 
@@ -70,7 +69,7 @@ impl File {
             whole: None,
             remote: false,
             frozen: Some(frozen),
-            xattrs: None,
+            keeps: None,
         }
     }
 
@@ -87,14 +86,13 @@ impl File {
             whole: None,
             remote: self.remote,
             frozen: None,
-            xattrs: None,
+            keeps: None,
         }
     }
 
     /// With what this root has kept of it.
-    pub(super) fn keeping(mut self, root: &Root) -> Self {
-        let (keep, warnings) = root.keep();
-        self.xattrs = keep.xattrs.then(|| Arc::clone(warnings));
+    pub(super) fn keeping(mut self, root: &Arc<Root>) -> Self {
+        self.keeps = (root.keep() != Keep::default()).then(|| Arc::clone(root));
         self
     }
 }
@@ -188,7 +186,7 @@ fn open_fixed(root: &Opened, parent: &mut Parent, path: &RelPath, kind: Kind) ->
         whole: Some(content),
         remote: false,
         frozen: Some(Frozen { meta, _share: None }),
-        xattrs: None,
+        keeps: None,
     })
 }
 
@@ -214,7 +212,7 @@ fn open_file(root: &Opened, parent: &mut Parent, path: &RelPath) -> Result<File,
     let reader = Reader::new(fd, size);
     let whole = (size <= SMALL).then(|| reader.read_at(0, size as usize).ok()).flatten();
     let remote = root.filesystem.remote.is_some();
-    Ok(File { reader: Arc::new(reader), path: path.clone(), whole, remote, frozen: None, xattrs: None })
+    Ok(File { reader: Arc::new(reader), path: path.clone(), whole, remote, frozen: None, keeps: None })
 }
 
 fn fault(what: String, errno: Errno) -> Fault {
@@ -255,12 +253,27 @@ impl Source for File {
 
     async fn extra(&self) -> Result<Extra, Fault> {
         let kind = self.frozen.as_ref().map_or(Kind::File, |frozen| frozen.meta.attributes.kind());
-        let Some(warnings) = self.xattrs.clone().filter(|_| kind != Kind::Link) else {
+        let Some(root) = self.keeps.clone().filter(|_| kind != Kind::Link) else {
             return Ok(Extra::default());
         };
+        let keep = root.keep();
         let what = format!("read the extended attributes of {}", self.path);
         let (reader, path) = (Arc::clone(&self.reader), self.path.clone());
+        let wanted = keep.hard_links && kind == Kind::File;
+        let links = move |root: &Root, reader: &Reader| {
+            let stat = Stat::of(reader.as_fd())?;
+            Ok(if wanted && stat.is_linked() { root.group(stat.meta().print.inode) } else { None })
+        };
+        if !keep.xattrs && !self.remote {
+            // of an open file the kernel knows it
+            let links = links(&root, &reader).map_err(|errno| fault(what, errno))?;
+            return Ok(Extra { xattrs: None, links });
+        }
         let read = tokio::task::spawn_blocking(move || {
+            let links = links(&root, &reader)?;
+            if !keep.xattrs {
+                return Ok(Extra { xattrs: None, links });
+            }
             let all = match kind {
                 // what only stands for it shows none
                 Kind::Directory => xattr::read(beneath(reader.as_fd(), c".", LIST)?.as_fd())?,
@@ -269,9 +282,9 @@ impl Source for File {
             let (xattrs, left_out) = all.pack(Xattrs::MOST);
             if !left_out.is_empty() {
                 let names: Vec<_> = left_out.iter().map(|name| name.escape_ascii().to_string()).collect();
-                warnings.too_large(path.as_bytes(), &names.join(" "));
+                root.warnings().too_large(path.as_bytes(), &names.join(" "));
             }
-            Ok(Extra { xattrs })
+            Ok(Extra { xattrs, links })
         });
         let read = read.await.map_err(|ended| Fault::new(Class::Transient, &*what, ended))?;
         read.map_err(|errno| fault(what, errno))

@@ -6,7 +6,7 @@ use super::{
     stat::{LIST, PASS, Place, Stat},
     warnings::Warnings,
 };
-use crate::model::{Class, Fault, Keep, RootId, Sameness, Stamp};
+use crate::model::{Class, Extra, Fault, Keep, RootId, Sameness, Stamp};
 use rustix::{
     fd::{AsFd, OwnedFd},
     fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
@@ -21,6 +21,7 @@ use std::{
 };
 
 /// The path of the root, and what it is bound to.
+#[derive(Debug)]
 pub(super) struct Root {
     path: PathBuf,
     kinds: Kinds,
@@ -34,6 +35,7 @@ pub(super) struct Root {
     bound: Mutex<Option<Bound>>,
 }
 
+#[derive(Debug)]
 struct Bound {
     id: RootId,
     /// Where it was last seen; `None` until it is.
@@ -70,9 +72,20 @@ impl Root {
         Self { kinds, ..self }
     }
 
-    /// What is kept of entries beside bytes, time, mode and owner, and whoever is told what is not.
-    pub(super) fn keep(&self) -> (Keep, &Arc<Warnings>) {
-        (self.kinds.keep, &self.warnings)
+    /// What is kept of entries beside bytes, time, mode and owner.
+    pub(super) fn keep(&self) -> Keep {
+        self.kinds.keep
+    }
+
+    /// Whoever is told what is not.
+    pub(super) fn warnings(&self) -> &Warnings {
+        &self.warnings
+    }
+
+    /// The group of the names of an inode; `None`: it is not known which root this is.
+    pub(super) fn group(&self, inode: u64) -> Option<u64> {
+        let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        bound.as_ref().map(|bound| Extra::group(&bound.id, inode))
     }
 
     /// As configured, without a slash at its end.

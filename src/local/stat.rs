@@ -63,6 +63,11 @@ impl Stat {
             || self.0.stx_attributes.intersects(StatxAttributes::MOUNT_ROOT | StatxAttributes::AUTOMOUNT)
     }
 
+    /// True if it has another name.
+    pub(super) fn is_linked(&self) -> bool {
+        self.0.stx_nlink > 1
+    }
+
     /// True if the file system keeps birth times.
     pub(super) fn has_birth(&self) -> bool {
         StatxFlags::from_bits_retain(self.0.stx_mask).contains(StatxFlags::BTIME)

@@ -80,6 +80,13 @@ impl Finish {
     }
 }
 
+/// Which file it is that was placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+}
+
 /// A file on its way, which has not got its name yet. Dropped before it has, it leaves nothing, unless it is to be gone on
 /// with.
 #[derive(Debug)]
@@ -160,7 +167,13 @@ impl Target {
     /// # Errors
     /// `Permanent` if something is in the place of a directory above it, or has taken its own; `Fatal` if there is no
     /// room; I/O errors.
-    pub async fn put(&self, path: &RelPath, bytes: Bytes, finish: Finish, there: There) -> Result<(), Fault> {
+    pub async fn put(
+        &self,
+        path: &RelPath,
+        bytes: Bytes,
+        finish: Finish,
+        there: There,
+    ) -> Result<Placed, Fault> {
         let path = path.clone();
         self.run(move |target| {
             let draft = target.draft(&path)?;
@@ -293,7 +306,7 @@ impl Draft {
     ///
     /// # Errors
     /// `Permanent` if something else is there by now; I/O errors.
-    pub async fn place(self, finish: Finish, there: There) -> Result<(), Fault> {
+    pub async fn place(self, finish: Finish, there: There) -> Result<Placed, Fault> {
         blocking(move || {
             // it came in pieces, in any order: one that is lost would not show
             self.placed(&finish, there, true)
@@ -302,7 +315,7 @@ impl Draft {
     }
 
     /// With `durable`, it is on the disk before it has its name.
-    fn placed(mut self, finish: &Finish, was: There, durable: bool) -> Result<(), Fault> {
+    fn placed(mut self, finish: &Finish, was: There, durable: bool) -> Result<Placed, Fault> {
         let what = || format!("restore {}", self.path);
         let Finish { owner, mtime, .. } = *finish;
         // what is not placed now is no good: the disk may have lost some of it
@@ -343,7 +356,8 @@ impl Draft {
             errno => self.fault(what(), errno),
         })?;
         self.kept = true;
-        Ok(())
+        let stat = fstat(&*self.file).map_err(|errno| fault(what(), errno))?;
+        Ok(Placed { device: stat.st_dev, inode: stat.st_ino })
     }
 
     /// True if the name of the draft leads to this very file.
@@ -378,7 +392,7 @@ impl Drop for Draft {
 }
 
 /// What stands at the place of a file, which is in this directory.
-fn there(dir: &OwnedFd, path: &RelPath) -> Result<There, Fault> {
+pub(super) fn there(dir: &OwnedFd, path: &RelPath) -> Result<There, Fault> {
     let stat = match retry_on_intr(|| statat(dir, c_name(path.name()), AtFlags::SYMLINK_NOFOLLOW)) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(There::Nothing),

@@ -1,5 +1,6 @@
 //! What travels with a file beside time, mode and owner, where the operator asks for it.
 
+use super::RootId;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest as _, Sha256};
 use std::{cmp::Reverse, sync::Arc};
@@ -9,19 +10,22 @@ use std::{cmp::Reverse, sync::Arc};
 pub struct Keep {
     /// Extended attributes, POSIX ACLs among them.
     pub xattrs: bool,
+    /// Which files are one, under several names.
+    pub hard_links: bool,
 }
 
 impl Keep {
     const XATTRS: u8 = 1;
+    const HARD_LINKS: u8 = 2;
 
     /// As one number.
     pub const fn bits(self) -> u8 {
-        if self.xattrs { Self::XATTRS } else { 0 }
+        (if self.xattrs { Self::XATTRS } else { 0 }) | if self.hard_links { Self::HARD_LINKS } else { 0 }
     }
 
     /// What has this [number](Self::bits); `None`: nothing has.
     pub const fn of(bits: u8) -> Option<Self> {
-        let keep = Self { xattrs: bits & Self::XATTRS != 0 };
+        let keep = Self { xattrs: bits & Self::XATTRS != 0, hard_links: bits & Self::HARD_LINKS != 0 };
         if keep.bits() == bits { Some(keep) } else { None }
     }
 
@@ -36,15 +40,33 @@ impl Keep {
 pub struct Extra {
     /// Extended attributes, [packed](Xattrs::pack).
     pub xattrs: Option<Arc<str>>,
+    /// The [group](Self::group) of files that are one; `None`: it has no other name.
+    pub links: Option<u64>,
 }
 
 impl Extra {
     /// Tells two of them apart; 0 if there is nothing.
     pub fn digest(&self) -> u64 {
-        let Some(xattrs) = &self.xattrs else { return 0 };
-        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(Sha256::digest(xattrs.as_bytes()));
-        u64::from_le_bytes([a, b, c, d, e, f, g, h]).max(1)
+        let xattrs = self.xattrs.as_deref().map_or(0, |xattrs| first(Sha256::new().chain_update(xattrs)));
+        match self.links {
+            None => xattrs,
+            Some(group) => first(Sha256::new().chain_update([xattrs, group].map(u64::to_le_bytes).concat())),
+        }
     }
+
+    /// What names of one file have in common: told by its inode and the root, whatever number its disk has.
+    pub fn group(root: &RootId, inode: u64) -> u64 {
+        let numbers = [root.inode, inode].map(u64::to_le_bytes).concat();
+        first(
+            Sha256::new().chain_update(numbers).chain_update(root.filesystem.as_deref().unwrap_or_default()),
+        )
+    }
+}
+
+/// The first bytes, never 0.
+fn first(hash: Sha256) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
+    u64::from_le_bytes([a, b, c, d, e, f, g, h]).max(1)
 }
 
 /// What was looked for when a file was proven last, and what its object was given of it.
@@ -150,7 +172,10 @@ mod tests {
         assert_eq!(&*text, "AQAGdXNlci5hAAAABnVzZXIuYgACAP8=");
         assert_eq!(Xattrs::unpack(&text).expect("ours").0, [pair("user.a", b""), pair("user.b", b"\0\xff")]);
         assert_eq!(Xattrs::default().pack(Xattrs::MOST), (None, vec![]));
-        assert_eq!((Extra::default().digest(), Extra { xattrs: Some(text) }.digest() > 0), (0, true));
+        assert_eq!(
+            (Extra::default().digest(), Extra { xattrs: Some(text), links: None }.digest() > 0),
+            (0, true)
+        );
     }
 
     #[test]
@@ -194,12 +219,37 @@ mod tests {
 
     #[test]
     fn what_is_kept_has_a_number_of_its_own() {
-        for keep in [Keep::default(), Keep { xattrs: true }] {
+        let xattrs = Keep { xattrs: true, hard_links: false };
+        for keep in [Keep::default(), xattrs, Keep { hard_links: true, ..xattrs }] {
             assert_eq!(Keep::of(keep.bits()), Some(keep));
             assert!(Keep::default().is_within(keep) && keep.is_within(keep));
         }
-        assert!(!Keep { xattrs: true }.is_within(Keep::default()));
+        assert!(
+            !xattrs.is_within(Keep::default()) && !xattrs.is_within(Keep { xattrs: false, hard_links: true })
+        );
         assert_eq!(Keep::of(0x80), None);
+    }
+
+    #[test]
+    fn names_of_one_file_have_one_group_and_others_have_others() {
+        let root =
+            |inode, filesystem: Option<&str>| RootId { inode, filesystem: filesystem.map(str::to_owned) };
+        let of = Extra::group(&root(2, Some("a")), 7);
+        assert_eq!(Extra::group(&root(2, Some("a")), 7), of);
+        for other in
+            [(root(2, Some("a")), 8), (root(2, Some("b")), 7), (root(3, Some("a")), 7), (root(2, None), 7)]
+        {
+            assert_ne!(Extra::group(&other.0, other.1), of, "{other:?}");
+        }
+        let extra = |xattrs: Option<&str>, links| Extra { xattrs: xattrs.map(Into::into), links }.digest();
+        let all = [
+            extra(None, None),
+            extra(None, Some(1)),
+            extra(None, Some(2)),
+            extra(Some("x"), None),
+            extra(Some("x"), Some(1)),
+        ];
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len());
     }
 
     proptest! {

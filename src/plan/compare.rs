@@ -192,10 +192,14 @@ mod tests {
         for (local, remote, record, want) in rows {
             let t = Triple { key: Key::raw("k"), local, remote, record, asked: 1, kin: None };
             assert_eq!(decide(&t, view), want, "{t:?}");
-            let keeps = View { keep: Keep { xattrs: true }, ..view };
-            match decide(&t, keeps) {
-                Verdict::Prove(_) if want == Verdict::InSync => {}
-                verdict => assert_eq!(verdict, want, "{t:?}"),
+            // what was not looked for is looked for once
+            let keeps = View { keep: Keep { xattrs: true, hard_links: false }, ..view };
+            let looked =
+                t.record.clone().map(|row| Record { kept: Kept { looked: keeps.keep, digest: 7 }, ..row });
+            assert_eq!(decide(&Triple { record: looked, ..t.clone() }, keeps), want, "{t:?}");
+            match (decide(&t, keeps), &want) {
+                (Verdict::Prove(_), Verdict::InSync) => {}
+                (verdict, want) => assert!(verdict == *want && verdict != Verdict::InSync, "{t:?}"),
             }
             for local in [Local::Unknown, Local::Skipped(Skip::Excluded)] {
                 assert_eq!(decide(&Triple { local, ..t.clone() }, view), Verdict::Leave);

@@ -5,6 +5,7 @@ use super::{
     directories::Directory,
     silence::{Tries, passes},
     source::Found,
+    twin::Twins,
 };
 use crate::{
     local::{Finish, Hashes, Hashing, Target},
@@ -41,6 +42,8 @@ pub(super) struct Bringer<'a> {
     memory: Semaphore,
     /// All of it.
     room: u32,
+    /// Files that were one under several names.
+    pub(super) twins: Twins,
     /// What is being brought: a key that is listed twice is brought once.
     under_way: Mutex<HashSet<Key>>,
 }
@@ -58,6 +61,7 @@ impl<'a> Bringer<'a> {
             hashing: Hashing::default(),
             memory,
             room,
+            twins: Twins::default(),
             under_way: Mutex::default(),
         }
     }
@@ -208,6 +212,9 @@ impl<'a> Bringer<'a> {
         if head.meta.size != meta.size {
             return Err(another(key));
         }
+        if self.twin(&head, path, there).await? {
+            return Ok(Ending::Restored { bytes: head.meta.size, proven: true });
+        }
         let file = Memory(fetch.rest().await?);
         let bytes = file.0.len() as u64;
         self.live.arrived(bytes);
@@ -222,7 +229,8 @@ impl<'a> Bringer<'a> {
                 if closer.checksum.is_some() { self.prove(key, &closer, &file).await? } else { unproven? }
             }
         };
-        self.target.put(path, file.0, self.finish(&head)?, there).await?;
+        let put = self.target.put(path, file.0, self.finish(&head)?, there);
+        self.placed(&head, path, there, put).await?;
         Ok(Ending::Restored { bytes, proven })
     }
 

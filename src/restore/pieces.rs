@@ -89,6 +89,9 @@ impl Bringer<'_> {
         if head.meta.etag != meta.etag {
             return Err(another(key));
         }
+        if self.twin(&head, path, there).await? {
+            return Ok(Ending::Restored { bytes: head.meta.size, proven: true });
+        }
         let finish = self.finish(&head)?;
         let road = Road::of(&head);
         let (mut draft, mut done) = self.target.go_on(path, &road.cut).await?;
@@ -106,7 +109,7 @@ impl Bringer<'_> {
         }
         match filled {
             Ok(proven) => {
-                draft.place(finish, there).await?;
+                self.placed(&head, path, there, draft.place(finish, there)).await?;
                 Ok(Ending::Restored { bytes: head.meta.size, proven })
             }
             // it was tried often enough; the next run goes on with it

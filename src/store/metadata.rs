@@ -11,6 +11,7 @@ const PART_SIZE: &str = "s3mirrord-part-size";
 
 /// What else a file has.
 const XATTRS: &str = "s3mirrord-xattrs";
+const LINKS: &str = "s3mirrord-links";
 
 /// The key that an object of the trash had, where its name does not say it.
 const TRASHED: &str = "s3mirrord-trash-key";
@@ -20,7 +21,7 @@ const WENT: &str = "s3mirrord-trash";
 const SINCE: &str = "s3mirrord-since";
 
 /// All names that [`outgoing`] and [`since`] may write.
-const WRITTEN: [&str; 9] = ["mtime", "mode", "uid", "gid", XATTRS, OWN, SHA256, PART_SIZE, SINCE];
+const WRITTEN: [&str; 10] = ["mtime", "mode", "uid", "gid", XATTRS, LINKS, OWN, SHA256, PART_SIZE, SINCE];
 
 /// The user metadata of an upload.
 pub(super) fn outgoing(
@@ -40,6 +41,7 @@ pub(super) fn outgoing(
         all.insert(SHA256.to_owned(), hex::encode(sha256));
     }
     all.extend(spec.extra.xattrs.as_ref().map(|text| (XATTRS.to_owned(), text.to_string())));
+    all.extend(spec.extra.links.map(|group| (LINKS.to_owned(), format!("{group:016x}"))));
     if let Some(part_size) = part_size {
         all.insert(PART_SIZE.to_owned(), part_size.to_string());
     }
@@ -130,7 +132,10 @@ pub(super) fn incoming(meta: RemoteMeta, head: &HeadObjectOutput) -> Head {
         opaque: is_opaque(head),
         mtime: get("mtime").and_then(|text| time_of(&text)),
         attributes: attributes(),
-        extra: Extra { xattrs: get(XATTRS).map(Into::into) },
+        extra: Extra {
+            xattrs: get(XATTRS).map(Into::into),
+            links: get(LINKS).and_then(|text| u64::from_str_radix(&text, 16).ok()),
+        },
     }
 }
 
@@ -280,7 +285,7 @@ mod tests {
             size: 3,
             mtime: at(-7, 1),
             attributes: Attributes { mode: 0o100_644, uid: 1000, gid: 0 },
-            extra: Extra { xattrs: Some("AQAGdXNlci5hAAA=".into()) },
+            extra: Extra { xattrs: Some("AQAGdXNlci5hAAA=".into()), links: Some(9) },
             own: "id häsh".into(),
             sha256: None,
             part_size: None,
@@ -307,7 +312,7 @@ mod tests {
             size: 0,
             mtime: at(i64::MIN, 999_999_999),
             attributes: Attributes { mode: u32::MAX, uid: u32::MAX, gid: u32::MAX },
-            extra: Extra { xattrs: Some("x".repeat(Xattrs::MOST).into()) },
+            extra: Extra { xattrs: Some("x".repeat(Xattrs::MOST).into()), links: Some(u64::MAX) },
             own: format!("{}:{}", "f".repeat(32), "f".repeat(32)),
             sha256: None,
             part_size: None,

@@ -367,6 +367,10 @@ async fn extended_attributes_and_acls_come_back_and_converge_without_being_sent_
     assert_eq!(bench.run(&["once"]).await.code, 0);
     assert_eq!(metadata("www/new").await["s3mirrord-xattrs"], "AQAIdXNlci5uZXcAATM=");
 
+    set(&file, "user.c", b"not mirrored yet");
+    let ran = bench.run(&["verify"]).await;
+    assert!(ran.code == 1 && ran.stdout.contains("other extended attributes"), "{ran:?}");
+    removexattr(&file, "user.c").unwrap();
     let ran = bench.run(&["verify"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     let out = bench.dir.path().join("out");
@@ -390,4 +394,77 @@ async fn extended_attributes_and_acls_come_back_and_converge_without_being_sent_
     configure(&with);
     assert_eq!(bench.run(&["once"]).await.code, 0);
     assert_eq!(metadata("www/new").await["s3mirrord-xattrs"], "AQAIdXNlci5uZXcAATM=");
+}
+
+/// Names of the same file, apart from each other.
+fn same_files(root: &Path) -> Vec<Vec<PathBuf>> {
+    let mut all: BTreeMap<u64, Vec<PathBuf>> = BTreeMap::new();
+    for name in everything(root).into_keys() {
+        let meta = root.join(&name).symlink_metadata().unwrap();
+        if meta.is_file() {
+            all.entry(meta.ino()).or_default().push(name);
+        }
+    }
+    let mut all: Vec<_> = all.into_values().filter(|names| names.len() > 1).collect();
+    all.sort();
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hard_links_come_back_as_one_file_and_only_where_they_are_alike() {
+    let bench = Bench::with(&format!("{}hard_links = true\n", crate::support::bench::QUICK)).await;
+    let root = &bench.root;
+    let join = |from: &str, to: &str| fs::hard_link(root.join(from), root.join(to)).unwrap();
+    fs::create_dir(root.join("dir")).unwrap();
+    bench.write("small", "one file");
+    bench.write("large", &"one large file".repeat(500_000));
+    bench.write("alone", "one name");
+    for (from, to) in [("small", "a name"), ("small", "dir/another"), ("large", "dir/large")] {
+        join(from, to);
+    }
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let group = async |key: &str| {
+        let head = bench.client().head_object().bucket("backups").key(key).send().await.unwrap();
+        head.metadata.unwrap_or_default().remove("s3mirrord-links")
+    };
+    assert_eq!(group("www/alone").await, None);
+    assert!(group("www/small").await.is_some_and(|group| group.len() == 16));
+    // one that gets a second name, and one that loses it, are not sent again
+    join("alone", "not alone");
+    fs::remove_file(root.join("dir/large")).unwrap();
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!((ran.code, requests(&ran, "CopyObject")), (0, 3), "{ran:?}");
+    assert_eq!(ran.summary()["uploaded"], 1, "the new name alone: {ran:?}");
+    assert_eq!(group("www/alone").await, group("www/not alone").await);
+    assert_eq!(group("www/large").await, None);
+    join("large", "dir/large");
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+
+    let out = bench.dir.path().join("out");
+    let ran = restore(&bench, &out, &[]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let names = [&["a name", "dir/another", "small"][..], &["alone", "not alone"], &["dir/large", "large"]];
+    let want: Vec<Vec<PathBuf>> =
+        names.iter().map(|names| names.iter().map(PathBuf::from).collect()).collect();
+    assert_eq!(same_files(&out), want);
+    assert_eq!(everything(&out), everything(root));
+    // by itself each is a file, and what stands in the way of a link gives way as to any file
+    let some = bench.dir.path().join("some");
+    fs::create_dir_all(some.join("dir")).unwrap();
+    fs::write(some.join("dir/another"), "in the way").unwrap();
+    let ran = restore(&bench, &some, &["--overwrite", "always", "a name", "dir/another"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(same_files(&some), [["a name", "dir/another"].map(PathBuf::from)]);
+    assert_eq!(fs::read_dir(some.join("dir")).unwrap().count(), 1, "nothing is left");
+
+    // what says that it is one with another and is not
+    let lies = bench.client().put_object().bucket("backups").key("www/dir/another");
+    let lies =
+        lies.body(b"another!".to_vec().into()).metadata("s3mirrord-links", group("www/small").await.unwrap());
+    lies.send().await.unwrap();
+    let apart = bench.dir.path().join("apart");
+    let ran = restore(&bench, &apart, &[]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(fs::read(apart.join("dir/another")).unwrap(), b"another!");
+    assert_eq!(fs::read(apart.join("small")).unwrap(), b"one file");
 }

@@ -59,7 +59,10 @@ pub(crate) fn record(etag: &str, inode: Option<u64>) -> Record {
         metadata_due: false,
         doubted: false,
         condemned: false,
-        kept: Kept { looked: Keep { xattrs: inode.is_some() }, digest: inode.unwrap_or_default() },
+        kept: Kept {
+            looked: Keep { xattrs: inode.is_some(), hard_links: false },
+            digest: inode.unwrap_or_default(),
+        },
         attributes: inode.map(|_| Attributes { mode: 0o100_644, uid: 1, gid: 2 }),
         size: 3,
         etag: tag(etag),
