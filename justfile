@@ -60,6 +60,10 @@ fuzz TARGET SECONDS="300" *ARGS:
 soak *ARGS: release
     python3 benches/soak.py {{ARGS}}
 
+# A nasty tree of 100,000 files and a sparse GiB, up and back by each tool, compared by a script of its own; as root.
+roundtrip *ARGS: release
+    python3 benches/roundtrip.py {{ARGS}}
+
 # Licences, advisories, sources (cargo install --locked cargo-deny).
 deny:
     cargo deny --locked check

@@ -90,10 +90,11 @@ impl Round {
 impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     /// Looks for the next key if it is due.
     pub(super) fn begin_scrub(&mut self, now: Mono) {
-        let may = self.relisted && self.ctx.root == Sameness::Same && self.ctx.turns.paused().is_none();
-        if self.round.at.is_none_or(|at| at > now) || self.ctx.turns.are_over() {
+        let is_due = self.relisted && self.round.at.is_some_and(|at| at <= now);
+        if !is_due || self.ctx.turns.are_over() {
             return;
         }
+        let may = self.ctx.root == Sameness::Same && self.ctx.turns.paused().is_none();
         if !may {
             self.round.at = Some(now + AGAIN);
             return;
