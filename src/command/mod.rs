@@ -8,6 +8,7 @@ mod at;
 mod completions;
 #[cfg(feature = "demo")]
 mod demo;
+mod doctor;
 mod exit;
 mod explain;
 mod init;
@@ -40,6 +41,7 @@ Examples:
   s3mirrord demo                                     see it at work, without an account
   s3mirrord once /srv/www s3://backups/www/          one pass, without a configuration
   s3mirrord init && s3mirrord once --dry-run         write a configuration, see what would be done
+  s3mirrord doctor                                   what stands in the way, and what to do about it
   s3mirrord run                                      the daemon: all mirrors of the configuration
   s3mirrord status                                   what the daemon is doing
   s3mirrord approve                                  look at deletes that are held, and release them
@@ -87,6 +89,8 @@ enum Verb {
     Once(once::Args),
     /// Show what a running daemon is doing
     Status(status::Args),
+    /// Find what stands in the way: root, watches, credentials, permissions, store
+    Doctor(doctor::Args),
     /// Show the deletes and replacements that are held, and release them
     Approve(approve::Args),
     /// Bring files back from the bucket
@@ -166,6 +170,7 @@ pub fn run(cli: Cli) -> Exit {
             Verb::Run => run::run(&common).await,
             Verb::Once(args) => once::run(args, &common).await,
             Verb::Status(args) => status::run(args, &common).await,
+            Verb::Doctor(args) => doctor::run(args, &common).await,
             Verb::Approve(args) => approve::run(args, &common).await,
             Verb::Restore(args) => restore::run(args, &common).await,
             Verb::Explain(args) => explain::run(args, &common).await,

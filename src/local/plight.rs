@@ -80,6 +80,18 @@ impl Limit {
     }
 }
 
+/// What is allowed where so many directories are to be watched.
+///
+/// # Errors
+/// It is not enough: which limit, and what to type.
+pub fn watches(directories: usize) -> Result<String, Fault> {
+    let limit = Limit::of_watches();
+    match directories.checked_sub(limit.most).filter(|lack| *lack > 0) {
+        Some(lack) => Err(over_limit("watch the directories".to_owned(), directories, lack, &limit)),
+        None => Ok(format!("{directories} of {} ({})", limit.most, limit.name)),
+    }
+}
+
 fn over_limit(what: String, directories: usize, unwatched: usize, limit: &Limit) -> Fault {
     let Limit { name, most } = limit;
     let enough = (most.saturating_add(unwatched)).saturating_mul(2).next_power_of_two();

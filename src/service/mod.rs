@@ -4,6 +4,7 @@ pub mod assembly;
 pub mod columns;
 pub mod control;
 pub mod cost;
+pub mod doctor;
 pub mod drill;
 pub mod explain;
 pub mod hook;

@@ -44,7 +44,9 @@ impl Intercept for Whole {
 /// What is wrong with the body of an answer; `html` if its headers call it that.
 fn flaw(operation: &str, html: bool, body: &[u8]) -> Option<&'static str> {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii();
-    let silent = matches!(operation, "PutObject" | "UploadPart" | "DeleteObject" | "AbortMultipartUpload");
+    const SILENT: [&str; 5] =
+        ["PutObject", "UploadPart", "DeleteObject", "AbortMultipartUpload", "PutObjectTagging"];
+    let silent = SILENT.contains(&operation);
     // some stores call an empty answer HTML
     if silent && body.is_empty() {
         return None;

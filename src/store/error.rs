@@ -167,6 +167,10 @@ fn permission(operation: &str) -> String {
         "DeleteObject" | "DeleteObjects" => "s3:DeleteObject and s3:GetObject on the objects",
         "AbortMultipartUpload" => "s3:AbortMultipartUpload on the objects",
         "GetObjectTagging" => "s3:GetObjectTagging on the objects",
+        "PutObjectTagging" => "s3:PutObjectTagging on the objects",
+        "GetBucketVersioning" => "s3:GetBucketVersioning on the bucket",
+        "ListObjectVersions" => "s3:ListBucketVersions on the bucket",
+        "ListBuckets" => "s3:ListAllMyBuckets",
         "CopyObject" | "UploadPartCopy" => {
             "s3:GetObject, s3:GetObjectTagging, s3:PutObject and s3:PutObjectTagging on the objects"
         }

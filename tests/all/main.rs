@@ -20,6 +20,8 @@ mod deletes;
 #[cfg(feature = "demo")]
 mod demo;
 mod direct;
+#[cfg(feature = "demo")]
+mod doctor;
 mod documents;
 #[cfg(feature = "demo")]
 mod drill;
