@@ -37,7 +37,7 @@ pub struct Mirror {
     pub links: bool,
     /// Directories are mirrored, with mode, owner and time.
     pub directories: bool,
-    /// What else is kept of both, and of files.
+    /// What is kept of each beside its content.
     pub keep: Keep,
     /// What becomes of objects whose file is gone.
     pub delete: DeletePolicy,
@@ -134,6 +134,9 @@ impl Draft {
         let links = table.boolean("links", reader).unwrap_or(true);
         let directories = table.boolean("directories", reader).unwrap_or(true);
         let keep = Keep {
+            mtime: table.boolean("mtime", reader).unwrap_or(true),
+            mode: table.boolean("mode", reader).unwrap_or(true),
+            owner: table.boolean("owner", reader).unwrap_or(true),
             xattrs: table.boolean("xattrs", reader).unwrap_or(false),
             hard_links: table.boolean("hard_links", reader).unwrap_or(false),
         };

@@ -178,6 +178,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
             size: meta.print.size,
             mtime: meta.print.mtime,
             attributes: meta.attributes,
+            keep: self.options.keep,
             extra: extra.clone(),
             own: self.own(key),
             sha256: None,

@@ -8,8 +8,8 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{
-        Attributes, Change, Class, Digest, ETag, Extra, Fault, Fingerprint, Intent, Key, Only, RemoteMeta,
-        Spec, Stamp, TRASH, Trashed, Went,
+        Attributes, Change, Class, Digest, ETag, Extra, Fault, Fingerprint, Intent, Keep, Key, Only,
+        RemoteMeta, Spec, Stamp, TRASH, Trashed, Went,
     },
     plan::Expiry,
     store::{Depth, Start, Store},
@@ -150,6 +150,7 @@ fn spec(size: u64) -> Spec {
         size,
         mtime: Stamp::default(),
         attributes: Attributes { mode: 0, uid: 0, gid: 0 },
+        keep: Keep::default(),
         extra: Extra::default(),
         own: String::new(),
         sha256: None,

@@ -10,6 +10,6 @@ pub struct Kinds {
     pub links: bool,
     /// Directories, each as a key that ends in `/`, without content.
     pub directories: bool,
-    /// What else is kept of each.
+    /// What is kept of each beside its content.
     pub keep: Keep,
 }

@@ -171,7 +171,8 @@ mod tests {
             checksum: None,
             opaque: false,
             mtime: None,
-            attributes: None,
+            mode: None,
+            owner: None,
             extra: Extra::default(),
         }
     }

@@ -75,7 +75,8 @@ mod tests {
             checksum: None,
             opaque: false,
             mtime: None,
-            attributes: None,
+            mode: None,
+            owner: None,
             extra: Extra::default(),
         }
     }

@@ -270,8 +270,7 @@ impl<'a> Bringer<'a> {
 
     pub(super) fn finish(&self, head: &Head) -> Result<Finish, Fault> {
         let Options { owner, special, .. } = *self.options;
-        let had = head.attributes;
-        let owner = had.filter(|_| owner).map(|Attributes { uid, gid, .. }| (uid, gid));
+        let owner = head.owner.filter(|_| owner);
         // which to chown(2) is to leave it as it is
         if owner.is_some_and(|(uid, gid)| uid == u32::MAX || gid == u32::MAX) {
             return Err(Fault::new(Class::Permanent, "give it its owner", "its metadata names nobody")
@@ -283,8 +282,8 @@ impl<'a> Bringer<'a> {
                 Xattrs::default()
             })
         });
-        let (mode, xattrs) = (had.map(|had| had.mode), xattrs.unwrap_or_default());
-        Ok(Finish { mode, special, owner, mtime: wanted(head).time(), xattrs })
+        let xattrs = xattrs.unwrap_or_default();
+        Ok(Finish { mode: head.mode, special, owner, mtime: wanted(head).time(), xattrs })
     }
 }
 

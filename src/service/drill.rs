@@ -256,14 +256,19 @@ async fn unlike(
         }
     }
     let bits = |mode: u32| mode & 0o777;
-    if mine.attributes.kind() != Kind::Link && bits(mine.attributes.mode) != bits(its.attributes.mode) {
+    // what was not kept comes back otherwise
+    let kept = record.kept.looked;
+    if kept.mode
+        && mine.attributes.kind() != Kind::Link
+        && bits(mine.attributes.mode) != bits(its.attributes.mode)
+    {
         return Ok(Some(format!(
             "mode {:o} instead of {:o}",
             bits(its.attributes.mode),
             bits(mine.attributes.mode)
         )));
     }
-    let differs = mine.print.mtime != its.print.mtime;
+    let differs = kept.mtime && mine.print.mtime != its.print.mtime;
     Ok(differs.then(|| "another time of modification".to_owned()))
 }
 

@@ -468,3 +468,105 @@ async fn hard_links_come_back_as_one_file_and_only_where_they_are_alike() {
     assert_eq!(fs::read(apart.join("dir/another")).unwrap(), b"another!");
     assert_eq!(fs::read(apart.join("small")).unwrap(), b"one file");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_kept_is_neither_written_nor_compared_and_each_setting_converges_without_data() {
+    let bench = Bench::new().await;
+    let root = &bench.root;
+    let configure = |lines: &str| {
+        bench.configure(&bench.mirror(
+            "www",
+            root,
+            "www/",
+            &format!("{}{lines}", crate::support::bench::QUICK),
+        ));
+    };
+    let said = async |key: &str| {
+        let head = bench.client().head_object().bucket("backups").key(key).send().await.unwrap();
+        let all = head.metadata.unwrap_or_default();
+        ["mtime", "mode", "uid", "gid"].map(|name| all.contains_key(name))
+    };
+    /// Files sent, copies and HEADs of a pass; nothing is read unless it changed.
+    async fn pass(bench: &Bench, reads: bool) -> [u64; 3] {
+        let ran = bench.run(&["once", "--json"]).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(reads || ran.summary()["bytes_read"] == 0, "{ran:?}");
+        let sent = ran.summary()["uploaded"].as_u64().unwrap();
+        [sent, requests(&ran, "CopyObject"), requests(&ran, "HeadObject")]
+    }
+    fs::create_dir(root.join("dir")).unwrap();
+    bench.write("file", "a file");
+    bench.write("dir/other", "another");
+    bench.write("adopted", "by its tag");
+    bench.put("www/adopted", "by its tag").await;
+    symlink("file", root.join("link")).unwrap();
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    assert_eq!((said("www/file").await, said("www/adopted").await), ([true; 4], [false; 4]));
+
+    // nothing is to be done for what has it, nor for what gets another
+    let none = "mtime = false\nmode = false\nowner = false\n";
+    configure(none);
+    assert_eq!(pass(&bench, false).await, [0; 3]);
+    fs::set_permissions(root.join("file"), Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(root.join("dir"), Permissions::from_mode(0o700)).unwrap();
+    touch(&root.join("file"), at(1_000_000_000, 5));
+    if rustix::process::geteuid().is_root() {
+        chown(root.join("file"), Some(1234), Some(1235)).unwrap();
+    }
+    assert_eq!(pass(&bench, true).await, [0; 3]);
+    let ran = bench.run(&["verify"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    bench.write("new", "written without");
+    symlink("new", root.join("new link")).unwrap();
+    assert_eq!(pass(&bench, true).await[1], 0);
+    assert_eq!(said("www/new").await, [false; 4]);
+    assert_eq!(said("www/new link.rclonelink").await, [false, true, false, false], "it is a link");
+    let out = bench.dir.path().join("out");
+    let ran = restore(&bench, &out, &["new", "new link"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let (new, link) = (fs::read_to_string(out.join("new")).unwrap(), fs::read_link(out.join("new link")));
+    assert_eq!((&*new, link.unwrap()), ("written without", PathBuf::from("new")));
+    let ran = restore(&bench, &out, &["--overwrite", "older", "new", "new link"]).await;
+    assert_eq!((ran.code, &ran.summary()["unchanged"]), (0, &2.into()), "it has the object's time: {ran:?}");
+
+    // what lacks it gets it by a copy onto itself, and what is as it was stays; so does what others wrote
+    configure("");
+    assert_eq!(pass(&bench, false).await[..2], [0, 4], "file, directory, the new ones");
+    assert_eq!((said("www/new").await, said("www/adopted").await), ([true; 4], [false; 4]));
+    assert_eq!(pass(&bench, false).await, [0; 3]);
+    let ran = bench.run(&["verify"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let whole = bench.dir.path().join("whole");
+    assert_eq!(restore(&bench, &whole, &[]).await.code, 0);
+    let but_adopted = |root: &Path| {
+        let mut all = everything(root);
+        all.remove(Path::new("adopted"));
+        all
+    };
+    assert_eq!(but_adopted(&whole), but_adopted(root));
+
+    // one by one; that something else is turned on meanwhile costs nothing
+    for (at, (setting, want)) in [
+        ("mtime", [false, true, true, true]),
+        ("mode", [true, false, true, true]),
+        ("owner", [true, true, false, false]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        configure(&format!("{setting} = false\n"));
+        assert_eq!(pass(&bench, false).await, [0; 3], "{setting}");
+        configure(&format!("{setting} = false\nhard_links = true\n"));
+        assert_eq!(pass(&bench, false).await, [0; 3], "{setting}");
+        let name = format!("of {setting}");
+        bench.write(&name, &name);
+        fs::set_permissions(root.join("file"), Permissions::from_mode(0o640 + at as u32)).unwrap();
+        let wrote = pass(&bench, true).await;
+        assert_eq!(wrote[..2], [1, u64::from(setting != "mode")], "{setting}");
+        assert_eq!(said(&format!("www/{name}")).await, want, "{setting}");
+        configure("");
+        assert_eq!(pass(&bench, false).await[..2], [0, 2], "{setting}: what was written meanwhile");
+        assert_eq!((said(&format!("www/{name}")).await, said("www/file").await), ([true; 4], [true; 4]));
+        assert_eq!(pass(&bench, false).await, [0; 3], "{setting}");
+    }
+}

@@ -57,7 +57,8 @@ impl Store for Fake {
                 checksum: o.checksum,
                 opaque: w.shelf.encrypted,
                 mtime: o.mtime,
-                attributes: o.attributes,
+                mode: o.attributes.map(|a| a.mode),
+                owner: o.attributes.map(|a| (a.uid, a.gid)),
                 extra: o.extra.clone(),
             })
         }))
