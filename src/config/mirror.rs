@@ -39,6 +39,8 @@ pub struct Mirror {
     pub directories: bool,
     /// What is kept of each beside its content.
     pub keep: Keep,
+    /// With the names of owners.
+    pub owner_names: bool,
     /// What becomes of objects whose file is gone.
     pub delete: DeletePolicy,
     /// Where they go before that, and objects before they are replaced.
@@ -133,6 +135,7 @@ impl Draft {
         let rules = rules(table, reader);
         let links = table.boolean("links", reader).unwrap_or(true);
         let directories = table.boolean("directories", reader).unwrap_or(true);
+        let owner_names = table.boolean("owner_names", reader).unwrap_or(true);
         let keep = Keep {
             mtime: table.boolean("mtime", reader).unwrap_or(true),
             mode: table.boolean("mode", reader).unwrap_or(true),
@@ -177,7 +180,7 @@ impl Draft {
             let mirror = Mirror::new(name, root, &target.value, exclude, limits, s3);
             let trash = trash.map(|trash| trash.value);
             let mirror = Mirror { links, directories, keep, scrub_fetch, trash, prices, options, ..mirror };
-            Some(Mirror { rules, requester_pays, hooks, bandwidth, ..mirror })
+            Some(Mirror { owner_names, rules, requester_pays, hooks, bandwidth, ..mirror })
         })();
         Self { name, target, root, trash: away, mirror }
     }
@@ -202,6 +205,7 @@ impl Mirror {
             links: true,
             directories: true,
             keep: Keep::default(),
+            owner_names: true,
             delete: limits.delete,
             trash: None,
             delete_grace: limits.delete_grace,

@@ -80,6 +80,7 @@ pub(super) static MIRROR: Shape = Shape {
         key("mtime", "mtime = true"),
         key("mode", "mode = true"),
         key("owner", "owner = true"),
+        key("owner_names", "owner_names = true"),
         key("xattrs", "xattrs = true"),
         key("hard_links", "hard_links = true"),
         key("scrub", "scrub = \"30d\""),

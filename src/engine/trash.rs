@@ -150,6 +150,7 @@ fn spec(size: u64) -> Spec {
         size,
         mtime: Stamp::default(),
         attributes: Attributes { mode: 0, uid: 0, gid: 0 },
+        names: None,
         keep: Keep::default(),
         extra: Extra::default(),
         own: String::new(),

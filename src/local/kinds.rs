@@ -12,4 +12,6 @@ pub struct Kinds {
     pub directories: bool,
     /// What is kept of each beside its content.
     pub keep: Keep,
+    /// With the names of owners beside their numbers, where these are kept.
+    pub owner_names: bool,
 }

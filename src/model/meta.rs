@@ -153,6 +153,8 @@ pub struct Head {
     pub mode: Option<u32>,
     /// `uid` and `gid` of its metadata.
     pub owner: Option<(u32, u32)>,
+    /// What the owner was called where it was written, `user:group`. It says nothing of whether two are equal.
+    pub names: Option<Arc<str>>,
     /// What else it gives of its file.
     pub extra: Extra,
 }

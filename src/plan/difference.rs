@@ -197,6 +197,7 @@ mod tests {
             mtime: Some(stamp(1)),
             mode: Some(0o100_644),
             owner: Some((1, 2)),
+            names: None,
             extra: Extra::default(),
         }
     }

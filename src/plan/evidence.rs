@@ -173,6 +173,7 @@ mod tests {
             mtime: None,
             mode: None,
             owner: None,
+            names: None,
             extra: Extra::default(),
         }
     }

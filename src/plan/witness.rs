@@ -77,6 +77,7 @@ mod tests {
             mtime: None,
             mode: None,
             owner: None,
+            names: None,
             extra: Extra::default(),
         }
     }

@@ -132,7 +132,12 @@ async fn drill(sides: &Sides, mirror: &Mirror, scratch: &Path) -> Result<Drilled
     };
     let restored = Directory::new(
         scratch,
-        Kinds { links: mirror.links, directories: mirror.directories, keep: mirror.keep },
+        Kinds {
+            links: mirror.links,
+            directories: mirror.directories,
+            keep: mirror.keep,
+            owner_names: mirror.owner_names,
+        },
     )?;
     let mut drilled = Drilled { at: now(), ..Drilled::default() };
     for (key, record) in sample {

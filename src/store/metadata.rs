@@ -12,6 +12,8 @@ const PART_SIZE: &str = "s3mirrord-part-size";
 /// What else a file has.
 const XATTRS: &str = "s3mirrord-xattrs";
 const LINKS: &str = "s3mirrord-links";
+/// What its owner is called: `user:group`.
+const OWNER: &str = "s3mirrord-owner";
 
 /// The key that an object of the trash had, where its name does not say it.
 const TRASHED: &str = "s3mirrord-trash-key";
@@ -21,7 +23,8 @@ const WENT: &str = "s3mirrord-trash";
 const SINCE: &str = "s3mirrord-since";
 
 /// All names that [`outgoing`] and [`since`] may write.
-const WRITTEN: [&str; 10] = ["mtime", "mode", "uid", "gid", XATTRS, LINKS, OWN, SHA256, PART_SIZE, SINCE];
+const WRITTEN: [&str; 11] =
+    ["mtime", "mode", "uid", "gid", OWNER, XATTRS, LINKS, OWN, SHA256, PART_SIZE, SINCE];
 
 /// The user metadata of an upload.
 pub(super) fn outgoing(
@@ -40,6 +43,7 @@ pub(super) fn outgoing(
     }
     if spec.keep.owner {
         all.extend([("uid".to_owned(), uid.to_string()), ("gid".to_owned(), gid.to_string())]);
+        all.extend(spec.names.as_ref().map(|names| (OWNER.to_owned(), header_text(names))));
     }
     if let Some(sha256) = sha256 {
         all.insert(SHA256.to_owned(), hex::encode(sha256));
@@ -130,6 +134,7 @@ pub(super) fn incoming(meta: RemoteMeta, head: &HeadObjectOutput) -> Head {
         mtime: get("mtime").and_then(|text| time_of(&text)),
         mode: get("mode").and_then(|text| u32::from_str_radix(&text, 8).ok()),
         owner: number("uid").zip(number("gid")),
+        names: get(OWNER).map(Into::into),
         extra: Extra {
             xattrs: get(XATTRS).map(Into::into),
             links: get(LINKS).and_then(|text| u64::from_str_radix(&text, 16).ok()),
@@ -283,6 +288,7 @@ mod tests {
             size: 3,
             mtime: at(-7, 1),
             attributes: Attributes { mode: 0o100_644, uid: 1000, gid: 0 },
+            names: Some("www-data:staff".into()),
             keep: Keep::default(),
             extra: Extra { xattrs: Some("AQAGdXNlci5hAAA=".into()), links: Some(9) },
             own: "id häsh".into(),
@@ -298,7 +304,7 @@ mod tests {
         assert_eq!(head.own.as_deref(), Some("id häsh"));
         assert_eq!((head.sha256, head.part_size), (Some([7; 32]), Some(8 << 20)));
         assert_eq!((head.mtime, head.mode, head.owner), (Some(spec.mtime), Some(0o100_644), Some((1000, 0))));
-        assert_eq!(head.extra, spec.extra);
+        assert_eq!((head.names, head.extra), (spec.names, spec.extra));
         let bare = incoming(meta, &HeadObjectOutput::builder().build());
         assert_eq!(
             (bare.own, bare.sha256, bare.mtime, bare.mode, bare.owner),
@@ -314,6 +320,7 @@ mod tests {
             size: 0,
             mtime: at(i64::MIN, 999_999_999),
             attributes: Attributes { mode: u32::MAX, uid: u32::MAX, gid: u32::MAX },
+            names: Some(format!("{0}:{0}", "n".repeat(32)).into()),
             keep: Keep::default(),
             extra: Extra { xattrs: Some("x".repeat(Xattrs::MOST).into()), links: Some(u64::MAX) },
             own: format!("{}:{}", "f".repeat(32), "f".repeat(32)),

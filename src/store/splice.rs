@@ -223,6 +223,7 @@ mod tests {
                 size,
                 mtime: Stamp::default(),
                 attributes: Attributes { mode: 0, uid: 0, gid: 0 },
+                names: None,
                 keep: Keep::default(),
                 extra: Extra::default(),
                 own: String::new(),

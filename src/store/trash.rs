@@ -58,6 +58,7 @@ pub(super) async fn keep(store: &S3, from: (&Key, &ETag), trashed: &Trashed) -> 
         size: origin.size,
         mtime: Stamp::default(),
         attributes: Attributes { mode: 0, uid: 0, gid: 0 },
+        names: None,
         keep: Keep::default(),
         extra: Extra::default(),
         own: String::new(),

@@ -570,3 +570,77 @@ async fn what_is_not_kept_is_neither_written_nor_compared_and_each_setting_conve
         assert_eq!(pass(&bench, false).await, [0; 3], "{setting}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn owners_go_by_name_where_it_is_asked_for_and_a_name_is_no_reason_to_write() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("it takes root to give files to others");
+    }
+    let bench = Bench::new().await;
+    let root = &bench.root;
+    for (name, owner) in [("ours", 0), ("another's", 3), ("nobody's", 54321), ("lost", 54321)] {
+        bench.write(name, name);
+        chown(root.join(name), Some(owner), Some(owner)).unwrap();
+    }
+    let metadata = async |key: &str| {
+        let head = bench.client().head_object().bucket("backups").key(format!("www/{key}")).send();
+        head.await.unwrap().metadata.unwrap_or_default()
+    };
+    let names = async |key: &str| metadata(key).await.remove("s3mirrord-owner");
+    let name = |kind: &str, id: u32| {
+        let text = fs::read_to_string(format!("/etc/{kind}")).unwrap();
+        let has = |line: &&str| line.split(':').nth(2) == Some(&id.to_string());
+        text.lines().find(has).and_then(|line| line.split(':').next()).unwrap_or_default().to_owned()
+    };
+    let called = |id| format!("{}:{}", name("passwd", id), name("group", id));
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    assert_eq!((names("ours").await, names("nobody's").await), (Some(called(0)), None));
+    assert_eq!(names("another's").await, Some(called(3)), "{:?}", metadata("another's").await);
+
+    // another machine: there others have these numbers
+    for (key, called) in
+        [("another's", called(0)), ("nobody's", format!("no-such-user:{}", name("group", 3)))]
+    {
+        let mut all = metadata(key).await;
+        all.insert("s3mirrord-owner".to_owned(), called);
+        let source = format!("backups/www/{key}");
+        let copy = bench.client().copy_object().bucket("backups").key(format!("www/{key}"));
+        let copy = copy.copy_source(source).set_metadata(Some(all));
+        copy.metadata_directive(aws_sdk_s3::types::MetadataDirective::Replace).send().await.unwrap();
+    }
+    let configure = |lines: &str| {
+        let lines = format!("{}{lines}", crate::support::bench::QUICK);
+        bench.configure(&bench.mirror("www", root, "www/", &lines));
+    };
+    let owners = |out: &Path| {
+        ["ours", "another's", "nobody's", "lost"].map(|name| {
+            let meta = fs::metadata(out.join(name)).unwrap();
+            (meta.uid(), meta.gid())
+        })
+    };
+    let numbers = [(0, 0), (3, 3), (54321, 54321), (54321, 54321)];
+    for (words, want) in
+        [(&[][..], numbers), (&["--owner-names"], [(0, 0), (0, 0), (54321, 3), (54321, 54321)])]
+    {
+        let out = bench.dir.path().join(format!("out{}", words.len()));
+        let ran = restore(&bench, &out, words).await;
+        assert_eq!((ran.code, owners(&out)), (0, want), "{ran:?}");
+        let told = ran.stderr.matches("1 names of owners are not known here (no-such-user)").count();
+        assert_eq!(told, words.len(), "{ran:?}");
+    }
+    // what is called otherwise now is not written again, nor is it when names are no longer kept, or the ledger is lost
+    for lines in ["", "owner_names = false\n", ""] {
+        configure(lines);
+        let ran = bench.run(&["once", "--json"]).await;
+        let wrote = ["PutObject", "CopyObject", "HeadObject"].map(|what| requests(&ran, what));
+        assert_eq!((ran.code, wrote), (0, [0; 3]), "{lines} {ran:?}");
+        assert_eq!(bench.run(&["verify"]).await.code, 0, "{lines}");
+    }
+    fs::remove_dir_all(bench.state()).unwrap();
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!((ran.code, requests(&ran, "CopyObject")), (0, 0), "{ran:?}");
+    configure("owner_names = false\n");
+    bench.write("new", "without a name");
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    assert_eq!((names("new").await, metadata("new").await.contains_key("uid")), (None, true));
+}

@@ -125,6 +125,7 @@ fn set_uploads(w: &mut World) {
         size: 8,
         mtime,
         attributes,
+        names: None,
         keep: Default::default(),
         extra: Extra::default(),
         own: "another".into(),

@@ -59,6 +59,7 @@ impl Store for Fake {
                 mtime: o.mtime,
                 mode: o.attributes.map(|a| a.mode),
                 owner: o.attributes.map(|a| (a.uid, a.gid)),
+                names: None,
                 extra: o.extra.clone(),
             })
         }))
