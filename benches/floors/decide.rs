@@ -8,8 +8,11 @@ use s3mirrord::{
 };
 
 const TRIPLES: usize = 100_000;
-const VIEW: View =
-    View { root: Sameness::Same, deletes: true, keep: Keep { xattrs: false, hard_links: false } };
+const VIEW: View = View {
+    root: Sameness::Same,
+    deletes: true,
+    keep: Keep { mtime: true, mode: true, owner: true, xattrs: false, hard_links: false },
+};
 
 fn run(bencher: Bencher, triples: &[Triple]) {
     bencher.counter(ItemsCount::new(triples.len())).bench_local(|| {

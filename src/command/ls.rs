@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    model::{Class, Fault, Head, Key, RelPath, RemoteMeta},
+    model::{Class, Fault, Head, Key, RelPath, RemoteMeta, Said},
     service::{
         assembly::{self, Commons},
         columns::{escaped, rights, time},
@@ -212,7 +212,7 @@ impl Ls<'_> {
             Row::Object(_, meta) => ("object", Some(meta)),
             Row::Directory(_) => ("directory", None),
         };
-        let had = head.as_ref().and_then(|head| head.attributes);
+        let said = head.as_ref().map(Said::by).unwrap_or_default();
         json(&Told {
             event,
             mirror: self.mirror,
@@ -221,10 +221,10 @@ impl Ls<'_> {
             size: meta.map(|meta| meta.size),
             etag: meta.map(|meta| meta.etag.to_string()),
             modified: meta.and_then(|meta| meta.modified).map(time),
-            mtime: head.and_then(|head| head.mtime).map(time),
-            mode: had.map(|had| format!("{:o}", had.mode)),
-            uid: had.map(|had| had.uid),
-            gid: had.map(|had| had.gid),
+            mtime: said.mtime.map(time),
+            mode: said.mode.map(|mode| format!("{mode:o}")),
+            uid: said.owner.map(|(uid, _)| uid),
+            gid: said.owner.map(|(_, gid)| gid),
         })
     }
 
@@ -237,10 +237,10 @@ impl Ls<'_> {
         if !self.args.long {
             return format!("{size:>14}  {name}");
         }
-        let had = head.as_ref().and_then(|head| head.attributes);
-        let mode = had.map_or("?".to_owned(), |had| rights(had.mode));
-        let owner = had.map_or("?".to_owned(), |had| format!("{}:{}", had.uid, had.gid));
-        let mtime = head.and_then(|head| head.mtime).map_or("?".to_owned(), time);
+        let said = head.as_ref().map(Said::by).unwrap_or_default();
+        let mode = said.mode.map_or("?".to_owned(), rights);
+        let owner = said.owner.map_or("?".to_owned(), |(uid, gid)| format!("{uid}:{gid}"));
+        let mtime = said.mtime.map_or("?".to_owned(), time);
         format!("{mode:<10}  {owner:<11}  {size:>14}  {mtime:<30}  {name}")
     }
 }

@@ -69,6 +69,9 @@ pub(super) struct Args {
     /// Give files the owner and group that they had
     #[arg(long)]
     owner: bool,
+    /// Give them to those who have the names here that the owners had; by number where a name is not known here, or in the bucket
+    #[arg(long, requires = "owner")]
+    owner_names: bool,
     /// Give files the set-user-id, set-group-id and sticky bits that they had, too
     #[arg(long, requires = "owner")]
     special: bool,
@@ -116,6 +119,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
         replace: args.overwrite.into(),
         dry_run: args.dry_run,
         owner: args.owner,
+        owner_names: args.owner_names,
         special: args.special,
         paths: args.paths.iter().map(|path| which::below(&mirror.root, path)).collect::<Result<_, _>>()?,
         memory: config.memory_limit,

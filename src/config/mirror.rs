@@ -37,8 +37,10 @@ pub struct Mirror {
     pub links: bool,
     /// Directories are mirrored, with mode, owner and time.
     pub directories: bool,
-    /// What else is kept of both, and of files.
+    /// What is kept of each beside its content.
     pub keep: Keep,
+    /// With the names of owners.
+    pub owner_names: bool,
     /// What becomes of objects whose file is gone.
     pub delete: DeletePolicy,
     /// Where they go before that, and objects before they are replaced.
@@ -133,7 +135,11 @@ impl Draft {
         let rules = rules(table, reader);
         let links = table.boolean("links", reader).unwrap_or(true);
         let directories = table.boolean("directories", reader).unwrap_or(true);
+        let owner_names = table.boolean("owner_names", reader).unwrap_or(true);
         let keep = Keep {
+            mtime: table.boolean("mtime", reader).unwrap_or(true),
+            mode: table.boolean("mode", reader).unwrap_or(true),
+            owner: table.boolean("owner", reader).unwrap_or(true),
             xattrs: table.boolean("xattrs", reader).unwrap_or(false),
             hard_links: table.boolean("hard_links", reader).unwrap_or(false),
         };
@@ -174,7 +180,7 @@ impl Draft {
             let mirror = Mirror::new(name, root, &target.value, exclude, limits, s3);
             let trash = trash.map(|trash| trash.value);
             let mirror = Mirror { links, directories, keep, scrub_fetch, trash, prices, options, ..mirror };
-            Some(Mirror { rules, requester_pays, hooks, bandwidth, ..mirror })
+            Some(Mirror { owner_names, rules, requester_pays, hooks, bandwidth, ..mirror })
         })();
         Self { name, target, root, trash: away, mirror }
     }
@@ -199,6 +205,7 @@ impl Mirror {
             links: true,
             directories: true,
             keep: Keep::default(),
+            owner_names: true,
             delete: limits.delete,
             trash: None,
             delete_grace: limits.delete_grace,

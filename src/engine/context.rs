@@ -178,6 +178,8 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
             size: meta.print.size,
             mtime: meta.print.mtime,
             attributes: meta.attributes,
+            names: self.tree.names((meta.attributes.uid, meta.attributes.gid)),
+            keep: self.options.keep,
             extra: extra.clone(),
             own: self.own(key),
             sha256: None,

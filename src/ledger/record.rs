@@ -42,7 +42,7 @@ mod has {
     pub(super) const PARTS: u16 = 1 << 9;
     pub(super) const DOUBTED: u16 = 1 << 10;
     pub(super) const CONDEMNED: u16 = 1 << 11;
-    /// Something was looked for beside mode and owner.
+    /// More was looked for than time, mode and owner, or less.
     pub(super) const KEPT: u16 = 1 << 12;
     pub(super) const ALL: u16 = (1 << 13) - 1;
 }
@@ -238,7 +238,7 @@ mod tests {
             prop_oneof!["[0-9a-f-]{0,40}", "[0-9a-f]{32}", "[0-9a-f]{32}-[0-9]{1,11}", "[0-9A-F]{32}"],
             proptest::option::of(digest),
             any::<u64>(),
-            (any::<bool>(), any::<(bool, bool)>(), prop_oneof![Just(0), any::<u64>()]),
+            (any::<bool>(), 0u8..32, prop_oneof![Just(0), any::<u64>()]),
         )
             .prop_map(
                 |(
@@ -249,9 +249,9 @@ mod tests {
                     etag,
                     digest,
                     seq,
-                    (moved, (xattrs, hard_links), kept),
+                    (moved, looked, kept),
                 )| {
-                    let kept = Kept { looked: Keep { xattrs, hard_links }, digest: kept };
+                    let kept = Kept { looked: Keep::of(looked).expect("a number of one"), digest: kept };
                     let etag = ETag::new(&etag);
                     let record = Record {
                         print,
@@ -307,7 +307,7 @@ mod tests {
         let ctime = Stamp { sec: 1_700_000_001, nsec: 0 };
         let touched = Record { print: Some(Fingerprint { ctime, ..print }), ..record.clone() };
         assert_eq!(length(&touched), 90);
-        let kept = Kept { looked: Keep { xattrs: true, hard_links: false }, digest: 0 };
+        let kept = Kept { looked: Keep { xattrs: true, ..Keep::default() }, digest: 0 };
         assert_eq!(length(&Record { kept, ..record.clone() }), 83);
         let parts = Record { etag: ETag::new("0123456789abcdef0123456789abcdef-10000"), ..record };
         assert_eq!(length(&parts), 83);

@@ -2,8 +2,8 @@
 //! wait for a disk run on the runtime's blocking threads.
 
 use super::{
-    Entry, Kinds, Notice, Prune, Pulse, Tree, canary::Perch, clone::Cloner, look, opener::Opener, read::File,
-    root::Root, walk, watch,
+    Accounts, Entry, Kinds, Notice, Prune, Pulse, Tree, canary::Perch, clone::Cloner, look, opener::Opener,
+    read::File, root::Root, walk, watch,
 };
 use crate::model::{Class, Fault, Key, Local, LocalMeta, RootId, Scope, Stamp};
 use futures::{Stream, stream};
@@ -24,6 +24,8 @@ pub struct Directory {
     aside: Arc<Path>,
     cloner: Arc<Cloner>,
     perch: Perch,
+    /// Whoever knows what owners are called, if that is kept.
+    accounts: Option<Arc<Accounts>>,
 }
 
 impl Directory {
@@ -38,7 +40,9 @@ impl Directory {
         let aside: Arc<Path> = std::env::temp_dir().into();
         let cloner = Arc::new(Cloner::new(Arc::clone(&aside)));
         let (opener, perch) = (Opener::new(Arc::clone(&root)), Perch::default());
-        Ok(Self { opener, root, aside, cloner, perch })
+        let named = kinds.owner_names && kinds.keep.owner;
+        let accounts = named.then(|| Arc::new(Accounts::of_machine()));
+        Ok(Self { opener, root, aside, cloner, perch, accounts })
     }
 
     /// The directory where files without a name are made: for names of a walk that memory is not to hold, and for clones. By
@@ -119,6 +123,10 @@ impl Tree for Directory {
     async fn snapshot(&self, file: &File) -> Option<(File, LocalMeta)> {
         let (cloner, file) = (Arc::clone(&self.cloner), file.handle());
         aside(move || cloner.freeze(&file)).await.ok().flatten()
+    }
+
+    fn names(&self, owner: (u32, u32)) -> Option<Arc<str>> {
+        self.accounts.as_ref()?.names(owner)
     }
 
     fn watch(&self, prune: Prune) -> impl Stream<Item = Notice> + Send + use<> {

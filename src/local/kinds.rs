@@ -10,6 +10,8 @@ pub struct Kinds {
     pub links: bool,
     /// Directories, each as a key that ends in `/`, without content.
     pub directories: bool,
-    /// What else is kept of each.
+    /// What is kept of each beside its content.
     pub keep: Keep,
+    /// With the names of owners beside their numbers, where these are kept.
+    pub owner_names: bool,
 }

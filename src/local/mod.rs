@@ -15,13 +15,14 @@
 //! | `hash` | its digests |
 //! | `target`, `dress` | a directory that is written to: where a restore goes; what is no file there |
 //! | `piece`, `tally` | a large file that comes there in pieces, and its digest |
-//! | `xattr` | extended attributes, read and given |
+//! | `xattr`, `accounts` | extended attributes, read and given; what owners are called |
 //! | `hole` | zeros that are left out of what is written there |
 //! | `clone` | a file that does not rest, as it is at one moment |
 //! | `watch`, `arm`, `event`, `outbox`, `plight` | changes as they happen, and why they are not seen |
 //! | `canary` | proof that they would be |
 //! | `fuzz` | what has to hold for any event, however odd |
 
+mod accounts;
 mod arm;
 mod batch;
 mod buffers;
@@ -61,6 +62,7 @@ mod warnings;
 mod watch;
 mod xattr;
 
+pub use accounts::Accounts;
 pub use canary::Pulse;
 pub use directory::Directory;
 pub(crate) use hash::CHUNK;
@@ -75,7 +77,7 @@ pub use target::{Draft, Finish, Placed, Target};
 
 use crate::model::{Fault, Key, Local, LocalMeta, RootId, Scope, Source, Stamp};
 use futures::Stream;
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 /// One entry of a walk. A key that ends in `/` is a directory: `Present` by itself, or, if it is not entered, for everything
 /// below (a mount point: `Skipped`; an unreadable directory: `Unknown`), unless an entry of its own says otherwise.
@@ -148,6 +150,11 @@ pub trait Tree: Clone + Send + Sync + 'static {
     /// What the open file holds at one moment, to be read in peace, and how the file was just before. `None` where that
     /// cannot be had.
     fn snapshot(&self, file: &Self::File) -> impl Future<Output = Option<(Self::File, LocalMeta)>> + Send;
+
+    /// What this owner is called here, `user:group`, if that is to be kept.
+    fn names(&self, _owner: (u32, u32)) -> Option<Arc<str>> {
+        None
+    }
 
     /// Starts watching; [`Notice::Armed`] comes first, and nothing is degraded until it is told. The stream ends only
     /// if the watcher dies. Bounded: what does not fit becomes `Lost`.

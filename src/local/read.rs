@@ -11,7 +11,7 @@ use super::{
     walk::c_name,
     xattr,
 };
-use crate::model::{Class, Extra, Fault, Keep, Key, Kind, LocalMeta, RelPath, Skip, Source, Xattrs};
+use crate::model::{Class, Extra, Fault, Key, Kind, LocalMeta, RelPath, Skip, Source, Xattrs};
 use bytes::Bytes;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
@@ -92,7 +92,7 @@ impl File {
 
     /// With what this root has kept of it.
     pub(super) fn keeping(mut self, root: &Arc<Root>) -> Self {
-        self.keeps = (root.keep() != Keep::default()).then(|| Arc::clone(root));
+        self.keeps = root.keep().is_beside().then(|| Arc::clone(root));
         self
     }
 }

@@ -5,33 +5,57 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest as _, Sha256};
 use std::{cmp::Reverse, sync::Arc};
 
-/// What is kept of files beside bytes, time, mode and owner.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// What is kept of files beside their bytes. By default time, mode and owner, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Keep {
+    /// When it was last modified.
+    pub mtime: bool,
+    /// Permission bits.
+    pub mode: bool,
+    /// User and group.
+    pub owner: bool,
     /// Extended attributes, POSIX ACLs among them.
     pub xattrs: bool,
     /// Which files are one, under several names.
     pub hard_links: bool,
 }
 
-impl Keep {
-    const XATTRS: u8 = 1;
-    const HARD_LINKS: u8 = 2;
+impl Default for Keep {
+    fn default() -> Self {
+        Self { mtime: true, mode: true, owner: true, xattrs: false, hard_links: false }
+    }
+}
 
-    /// As one number.
-    pub const fn bits(self) -> u8 {
-        (if self.xattrs { Self::XATTRS } else { 0 }) | if self.hard_links { Self::HARD_LINKS } else { 0 }
+impl Keep {
+    /// As one number: what is not kept by default has a bit if it is, the rest if it is not.
+    pub fn bits(self) -> u8 {
+        let Self { mtime, mode, owner, xattrs, hard_links } = self;
+        let bits = [xattrs, hard_links, !mtime, !mode, !owner].into_iter().enumerate();
+        bits.fold(0, |all, (bit, set)| all | u8::from(set) << bit)
     }
 
     /// What has this [number](Self::bits); `None`: nothing has.
-    pub const fn of(bits: u8) -> Option<Self> {
-        let keep = Self { xattrs: bits & Self::XATTRS != 0, hard_links: bits & Self::HARD_LINKS != 0 };
-        if keep.bits() == bits { Some(keep) } else { None }
+    pub fn of(bits: u8) -> Option<Self> {
+        let has = |bit: u8| bits >> bit & 1 != 0;
+        let (mtime, mode, owner) = (!has(2), !has(3), !has(4));
+        let keep = Self { mtime, mode, owner, xattrs: has(0), hard_links: has(1) };
+        (keep.bits() == bits).then_some(keep)
     }
 
     /// True if whoever kept `other` kept all of this.
-    pub const fn is_within(self, other: Self) -> bool {
-        self.bits() & !other.bits() == 0
+    pub fn is_within(self, other: Self) -> bool {
+        let each = |keep: Self| [keep.mtime, keep.mode, keep.owner, keep.xattrs, keep.hard_links];
+        each(self).into_iter().zip(each(other)).all(|(this, that)| that || !this)
+    }
+
+    /// True if it is more than what every look at a file tells.
+    pub fn is_beside(self) -> bool {
+        self.xattrs || self.hard_links
+    }
+
+    /// Without what is [beside](Self::is_beside).
+    pub fn plain(self) -> Self {
+        Self { xattrs: false, hard_links: false, ..self }
     }
 }
 
@@ -219,15 +243,22 @@ mod tests {
 
     #[test]
     fn what_is_kept_has_a_number_of_its_own() {
-        let xattrs = Keep { xattrs: true, hard_links: false };
-        for keep in [Keep::default(), xattrs, Keep { hard_links: true, ..xattrs }] {
-            assert_eq!(Keep::of(keep.bits()), Some(keep));
-            assert!(Keep::default().is_within(keep) && keep.is_within(keep));
+        // what a ledger has of before there was a choice
+        assert_eq!((Keep::default().bits(), Keep { xattrs: true, ..Keep::default() }.bits()), (0, 1));
+        let all: Vec<_> = (0..32).map(|bits| Keep::of(bits).expect("of five settings each")).collect();
+        for (bits, keep) in (0..).zip(&all) {
+            assert_eq!(keep.bits(), bits);
+            for other in &all {
+                let lacks = |this: bool, that: bool| this && !that;
+                let want = !(lacks(keep.mtime, other.mtime)
+                    || lacks(keep.mode, other.mode)
+                    || lacks(keep.owner, other.owner)
+                    || lacks(keep.xattrs, other.xattrs)
+                    || lacks(keep.hard_links, other.hard_links));
+                assert_eq!(keep.is_within(*other), want, "{keep:?} {other:?}");
+            }
         }
-        assert!(
-            !xattrs.is_within(Keep::default()) && !xattrs.is_within(Keep { xattrs: false, hard_links: true })
-        );
-        assert_eq!(Keep::of(0x80), None);
+        assert_eq!((Keep::of(0x20), Keep::of(0x80)), (None, None));
     }
 
     #[test]

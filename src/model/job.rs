@@ -1,6 +1,7 @@
 //! What is to be done about a key, and how it went.
 
-use super::{Attributes, Change, ETag, Extra, Fault, Key, LocalMeta, RemoteMeta, Seq, Stamp};
+use super::{Attributes, Change, ETag, Extra, Fault, Keep, Key, LocalMeta, RemoteMeta, Seq, Stamp};
+use std::sync::Arc;
 
 /// A condition of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub struct Spec {
     pub mtime: Stamp,
     /// Mode and owner of the file.
     pub attributes: Attributes,
+    /// What its owner is called, `user:group`.
+    pub names: Option<Arc<str>>,
+    /// What of these is to be said.
+    pub keep: Keep,
     /// What else the file has, and is kept.
     pub extra: Extra,
     /// The text of `s3mirrord-own`.

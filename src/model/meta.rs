@@ -1,6 +1,6 @@
 //! What is known of a file, and of an object.
 
-use super::{ETag, Extra};
+use super::{ETag, Extra, Keep, Record};
 use std::sync::Arc;
 
 /// A point in wall-clock time, as a file system or a server gives it. Compared for equality only;
@@ -24,6 +24,18 @@ pub enum Kind {
     Link,
     /// A FIFO, socket or device.
     Special,
+}
+
+impl Kind {
+    /// By the type bits of a mode (inode(7)); without any it is a file.
+    pub const fn of(mode: u32) -> Self {
+        match mode & 0o170_000 {
+            0o100_000 | 0 => Self::File,
+            0o040_000 => Self::Directory,
+            0o120_000 => Self::Link,
+            _ => Self::Special,
+        }
+    }
 }
 
 impl Stamp {
@@ -59,14 +71,9 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// By the type bits of the mode (inode(7)); without any it is a file.
+    /// By the type bits of the mode.
     pub const fn kind(&self) -> Kind {
-        match self.mode & 0o170_000 {
-            0o100_000 | 0 => Kind::File,
-            0o040_000 => Kind::Directory,
-            0o120_000 => Kind::Link,
-            _ => Kind::Special,
-        }
+        Kind::of(self.mode)
     }
 }
 
@@ -142,8 +149,70 @@ pub struct Head {
     pub opaque: bool,
     /// `mtime` of its metadata.
     pub mtime: Option<Stamp>,
-    /// `mode`, `uid` and `gid` of its metadata.
-    pub attributes: Option<Attributes>,
+    /// `mode` of its metadata.
+    pub mode: Option<u32>,
+    /// `uid` and `gid` of its metadata.
+    pub owner: Option<(u32, u32)>,
+    /// What the owner was called where it was written, `user:group`. It says nothing of whether two are equal.
+    pub names: Option<Arc<str>>,
     /// What else it gives of its file.
     pub extra: Extra,
+}
+
+/// What an object's metadata says of time, mode and owner; `None`: nothing, or that is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// When the file was last modified.
+    pub mtime: Option<Stamp>,
+    /// Type and permission bits.
+    pub mode: Option<u32>,
+    /// User and group.
+    pub owner: Option<(u32, u32)>,
+}
+
+impl Said {
+    /// By HEAD.
+    pub fn by(head: &Head) -> Self {
+        Self { mtime: head.mtime, mode: head.mode, owner: head.owner }
+    }
+
+    /// By the proof: as far as it was written, or seen to be there.
+    pub fn of(record: &Record) -> Self {
+        let (had, looked) = (record.attributes, record.kept.looked);
+        Self {
+            mtime: record.print.filter(|_| looked.mtime).map(|print| print.mtime),
+            mode: had.filter(|_| looked.mode).map(|had| had.mode),
+            owner: had.filter(|_| looked.owner).map(|had| (had.uid, had.gid)),
+        }
+    }
+
+    /// With what the other says where this one says nothing.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            mtime: self.mtime.or(other.mtime),
+            mode: self.mode.or(other.mode),
+            owner: self.owner.or(other.owner),
+        }
+    }
+
+    /// Mode and owner, for the ledger; `None` if nothing is said of either.
+    pub fn attributes(self) -> Option<Attributes> {
+        let (uid, gid) = self.owner.unwrap_or_default();
+        (self.mode.is_some() || self.owner.is_some()).then(|| Attributes {
+            mode: self.mode.unwrap_or_default(),
+            uid,
+            gid,
+        })
+    }
+
+    /// Which of them are as the file has them.
+    pub fn agrees(self, meta: &LocalMeta) -> Keep {
+        let Attributes { mode, uid, gid } = meta.attributes;
+        Keep {
+            mtime: self.mtime == Some(meta.print.mtime),
+            mode: self.mode == Some(mode),
+            owner: self.owner == Some((uid, gid)),
+            ..Keep::default()
+        }
+    }
 }

@@ -29,7 +29,7 @@ pub use fault::{Class, Fault};
 pub use job::{Did, Job, Only, Op, Outcome, Refrained, Spec, Why};
 pub use key::{Key, KeyRange, LINK, MAX_KEY_BYTES, RESERVED};
 pub use meta::{
-    Attributes, Checksum, Digest, Fingerprint, Head, Kind, LocalMeta, RemoteMeta, Stamp, Version,
+    Attributes, Checksum, Digest, Fingerprint, Head, Kind, LocalMeta, RemoteMeta, Said, Stamp, Version,
 };
 pub use object::{Encryption, ObjectOptions, Retention};
 pub use path::{BadPath, RelPath};

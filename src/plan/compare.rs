@@ -27,7 +27,7 @@ pub struct View {
     pub root: Sameness,
     /// Absent files' objects are to be deleted (`delete = "mirror"`).
     pub deletes: bool,
-    /// What is kept beside bytes, time, mode and owner.
+    /// What is kept beside bytes.
     pub keep: Keep,
 }
 
@@ -74,7 +74,7 @@ fn present(t: &Triple, meta: &LocalMeta, view: View) -> Verdict {
                 true => Verdict::Metadata("time, mode or owner changed"),
                 false if record.condemned && view.root != Sameness::Changed => Verdict::Acquit,
                 false if !view.keep.is_within(record.kept.looked) && view.root != Sameness::Changed => {
-                    Verdict::Prove("what it has beside mode and owner was not looked for")
+                    Verdict::Prove("not all that is kept of it was looked for")
                 }
                 false => Verdict::InSync,
             }
@@ -193,7 +193,7 @@ mod tests {
             let t = Triple { key: Key::raw("k"), local, remote, record, asked: 1, kin: None };
             assert_eq!(decide(&t, view), want, "{t:?}");
             // what was not looked for is looked for once
-            let keeps = View { keep: Keep { xattrs: true, hard_links: false }, ..view };
+            let keeps = View { keep: Keep { xattrs: true, ..Keep::default() }, ..view };
             let looked =
                 t.record.clone().map(|row| Record { kept: Kept { looked: keeps.keep, digest: 7 }, ..row });
             assert_eq!(decide(&Triple { record: looked, ..t.clone() }, keeps), want, "{t:?}");

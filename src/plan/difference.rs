@@ -13,7 +13,9 @@
 //! | absent | – | nothing |
 
 use super::Evidence;
-use crate::model::{Attributes, Capabilities, Head, Kind, Local, LocalMeta, Record, RemoteMeta, Stamp};
+use crate::model::{
+    Attributes, Capabilities, Head, Keep, Kind, Local, LocalMeta, Record, RemoteMeta, Said, Stamp,
+};
 
 /// What there is to tell of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,8 +89,9 @@ pub enum Glance {
     Whose,
 }
 
-/// Looks. The ledger's proof counts if it is of this very file and an object with this tag.
-pub fn glance(local: &Local, remote: Option<&RemoteMeta>, record: Option<&Record>) -> Glance {
+/// Looks. The ledger's proof counts if it is of this very file and an object with this tag. `keep`: what is to be equal beside
+/// the bytes.
+pub fn glance(local: &Local, remote: Option<&RemoteMeta>, record: Option<&Record>, keep: Keep) -> Glance {
     let meta = match (local, remote) {
         (Local::Skipped(_), _) => return Glance::LeftOut,
         (Local::Unknown, _) => return Glance::Unreadable,
@@ -103,32 +106,29 @@ pub fn glance(local: &Local, remote: Option<&RemoteMeta>, record: Option<&Record
     let proof =
         |record: &&Record| record.etag == remote.etag && record.print == Some(meta.print) && !record.doubted;
     match record.filter(proof) {
-        Some(row) if !row.metadata_due && row.attributes == Some(meta.attributes) => Glance::Equal,
+        Some(row) if !row.metadata_due && keep.plain().is_within(Said::of(row).agrees(meta)) => Glance::Equal,
         Some(_) => Glance::Metadata,
         None => Glance::Contents,
     }
 }
 
-/// In what an object of ours tells another time, mode or owner than its file has; `None` if in nothing. The time of a
-/// directory is written now and then, so it says nothing.
-pub fn drift(meta: &LocalMeta, head: &Head) -> Option<String> {
+/// In what an object of ours tells another time, mode or owner than its file has, as far as they are kept; `None` if in nothing.
+/// The time of a directory is written now and then, so it says nothing.
+pub fn drift(meta: &LocalMeta, head: &Head, keep: Keep) -> Option<String> {
     let mut all = vec![];
     let Attributes { mode, uid, gid } = meta.attributes;
     let time = |time: Stamp| format!("{}.{:09}", time.sec, time.nsec);
-    if head.mtime != Some(meta.print.mtime) && meta.attributes.kind() != Kind::Directory {
+    if keep.mtime && head.mtime != Some(meta.print.mtime) && meta.attributes.kind() != Kind::Directory {
         let told = head.mtime.map_or("none".to_owned(), time);
         all.push(format!("mtime {} here, {told} there", time(meta.print.mtime)));
     }
-    match head.attributes {
-        None => all.push("no mode and owner there".to_owned()),
-        Some(had) => {
-            if had.mode != mode {
-                all.push(format!("mode {mode:o} here, {:o} there", had.mode));
-            }
-            if (had.uid, had.gid) != (uid, gid) {
-                all.push(format!("owner {uid}:{gid} here, {}:{} there", had.uid, had.gid));
-            }
-        }
+    if keep.mode && head.mode != Some(mode) {
+        let told = head.mode.map_or("none".to_owned(), |mode| format!("{mode:o}"));
+        all.push(format!("mode {mode:o} here, {told} there"));
+    }
+    if keep.owner && head.owner != Some((uid, gid)) {
+        let told = head.owner.map_or("none".to_owned(), |(uid, gid)| format!("{uid}:{gid}"));
+        all.push(format!("owner {uid}:{gid} here, {told} there"));
     }
     (!all.is_empty()).then(|| all.join("; "))
 }
@@ -195,14 +195,16 @@ mod tests {
             checksum: None,
             opaque: false,
             mtime: Some(stamp(1)),
-            attributes: Some(file(1).attributes),
+            mode: Some(0o100_644),
+            owner: Some((1, 2)),
+            names: None,
             extra: Extra::default(),
         }
     }
 
     #[test]
     fn at_first_sight() {
-        let present = Local::Present(file(5));
+        let (keep, present) = (Keep::default(), Local::Present(file(5)));
         let absent = Local::Absent(Absence { ancestor: RelPath::root(), instead: None });
         let proof = row(file(5), "t");
         let touched = Record { print: Some(file(6).print), ..proof.clone() };
@@ -221,47 +223,51 @@ mod tests {
         ];
         for (local, tag, record, want) in rows {
             let remote = tag.map(|tag| object(5, tag));
-            assert_eq!(glance(local, remote.as_ref(), record), want, "{local:?} {tag:?} {record:?}");
+            assert_eq!(glance(local, remote.as_ref(), record, keep), want, "{local:?} {tag:?} {record:?}");
         }
         let other = object(6, "t");
-        assert_eq!(glance(&present, Some(&other), Some(&proof)), Glance::Different);
+        assert_eq!(glance(&present, Some(&other), Some(&proof), keep), Glance::Different);
         let remote = object(5, "t");
         for (record, want) in [
             (Record { metadata_due: true, ..proof.clone() }, Glance::Metadata),
             (Record { attributes: None, ..proof.clone() }, Glance::Metadata),
             (Record { doubted: true, ..proof.clone() }, Glance::Contents),
-            (Record { print: None, ..proof }, Glance::Contents),
+            (Record { print: None, ..proof.clone() }, Glance::Contents),
         ] {
-            assert_eq!(glance(&present, Some(&remote), Some(&record)), want, "{record:?}");
+            assert_eq!(glance(&present, Some(&remote), Some(&record), keep), want, "{record:?}");
+        }
+        // what was not written is not known, and what is not kept is not asked for
+        let bare = Keep { mtime: false, mode: false, owner: false, ..keep };
+        let looked = |looked| Record { kept: Kept { looked, digest: 0 }, attributes: None, ..proof.clone() };
+        for (looked_for, asked, want) in
+            [(bare, bare, Glance::Equal), (bare, keep, Glance::Metadata), (keep, bare, Glance::Equal)]
+        {
+            let record = looked(looked_for);
+            assert_eq!(glance(&present, Some(&remote), Some(&record), asked), want, "{looked_for:?}");
         }
     }
 
     #[test]
     fn metadata_that_differs_is_named() {
-        let (meta, same) = (file(5), head("t"));
-        assert_eq!(drift(&meta, &same), None);
-        let had = file(5).attributes;
+        let (meta, same, keep) = (file(5), head("t"), Keep::default());
+        assert_eq!(drift(&meta, &same, keep), None);
         for (head, want) in [
             (Head { mtime: Some(stamp(7)), ..same.clone() }, "mtime 1.000000005 here, 7.000000005 there"),
             (Head { mtime: None, ..same.clone() }, "mtime 1.000000005 here, none there"),
+            (Head { mode: Some(0o100_600), ..same.clone() }, "mode 100644 here, 100600 there"),
+            (Head { owner: Some((1, 9)), ..same.clone() }, "owner 1:2 here, 1:9 there"),
             (
-                Head { attributes: Some(Attributes { mode: 0o100_600, ..had }), ..same.clone() },
-                "mode 100644 here, 100600 there",
-            ),
-            (
-                Head { attributes: Some(Attributes { gid: 9, ..had }), ..same.clone() },
-                "owner 1:2 here, 1:9 there",
-            ),
-            (
-                Head { attributes: None, mtime: None, ..same.clone() },
-                "mtime 1.000000005 here, none there; no mode and owner there",
+                Head { mode: None, owner: None, mtime: None, ..same.clone() },
+                "mtime 1.000000005 here, none there; mode 100644 here, none there; owner 1:2 here, none there",
             ),
         ] {
-            assert_eq!(drift(&meta, &head).as_deref(), Some(want));
+            assert_eq!(drift(&meta, &head, keep).as_deref(), Some(want));
+            let bare = Keep { mtime: false, mode: false, owner: false, ..keep };
+            assert_eq!(drift(&meta, &head, bare), None, "it is not kept");
         }
-        let directory = LocalMeta { attributes: Attributes { mode: 0o040_755, ..had }, ..meta };
-        let told = Head { attributes: Some(directory.attributes), mtime: None, ..same };
-        assert_eq!(drift(&directory, &told), None, "the time of a directory says nothing");
+        let directory = LocalMeta { attributes: Attributes { mode: 0o040_755, ..meta.attributes }, ..meta };
+        let told = Head { mode: Some(0o040_755), mtime: None, ..same };
+        assert_eq!(drift(&directory, &told, keep), None, "the time of a directory says nothing");
     }
 
     #[test]

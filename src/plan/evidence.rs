@@ -171,7 +171,9 @@ mod tests {
             checksum: None,
             opaque: false,
             mtime: None,
-            attributes: None,
+            mode: None,
+            owner: None,
+            names: None,
             extra: Extra::default(),
         }
     }

@@ -75,7 +75,9 @@ mod tests {
             checksum: None,
             opaque: false,
             mtime: None,
-            attributes: None,
+            mode: None,
+            owner: None,
+            names: None,
             extra: Extra::default(),
         }
     }

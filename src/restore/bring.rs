@@ -8,7 +8,7 @@ use super::{
     twin::Twins,
 };
 use crate::{
-    local::{Finish, Hashes, Hashing, Target},
+    local::{Accounts, Finish, Hashes, Hashing, Target},
     model::{
         Attributes, Class, Fault, Fingerprint, Head, Key, LocalMeta, RelPath, RemoteMeta, Source, Stamp,
         There, Xattrs, is_draft,
@@ -18,7 +18,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tokio::{
@@ -31,6 +31,8 @@ const MIB: u64 = 1 << 20;
 const WHOLE: u64 = 4 * MIB;
 /// How often another object may be there, for one key.
 const CHANGES: u32 = 4;
+/// Unknown names that are counted.
+const UNKNOWN: usize = 10_000;
 
 pub(super) struct Bringer<'a> {
     pub(super) store: &'a S3,
@@ -44,6 +46,10 @@ pub(super) struct Bringer<'a> {
     room: u32,
     /// Files that were one under several names.
     pub(super) twins: Twins,
+    /// Who has which name here, if owners go by that.
+    accounts: Option<Accounts>,
+    /// Names that nobody has here.
+    unknown: Mutex<BTreeSet<String>>,
     /// What is being brought: a key that is listed twice is brought once.
     under_way: Mutex<HashSet<Key>>,
 }
@@ -62,6 +68,8 @@ impl<'a> Bringer<'a> {
             memory,
             room,
             twins: Twins::default(),
+            accounts: options.owner_names.then(Accounts::of_machine),
+            unknown: Mutex::default(),
             under_way: Mutex::default(),
         }
     }
@@ -268,10 +276,33 @@ impl<'a> Bringer<'a> {
             .remedy("restore an older version of it, or have it uploaded again"))
     }
 
+    /// Who is to have it.
+    fn owner(&self, had: (u32, u32), names: Option<&str>) -> (u32, u32) {
+        let (Some(accounts), Some(names)) = (&self.accounts, names) else { return had };
+        let (owner, unknown) = accounts.numbers(names, had);
+        let mut all = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = UNKNOWN.saturating_sub(all.len());
+        all.extend(unknown.into_iter().take(room).map(str::to_owned));
+        owner
+    }
+
+    /// Tells which names nobody has here.
+    pub(super) fn tell_unknown(&self) {
+        let all = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.is_empty() {
+            let some: Vec<_> = all.iter().take(5).map(|name| name.escape_debug().to_string()).collect();
+            tracing::warn!(
+                "{} names of owners are not known here ({}{}): what is theirs was given to the numbers that they had",
+                all.len(),
+                some.join(", "),
+                if all.len() > some.len() { ", …" } else { "" }
+            );
+        }
+    }
+
     pub(super) fn finish(&self, head: &Head) -> Result<Finish, Fault> {
         let Options { owner, special, .. } = *self.options;
-        let had = head.attributes;
-        let owner = had.filter(|_| owner).map(|Attributes { uid, gid, .. }| (uid, gid));
+        let owner = head.owner.filter(|_| owner).map(|owner| self.owner(owner, head.names.as_deref()));
         // which to chown(2) is to leave it as it is
         if owner.is_some_and(|(uid, gid)| uid == u32::MAX || gid == u32::MAX) {
             return Err(Fault::new(Class::Permanent, "give it its owner", "its metadata names nobody")
@@ -283,8 +314,8 @@ impl<'a> Bringer<'a> {
                 Xattrs::default()
             })
         });
-        let (mode, xattrs) = (had.map(|had| had.mode), xattrs.unwrap_or_default());
-        Ok(Finish { mode, special, owner, mtime: wanted(head).time(), xattrs })
+        let xattrs = xattrs.unwrap_or_default();
+        Ok(Finish { mode: head.mode, special, owner, mtime: wanted(head).time(), xattrs })
     }
 }
 

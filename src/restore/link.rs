@@ -24,7 +24,7 @@ impl Bringer<'_> {
         let Some(path) = key.link().filter(|_| meta.size <= LONGEST) else { return Ok(None) };
         let fetch = self.store.fetch(spot, &meta.etag, None).await?;
         let head = fetch.head.clone();
-        if head.attributes.is_none_or(|had| had.kind() != Kind::Link) {
+        if head.mode.is_none_or(|mode| Kind::of(mode) != Kind::Link) {
             return Ok(None);
         }
         let to = Memory(fetch.rest().await?);

@@ -46,6 +46,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Give files the owner that they had.
     pub owner: bool,
+    /// Of those who have the names here that the owners had, where these are told: else by number.
+    pub owner_names: bool,
     /// Give them set-user-id, set-group-id and sticky bits, too.
     pub special: bool,
     /// Files, and directories with all below them; empty: everything.
@@ -264,6 +266,7 @@ pub async fn run(
         }
     };
     let done = stop.run_until_cancelled(answered).await.unwrap_or_else(|| Err(stopped()));
+    bringer.tell_unknown();
     // whatever has its name is taken for whole the next time
     let synced = if options.dry_run { Ok(()) } else { target.sync().await };
     done.and(synced)

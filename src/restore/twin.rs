@@ -7,7 +7,7 @@
 use super::bring::Bringer;
 use crate::{
     local::Placed,
-    model::{Fault, Head, RelPath, There},
+    model::{Fault, Head, RelPath, Said, There},
 };
 use std::{
     collections::HashMap,
@@ -84,9 +84,5 @@ impl Bringer<'_> {
 fn is_alike(a: &Head, b: &Head) -> bool {
     let digest = |head: &Head| head.sha256.map(|sha256| (sha256, head.part_size));
     let same_bytes = a.meta.etag == b.meta.etag || digest(a).is_some() && digest(a) == digest(b);
-    same_bytes
-        && a.meta.size == b.meta.size
-        && a.attributes == b.attributes
-        && a.mtime == b.mtime
-        && a.extra == b.extra
+    same_bytes && a.meta.size == b.meta.size && Said::by(a) == Said::by(b) && a.extra == b.extra
 }

@@ -143,7 +143,12 @@ pub async fn sides(commons: &Commons, mirror: &Mirror, ledger: Database) -> Resu
 /// # Errors
 /// A root that cannot be named.
 pub fn directory(mirror: &Mirror) -> Result<Directory, Fault> {
-    let kinds = Kinds { links: mirror.links, directories: mirror.directories, keep: mirror.keep };
+    let kinds = Kinds {
+        links: mirror.links,
+        directories: mirror.directories,
+        keep: mirror.keep,
+        owner_names: mirror.owner_names,
+    };
     Directory::new(&mirror.root, kinds)
 }
 

@@ -132,7 +132,12 @@ async fn drill(sides: &Sides, mirror: &Mirror, scratch: &Path) -> Result<Drilled
     };
     let restored = Directory::new(
         scratch,
-        Kinds { links: mirror.links, directories: mirror.directories, keep: mirror.keep },
+        Kinds {
+            links: mirror.links,
+            directories: mirror.directories,
+            keep: mirror.keep,
+            owner_names: mirror.owner_names,
+        },
     )?;
     let mut drilled = Drilled { at: now(), ..Drilled::default() };
     for (key, record) in sample {
@@ -256,14 +261,19 @@ async fn unlike(
         }
     }
     let bits = |mode: u32| mode & 0o777;
-    if mine.attributes.kind() != Kind::Link && bits(mine.attributes.mode) != bits(its.attributes.mode) {
+    // what was not kept comes back otherwise
+    let kept = record.kept.looked;
+    if kept.mode
+        && mine.attributes.kind() != Kind::Link
+        && bits(mine.attributes.mode) != bits(its.attributes.mode)
+    {
         return Ok(Some(format!(
             "mode {:o} instead of {:o}",
             bits(its.attributes.mode),
             bits(mine.attributes.mode)
         )));
     }
-    let differs = mine.print.mtime != its.print.mtime;
+    let differs = kept.mtime && mine.print.mtime != its.print.mtime;
     Ok(differs.then(|| "another time of modification".to_owned()))
 }
 

@@ -8,8 +8,8 @@ use crate::{
     ledger::{Database, Ledger},
     local::{Directory, Tree},
     model::{
-        Attributes, Class, Fault, Head, Instead, Key, Kind, Local, Record, RelPath, RemoteMeta, Sameness,
-        Skip, Stamp, Triple, Version,
+        Attributes, Class, Fault, Head, Instead, Key, Kind, Local, Record, RelPath, RemoteMeta, Said,
+        Sameness, Skip, Stamp, Triple, Version,
     },
     plan::{Filter, Verdict, View, decide},
     service::assembly,
@@ -368,7 +368,8 @@ fn disk(local: &Local, directory: bool) -> Side {
         side.size = Some(meta.print.size);
         side.mtime = Some(columns::time(meta.print.mtime));
         side.inode = Some(meta.print.inode);
-        side.have(Some(meta.attributes));
+        let Attributes { mode, uid, gid } = meta.attributes;
+        side.have(Said { mtime: None, mode: Some(mode), owner: Some((uid, gid)) });
     }
     side
 }
@@ -383,7 +384,7 @@ fn bucket(object: &Object) -> Side {
     side.size = object.meta.as_ref().map(|meta| meta.size);
     side.etag = object.meta.as_ref().map(|meta| columns::escaped(&meta.etag.to_string()));
     side.mtime = object.head.as_ref().and_then(|head| head.mtime).map(columns::time);
-    side.have(object.head.as_ref().and_then(|head| head.attributes));
+    side.have(object.head.as_ref().map(Said::by).unwrap_or_default());
     side
 }
 
@@ -393,14 +394,14 @@ fn proof(record: &Record) -> Side {
     side.etag = Some(columns::escaped(&record.etag.to_string()));
     side.mtime = record.print.map(|print| columns::time(print.mtime));
     side.inode = record.print.map(|print| print.inode);
-    side.have(record.attributes);
+    side.have(Said::of(record));
     side
 }
 
 impl Side {
-    fn have(&mut self, attributes: Option<Attributes>) {
-        self.mode = attributes.map(|had| columns::rights(had.mode));
-        self.owner = attributes.map(|had| format!("{}:{}", had.uid, had.gid));
+    fn have(&mut self, said: Said) {
+        self.mode = said.mode.map(columns::rights);
+        self.owner = said.owner.map(|(uid, gid)| format!("{uid}:{gid}"));
     }
 }
 

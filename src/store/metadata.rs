@@ -1,6 +1,6 @@
 //! What travels with an object: user metadata as rclone writes it, and ours.
 
-use crate::model::{Attributes, Checksum, Extra, Head, Key, RemoteMeta, Spec, Stamp, Trashed, Went};
+use crate::model::{Attributes, Checksum, Extra, Head, Key, Kind, RemoteMeta, Spec, Stamp, Trashed, Went};
 use aws_sdk_s3::{operation::head_object::HeadObjectOutput, primitives::DateTime, types::ChecksumType};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::collections::HashMap;
@@ -12,6 +12,8 @@ const PART_SIZE: &str = "s3mirrord-part-size";
 /// What else a file has.
 const XATTRS: &str = "s3mirrord-xattrs";
 const LINKS: &str = "s3mirrord-links";
+/// What its owner is called: `user:group`.
+const OWNER: &str = "s3mirrord-owner";
 
 /// The key that an object of the trash had, where its name does not say it.
 const TRASHED: &str = "s3mirrord-trash-key";
@@ -21,7 +23,8 @@ const WENT: &str = "s3mirrord-trash";
 const SINCE: &str = "s3mirrord-since";
 
 /// All names that [`outgoing`] and [`since`] may write.
-const WRITTEN: [&str; 10] = ["mtime", "mode", "uid", "gid", XATTRS, LINKS, OWN, SHA256, PART_SIZE, SINCE];
+const WRITTEN: [&str; 11] =
+    ["mtime", "mode", "uid", "gid", OWNER, XATTRS, LINKS, OWN, SHA256, PART_SIZE, SINCE];
 
 /// The user metadata of an upload.
 pub(super) fn outgoing(
@@ -30,13 +33,18 @@ pub(super) fn outgoing(
     part_size: Option<u64>,
 ) -> HashMap<String, String> {
     let Attributes { mode, uid, gid } = spec.attributes;
-    let mut all = HashMap::from([
-        ("mtime".to_owned(), time_text(spec.mtime)),
-        ("mode".to_owned(), format!("0{mode:o}")),
-        ("uid".to_owned(), uid.to_string()),
-        ("gid".to_owned(), gid.to_string()),
-        (OWN.to_owned(), header_text(&spec.own)),
-    ]);
+    let mut all = HashMap::from([(OWN.to_owned(), header_text(&spec.own))]);
+    if spec.keep.mtime {
+        all.insert("mtime".to_owned(), time_text(spec.mtime));
+    }
+    // that of a link says that it is one, and nothing else
+    if spec.keep.mode || spec.attributes.kind() == Kind::Link {
+        all.insert("mode".to_owned(), format!("0{mode:o}"));
+    }
+    if spec.keep.owner {
+        all.extend([("uid".to_owned(), uid.to_string()), ("gid".to_owned(), gid.to_string())]);
+        all.extend(spec.names.as_ref().map(|names| (OWNER.to_owned(), header_text(names))));
+    }
     if let Some(sha256) = sha256 {
         all.insert(SHA256.to_owned(), hex::encode(sha256));
     }
@@ -116,13 +124,6 @@ fn value(head: &HeadObjectOutput, name: &str) -> Option<String> {
 pub(super) fn incoming(meta: RemoteMeta, head: &HeadObjectOutput) -> Head {
     let get = |name: &str| value(head, name);
     let number = |name: &str| get(name)?.parse().ok();
-    let attributes = || {
-        Some(Attributes {
-            mode: u32::from_str_radix(&get("mode")?, 8).ok()?,
-            uid: number("uid")?,
-            gid: number("gid")?,
-        })
-    };
     Head {
         meta,
         own: get(OWN),
@@ -131,7 +132,9 @@ pub(super) fn incoming(meta: RemoteMeta, head: &HeadObjectOutput) -> Head {
         checksum: checksum(head),
         opaque: is_opaque(head),
         mtime: get("mtime").and_then(|text| time_of(&text)),
-        attributes: attributes(),
+        mode: get("mode").and_then(|text| u32::from_str_radix(&text, 8).ok()),
+        owner: number("uid").zip(number("gid")),
+        names: get(OWNER).map(Into::into),
         extra: Extra {
             xattrs: get(XATTRS).map(Into::into),
             links: get(LINKS).and_then(|text| u64::from_str_radix(&text, 16).ok()),
@@ -245,7 +248,7 @@ fn word(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ETag, Xattrs};
+    use crate::model::{ETag, Keep, Xattrs};
     use proptest::prelude::*;
 
     fn at(sec: i64, nsec: u32) -> Stamp {
@@ -285,6 +288,8 @@ mod tests {
             size: 3,
             mtime: at(-7, 1),
             attributes: Attributes { mode: 0o100_644, uid: 1000, gid: 0 },
+            names: Some("www-data:staff".into()),
+            keep: Keep::default(),
             extra: Extra { xattrs: Some("AQAGdXNlci5hAAA=".into()), links: Some(9) },
             own: "id häsh".into(),
             sha256: None,
@@ -298,10 +303,13 @@ mod tests {
         let head = incoming(meta.clone(), &answer);
         assert_eq!(head.own.as_deref(), Some("id häsh"));
         assert_eq!((head.sha256, head.part_size), (Some([7; 32]), Some(8 << 20)));
-        assert_eq!((head.mtime, head.attributes), (Some(spec.mtime), Some(spec.attributes)));
-        assert_eq!(head.extra, spec.extra);
+        assert_eq!((head.mtime, head.mode, head.owner), (Some(spec.mtime), Some(0o100_644), Some((1000, 0))));
+        assert_eq!((head.names, head.extra), (spec.names, spec.extra));
         let bare = incoming(meta, &HeadObjectOutput::builder().build());
-        assert_eq!((bare.own, bare.sha256, bare.mtime, bare.attributes), (None, None, None, None));
+        assert_eq!(
+            (bare.own, bare.sha256, bare.mtime, bare.mode, bare.owner),
+            (None, None, None, None, None)
+        );
         assert_eq!((bare.checksum, bare.opaque), (None, false));
     }
 
@@ -312,6 +320,8 @@ mod tests {
             size: 0,
             mtime: at(i64::MIN, 999_999_999),
             attributes: Attributes { mode: u32::MAX, uid: u32::MAX, gid: u32::MAX },
+            names: Some(format!("{0}:{0}", "n".repeat(32)).into()),
+            keep: Keep::default(),
             extra: Extra { xattrs: Some("x".repeat(Xattrs::MOST).into()), links: Some(u64::MAX) },
             own: format!("{}:{}", "f".repeat(32), "f".repeat(32)),
             sha256: None,

@@ -202,7 +202,7 @@ async fn landed(flying: &mut JoinSet<Result<CompletedPart, Fault>>) -> Option<Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Attributes, Extra, Stamp};
+    use crate::model::{Attributes, Extra, Keep, Stamp};
 
     #[test]
     fn c56_a_copy_has_the_parts_of_the_digest_if_an_object_may() {
@@ -223,6 +223,8 @@ mod tests {
                 size,
                 mtime: Stamp::default(),
                 attributes: Attributes { mode: 0, uid: 0, gid: 0 },
+                names: None,
+                keep: Keep::default(),
                 extra: Extra::default(),
                 own: String::new(),
                 sha256: None,

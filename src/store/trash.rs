@@ -8,7 +8,7 @@ use super::{
     origin::{Origin, keep},
     part, splice,
 };
-use crate::model::{Attributes, ETag, Extra, Fault, Key, Only, RemoteMeta, Spec, Stamp, Trashed, Went};
+use crate::model::{Attributes, ETag, Extra, Fault, Keep, Key, Only, RemoteMeta, Spec, Stamp, Trashed, Went};
 
 /// What an object tells of its past.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub(super) async fn keep(store: &S3, from: (&Key, &ETag), trashed: &Trashed) -> 
         size: origin.size,
         mtime: Stamp::default(),
         attributes: Attributes { mode: 0, uid: 0, gid: 0 },
+        names: None,
+        keep: Keep::default(),
         extra: Extra::default(),
         own: String::new(),
         sha256: None,

@@ -6,7 +6,7 @@
 use super::{Ending, Live, Options, Sides, pairs::Pair};
 use crate::{
     local::{CHUNK, File, Hashes, Hashing, Tree},
-    model::{Class, Fault, Head, Keep, Key, Local, LocalMeta, Record, RemoteMeta, Source},
+    model::{Class, Fault, Head, Key, Local, LocalMeta, Record, RemoteMeta, Source},
     plan::{Difference, Evidence, Facts, Glance, drift, evidence, glance, unequal},
     store::{Depth, Fetch, Spot, Start, Store, TRIES, patiently},
 };
@@ -110,7 +110,7 @@ impl<'a> Comparer<'a> {
     async fn look(&self, pair: &Pair) -> Result<Found, Fault> {
         // a proof is of what was sent, and not of what came of it since
         let record = pair.record.as_ref().filter(|_| !self.options.deep);
-        let glance = glance(&pair.local, pair.remote.as_ref(), record);
+        let glance = glance(&pair.local, pair.remote.as_ref(), record, self.options.keep);
         Ok(match (glance, &pair.local) {
             (Glance::Nothing, _) => It(Ending::Gone),
             (Glance::LeftOut, _) => It(Ending::LeftOut),
@@ -177,13 +177,17 @@ impl<'a> Comparer<'a> {
 
     async fn attributes(&self, key: &Key, meta: &LocalMeta, file: Option<&File>, head: &Head) -> Found {
         let other = match file {
-            Some(file) if self.options.keep != Keep::default() => {
+            Some(file) if self.options.keep.is_beside() => {
                 file.extra().await.is_ok_and(|extra| extra != head.extra)
             }
             _ => false,
         };
         let other = other.then(|| "other extended attributes there".to_owned());
-        match drift(meta, head).into_iter().chain(other).reduce(|all, why| format!("{all}; {why}")) {
+        match drift(meta, head, self.options.keep)
+            .into_iter()
+            .chain(other)
+            .reduce(|all, why| format!("{all}; {why}"))
+        {
             // what another tool wrote stays as it is until the file changes
             _ if !self.is_ours(key, head) => It(Ending::Adopted),
             Some(why) => is(Difference::Drift, why),

@@ -468,3 +468,179 @@ async fn hard_links_come_back_as_one_file_and_only_where_they_are_alike() {
     assert_eq!(fs::read(apart.join("dir/another")).unwrap(), b"another!");
     assert_eq!(fs::read(apart.join("small")).unwrap(), b"one file");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_kept_is_neither_written_nor_compared_and_each_setting_converges_without_data() {
+    let bench = Bench::new().await;
+    let root = &bench.root;
+    let configure = |lines: &str| {
+        bench.configure(&bench.mirror(
+            "www",
+            root,
+            "www/",
+            &format!("{}{lines}", crate::support::bench::QUICK),
+        ));
+    };
+    let said = async |key: &str| {
+        let head = bench.client().head_object().bucket("backups").key(key).send().await.unwrap();
+        let all = head.metadata.unwrap_or_default();
+        ["mtime", "mode", "uid", "gid"].map(|name| all.contains_key(name))
+    };
+    /// Files sent, copies and HEADs of a pass; nothing is read unless it changed.
+    async fn pass(bench: &Bench, reads: bool) -> [u64; 3] {
+        let ran = bench.run(&["once", "--json"]).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(reads || ran.summary()["bytes_read"] == 0, "{ran:?}");
+        let sent = ran.summary()["uploaded"].as_u64().unwrap();
+        [sent, requests(&ran, "CopyObject"), requests(&ran, "HeadObject")]
+    }
+    fs::create_dir(root.join("dir")).unwrap();
+    bench.write("file", "a file");
+    bench.write("dir/other", "another");
+    bench.write("adopted", "by its tag");
+    bench.put("www/adopted", "by its tag").await;
+    symlink("file", root.join("link")).unwrap();
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    assert_eq!((said("www/file").await, said("www/adopted").await), ([true; 4], [false; 4]));
+
+    // nothing is to be done for what has it, nor for what gets another
+    let none = "mtime = false\nmode = false\nowner = false\n";
+    configure(none);
+    assert_eq!(pass(&bench, false).await, [0; 3]);
+    fs::set_permissions(root.join("file"), Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(root.join("dir"), Permissions::from_mode(0o700)).unwrap();
+    touch(&root.join("file"), at(1_000_000_000, 5));
+    if rustix::process::geteuid().is_root() {
+        chown(root.join("file"), Some(1234), Some(1235)).unwrap();
+    }
+    assert_eq!(pass(&bench, true).await, [0; 3]);
+    let ran = bench.run(&["verify"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    bench.write("new", "written without");
+    symlink("new", root.join("new link")).unwrap();
+    assert_eq!(pass(&bench, true).await[1], 0);
+    assert_eq!(said("www/new").await, [false; 4]);
+    assert_eq!(said("www/new link.rclonelink").await, [false, true, false, false], "it is a link");
+    let out = bench.dir.path().join("out");
+    let ran = restore(&bench, &out, &["new", "new link"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let (new, link) = (fs::read_to_string(out.join("new")).unwrap(), fs::read_link(out.join("new link")));
+    assert_eq!((&*new, link.unwrap()), ("written without", PathBuf::from("new")));
+    let ran = restore(&bench, &out, &["--overwrite", "older", "new", "new link"]).await;
+    assert_eq!((ran.code, &ran.summary()["unchanged"]), (0, &2.into()), "it has the object's time: {ran:?}");
+
+    // what lacks it gets it by a copy onto itself, and what is as it was stays; so does what others wrote
+    configure("");
+    assert_eq!(pass(&bench, false).await[..2], [0, 4], "file, directory, the new ones");
+    assert_eq!((said("www/new").await, said("www/adopted").await), ([true; 4], [false; 4]));
+    assert_eq!(pass(&bench, false).await, [0; 3]);
+    let ran = bench.run(&["verify"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let whole = bench.dir.path().join("whole");
+    assert_eq!(restore(&bench, &whole, &[]).await.code, 0);
+    let but_adopted = |root: &Path| {
+        let mut all = everything(root);
+        all.remove(Path::new("adopted"));
+        all
+    };
+    assert_eq!(but_adopted(&whole), but_adopted(root));
+
+    // one by one; that something else is turned on meanwhile costs nothing
+    for (at, (setting, want)) in [
+        ("mtime", [false, true, true, true]),
+        ("mode", [true, false, true, true]),
+        ("owner", [true, true, false, false]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        configure(&format!("{setting} = false\n"));
+        assert_eq!(pass(&bench, false).await, [0; 3], "{setting}");
+        configure(&format!("{setting} = false\nhard_links = true\n"));
+        assert_eq!(pass(&bench, false).await, [0; 3], "{setting}");
+        let name = format!("of {setting}");
+        bench.write(&name, &name);
+        fs::set_permissions(root.join("file"), Permissions::from_mode(0o640 + at as u32)).unwrap();
+        let wrote = pass(&bench, true).await;
+        assert_eq!(wrote[..2], [1, u64::from(setting != "mode")], "{setting}");
+        assert_eq!(said(&format!("www/{name}")).await, want, "{setting}");
+        configure("");
+        assert_eq!(pass(&bench, false).await[..2], [0, 2], "{setting}: what was written meanwhile");
+        assert_eq!((said(&format!("www/{name}")).await, said("www/file").await), ([true; 4], [true; 4]));
+        assert_eq!(pass(&bench, false).await, [0; 3], "{setting}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn owners_go_by_name_where_it_is_asked_for_and_a_name_is_no_reason_to_write() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("it takes root to give files to others");
+    }
+    let bench = Bench::new().await;
+    let root = &bench.root;
+    for (name, owner) in [("ours", 0), ("another's", 3), ("nobody's", 54321), ("lost", 54321)] {
+        bench.write(name, name);
+        chown(root.join(name), Some(owner), Some(owner)).unwrap();
+    }
+    let metadata = async |key: &str| {
+        let head = bench.client().head_object().bucket("backups").key(format!("www/{key}")).send();
+        head.await.unwrap().metadata.unwrap_or_default()
+    };
+    let names = async |key: &str| metadata(key).await.remove("s3mirrord-owner");
+    let name = |kind: &str, id: u32| {
+        let text = fs::read_to_string(format!("/etc/{kind}")).unwrap();
+        let has = |line: &&str| line.split(':').nth(2) == Some(&id.to_string());
+        text.lines().find(has).and_then(|line| line.split(':').next()).unwrap_or_default().to_owned()
+    };
+    let called = |id| format!("{}:{}", name("passwd", id), name("group", id));
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    assert_eq!((names("ours").await, names("nobody's").await), (Some(called(0)), None));
+    assert_eq!(names("another's").await, Some(called(3)), "{:?}", metadata("another's").await);
+
+    // another machine: there others have these numbers
+    for (key, called) in
+        [("another's", called(0)), ("nobody's", format!("no-such-user:{}", name("group", 3)))]
+    {
+        let mut all = metadata(key).await;
+        all.insert("s3mirrord-owner".to_owned(), called);
+        let source = format!("backups/www/{key}");
+        let copy = bench.client().copy_object().bucket("backups").key(format!("www/{key}"));
+        let copy = copy.copy_source(source).set_metadata(Some(all));
+        copy.metadata_directive(aws_sdk_s3::types::MetadataDirective::Replace).send().await.unwrap();
+    }
+    let configure = |lines: &str| {
+        let lines = format!("{}{lines}", crate::support::bench::QUICK);
+        bench.configure(&bench.mirror("www", root, "www/", &lines));
+    };
+    let owners = |out: &Path| {
+        ["ours", "another's", "nobody's", "lost"].map(|name| {
+            let meta = fs::metadata(out.join(name)).unwrap();
+            (meta.uid(), meta.gid())
+        })
+    };
+    let numbers = [(0, 0), (3, 3), (54321, 54321), (54321, 54321)];
+    for (words, want) in
+        [(&[][..], numbers), (&["--owner-names"], [(0, 0), (0, 0), (54321, 3), (54321, 54321)])]
+    {
+        let out = bench.dir.path().join(format!("out{}", words.len()));
+        let ran = restore(&bench, &out, words).await;
+        assert_eq!((ran.code, owners(&out)), (0, want), "{ran:?}");
+        let told = ran.stderr.matches("1 names of owners are not known here (no-such-user)").count();
+        assert_eq!(told, words.len(), "{ran:?}");
+    }
+    // what is called otherwise now is not written again, nor is it when names are no longer kept, or the ledger is lost
+    for lines in ["", "owner_names = false\n", ""] {
+        configure(lines);
+        let ran = bench.run(&["once", "--json"]).await;
+        let wrote = ["PutObject", "CopyObject", "HeadObject"].map(|what| requests(&ran, what));
+        assert_eq!((ran.code, wrote), (0, [0; 3]), "{lines} {ran:?}");
+        assert_eq!(bench.run(&["verify"]).await.code, 0, "{lines}");
+    }
+    fs::remove_dir_all(bench.state()).unwrap();
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!((ran.code, requests(&ran, "CopyObject")), (0, 0), "{ran:?}");
+    configure("owner_names = false\n");
+    bench.write("new", "without a name");
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    assert_eq!((names("new").await, metadata("new").await.contains_key("uid")), (None, true));
+}

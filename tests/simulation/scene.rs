@@ -125,6 +125,8 @@ fn set_uploads(w: &mut World) {
         size: 8,
         mtime,
         attributes,
+        names: None,
+        keep: Default::default(),
         extra: Extra::default(),
         own: "another".into(),
         sha256: None,

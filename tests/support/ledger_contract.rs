@@ -60,7 +60,7 @@ pub(crate) fn record(etag: &str, inode: Option<u64>) -> Record {
         doubted: false,
         condemned: false,
         kept: Kept {
-            looked: Keep { xattrs: inode.is_some(), hard_links: false },
+            looked: Keep { xattrs: inode.is_some(), ..Keep::default() },
             digest: inode.unwrap_or_default(),
         },
         attributes: inode.map(|_| Attributes { mode: 0o100_644, uid: 1, gid: 2 }),

@@ -54,6 +54,8 @@ impl Memory {
             size: self.bytes.len() as u64,
             mtime: MTIME,
             attributes: ATTRIBUTES,
+            names: None,
+            keep: Default::default(),
             extra: Default::default(),
             own: own.to_owned(),
             sha256: None,

@@ -162,6 +162,8 @@ impl Fake {
             size: source.body.len() as u64,
             mtime: Stamp::default(),
             attributes: Attributes { mode: 0, uid: 0, gid: 0 },
+            names: None,
+            keep: Default::default(),
             extra: Default::default(),
             own: String::new(),
             sha256: None,

@@ -57,7 +57,9 @@ impl Store for Fake {
                 checksum: o.checksum,
                 opaque: w.shelf.encrypted,
                 mtime: o.mtime,
-                attributes: o.attributes,
+                mode: o.attributes.map(|a| a.mode),
+                owner: o.attributes.map(|a| (a.uid, a.gid)),
+                names: None,
                 extra: o.extra.clone(),
             })
         }))

@@ -22,7 +22,10 @@ use super::{context::Context, live::Stored};
 use crate::{
     ledger::Ledger,
     local::{Entry, Tree},
-    model::{Absence, Against, Class, Fault, Key, Local, Record, RelPath, RemoteMeta, Scope, Seq, Triple},
+    model::{
+        Absence, Against, Class, Fault, Keep, Key, Local, Record, RelPath, RemoteMeta, Said, Scope, Seq,
+        Triple,
+    },
     plan::{Merge, Merged, Side, Step, Unsorted, Verdict, decide},
     queue::Note,
     store::{Depth, Store},
@@ -248,7 +251,8 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
     /// which is left to the looks at whole trees; those at its entries heed only its mode and owner.
     fn marks(&self, key: &Key, local: Option<&Local>, record: Option<&Record>) -> bool {
         let among_its_entries = matches!(&self.scope, Scope::Children(dir) if Key::directory(dir) == *key);
-        let news = || matches!(local, Some(Local::Present(meta)) if record.is_none_or(|row| row.attributes != Some(meta.attributes)));
+        let keep = Keep { mtime: false, ..self.ctx.options.keep.plain() };
+        let news = || matches!(local, Some(Local::Present(meta)) if record.is_none_or(|row| !keep.is_within(Said::of(row).agrees(meta))));
         let entered = !matches!(local, Some(Local::Unknown | Local::Skipped(_)));
         !entered || self.ctx.options.directories && (!among_its_entries || news())
     }

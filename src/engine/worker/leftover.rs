@@ -10,8 +10,8 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{
-        Begun, Change, Class, Digest, ETag, Extra, Fault, Intent, Keep, Key, KeyRange, Local, LocalMeta,
-        Outcome, Sameness, Source, Spec, Upload,
+        Begun, Change, Class, Digest, ETag, Extra, Fault, Intent, Key, KeyRange, Local, LocalMeta, Outcome,
+        Sameness, Source, Spec, Upload,
     },
     store::Store,
 };
@@ -222,9 +222,9 @@ async fn is_awaited<T: Tree, S: Store, L: Ledger>(
     let Some(part_size) = ctx.store.part_size(meta.print.size) else { return Ok(false) };
     let record = ctx.ledger.get(&old.key).await?;
     let in_sync = record.is_some_and(|record| record.print == Some(meta.print));
-    let extra = match ctx.options.keep == Keep::default() {
-        true => Extra::default(),
-        false => match ctx.tree.open(&old.key).await {
+    let extra = match ctx.options.keep.is_beside() {
+        false => Extra::default(),
+        true => match ctx.tree.open(&old.key).await {
             Ok(file) => file.extra().await?,
             Err(_) => return Ok(false),
         },

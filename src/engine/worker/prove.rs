@@ -7,7 +7,7 @@ use crate::{
     local::{Hashes, Tree},
     model::{
         Capabilities, Change, Class, Did, Digest, Fault, Head, Keep, Kept, Key, Only, Op, Outcome, Record,
-        RemoteMeta,
+        RemoteMeta, Said,
     },
     plan::{Evidence, Facts, evidence},
     store::Store,
@@ -95,23 +95,33 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let ours = record.as_ref().is_some_and(|r| r.etag == remote.etag);
         // what is due was not seen to be written
         let known = record.filter(|r| ours && !r.metadata_due);
-        let had = known.as_ref().and_then(|r| r.attributes).or(head.as_ref().and_then(|h| h.attributes));
-        let mtime =
-            known.as_ref().and_then(|r| r.print).map(|p| p.mtime).or(head.as_ref().and_then(|h| h.mtime));
+        let said = known.as_ref().map(Said::of).unwrap_or_default();
+        let said = said.or(head.as_ref().map(Said::by).unwrap_or_default());
         // what another tool wrote stays as it is until the file changes
         let written_by_us = ours || head.as_ref().is_some_and(|h| self.is_ours(&self.job.key, h));
         let has = known.as_ref().map(|r| r.kept.digest).or(head.as_ref().map(|h| h.extra.digest()));
         // where it is no longer kept, objects have it until their metadata is written anew
-        let keeps = self.ctx.options.keep != Keep::default();
-        // only what was not looked for before is looked at
-        let unchanged = known.as_ref().is_some_and(|r| r.print == Some(held.meta.print));
-        let drifted = (had, mtime) != (Some(held.meta.attributes), Some(held.meta.print.mtime));
+        let keep = self.ctx.options.keep;
+        // only what was not looked for before is looked at; of time, mode and owner only if the object has them by us
+        let unchanged = known.as_ref().is_some_and(|r| {
+            let lacks = r.attributes.is_some() && !keep.plain().is_within(r.kept.looked);
+            r.print == Some(held.meta.print) && !lacks
+        });
+        let agrees = said.agrees(&held.meta);
+        let drifted = !keep.plain().is_within(agrees);
         let metadata_due =
-            written_by_us && (drifted && !unchanged || keeps && has != Some(held.extra.digest()));
+            written_by_us && (drifted && !unchanged || keep.is_beside() && has != Some(held.extra.digest()));
+        // what is no longer kept is known as long as it is as it was
+        let looked = Keep {
+            mtime: keep.mtime || agrees.mtime,
+            mode: keep.mode || agrees.mode,
+            owner: keep.owner || agrees.owner,
+            ..keep
+        };
         let record = Record {
             print: held.print(),
-            attributes: had.filter(|_| !metadata_due),
-            kept: Kept { looked: self.ctx.options.keep, digest: has.unwrap_or_default() },
+            attributes: said.attributes().filter(|_| !metadata_due),
+            kept: Kept { looked, digest: has.unwrap_or_default() },
             metadata_due,
             doubted: false,
             condemned: false,
@@ -154,7 +164,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         }
         let record = Record {
             print: None,
-            attributes: head.attributes,
+            attributes: Said::by(&head).attributes(),
             kept: Kept { looked: Keep::default(), digest: head.extra.digest() },
             metadata_due: false,
             doubted: false,
