@@ -31,7 +31,7 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Failure> {
     let mut shutdown = Shutdown::listen()?;
     let stop = shutdown.drain.clone();
     let supervisor = Supervisor::start(&config, &stop, &Setting::default()).await?;
-    let control = Server::start(&config.state_dir, supervisor.posts.clone()).await;
+    let control = Server::start(&config.state_dir, supervisor.posts()).await;
     if let Err(error) = &control {
         let state_dir = config.state_dir.display();
         tracing::error!(%error, "no control socket in {state_dir}: `status` and `approve` cannot ask this daemon");

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod hook;
 mod line;
 pub mod onlooker;
+pub mod posts;
 pub mod progress;
 pub mod proposal;
 pub mod screen;

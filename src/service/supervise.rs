@@ -3,7 +3,9 @@
 
 use super::{
     assembly::{self, Commons, Manner, Sides},
-    drill, progress,
+    drill,
+    posts::Posts,
+    progress,
     shutdown::Shutdown,
     systemd, telemetry,
 };
@@ -264,8 +266,7 @@ fn log(mirror: &str) -> Sink {
 
 /// The mirrors of a daemon.
 pub struct Supervisor {
-    /// One a mirror, in the order of the configuration.
-    pub posts: Arc<[Arc<Post>]>,
+    posts: Posts,
     tasks: JoinSet<Ended>,
     stop: CancellationToken,
 }
@@ -296,7 +297,13 @@ impl Supervisor {
             let life = post.clone().run(told, stop.clone());
             tasks.spawn(life.instrument(telemetry::about(&post.mirror.name)));
         }
-        Ok(Self { posts: posts.into(), tasks, stop: stop.clone() })
+        let (_, posts) = Posts::new(posts.into());
+        Ok(Self { posts, tasks, stop: stop.clone() })
+    }
+
+    /// Its mirrors, for others who ask.
+    pub fn posts(&self) -> Posts {
+        self.posts.clone()
     }
 
     /// Looks after the mirrors until the stop, or until other instances hold all of them: then that.
@@ -314,13 +321,14 @@ impl Supervisor {
                 Some(()) = shutdown.rescans.recv() => {
                     systemd::reloading();
                     tracing::info!("looking at everything");
-                    for post in &*self.posts {
+                    for post in &*self.posts.all() {
                         post.tell(Input::Relist);
                     }
                     systemd::ready();
                 }
                 _ = beat.tick() => {
-                    let dead = self.posts.iter().find(|post| !post.lives()).map(|post| &post.mirror.name);
+                    let posts = self.posts.all();
+                    let dead = posts.iter().find(|post| !post.lives()).map(|post| &post.mirror.name);
                     if !std::mem::replace(&mut lifeless, dead.is_some()) && dead.is_some() {
                         tracing::error!(mirror = dead, "its watcher gives no sign of life; restart the daemon if it stays so");
                     }
@@ -332,12 +340,12 @@ impl Supervisor {
                         systemd::status(&line);
                         told = line;
                     }
-                    if !ready && !self.posts.iter().all(|post| post.is_up()) {
+                    if !ready && !posts.iter().all(|post| post.is_up()) {
                         systemd::extend_timeout(MORE);
                         beat.reset_after(Duration::from_millis(100));
                     } else if !ready {
                         ready = true;
-                        tracing::info!(mirrors = self.posts.len(), "ready");
+                        tracing::info!(mirrors = posts.len(), "ready");
                         systemd::ready();
                     }
                 }
@@ -350,7 +358,8 @@ impl Supervisor {
     /// Waits until uploads in flight are finished and their proofs written.
     async fn drain(mut self) {
         systemd::stopping();
-        let hooks = self.posts.iter().map(|post| &post.mirror.hooks).filter(|hooks| !hooks.is_empty());
+        let posts = self.posts.all();
+        let hooks = posts.iter().map(|post| &post.mirror.hooks).filter(|hooks| !hooks.is_empty());
         // what comes after files are read is run in any case
         let deadline = Instant::now() + LAST + hooks.map(|hooks| hooks.timeout).max().unwrap_or_default();
         let mut beat = tokio::time::interval(BEAT);
@@ -371,11 +380,12 @@ impl Supervisor {
 
     /// One line on how it goes.
     fn line(&self) -> String {
-        let statuses: Vec<_> = self.posts.iter().map(|post| (post, post.report.status())).collect();
+        let posts = self.posts.all();
+        let statuses: Vec<_> = posts.iter().map(|post| (post, post.report.status())).collect();
         let settled = statuses.iter().filter(|(_, status)| status.settled).count();
         let waiting: usize = statuses.iter().map(|(_, s)| s.pending + s.in_flight).sum();
         let failing: usize = statuses.iter().map(|(_, s)| s.failing.len()).sum();
-        let mut line = format!("{settled} of {} in sync, {waiting} changes under way", self.posts.len());
+        let mut line = format!("{settled} of {} in sync, {waiting} changes under way", posts.len());
         if failing > 0 {
             line += &format!(", {failing} files failing");
         }
