@@ -88,7 +88,7 @@ impl Site {
 
     /// Starts mirroring.
     pub(super) async fn start(&self, stop: &CancellationToken) -> Result<Supervisor, Failure> {
-        let setting = Setting { isolated: true, sink: show::sink };
+        let setting = Setting { isolated: true, sink: show::sink, file: None };
         Ok(Supervisor::start(&self.config, stop, &setting).await?)
     }
 
