@@ -18,8 +18,9 @@ Examples:
   systemctl enable --now s3mirrord         as a service
 
 Signals: SIGTERM and SIGINT finish the uploads in flight, within 25 s, and exit 0; a second one ends it at
-once, and the next run takes up what was left. SIGHUP looks at everything again, bucket included; the
-configuration is read at the start only.
+once, and the next run takes up what was left. SIGHUP reads the configuration anew: if there is anything
+wrong with it, that is told and all goes on as before; else mirrors that are new, gone or have other
+settings begin or end, and the others go on and look at everything again, bucket included.
 
 Exits 2 if the configuration is wrong, 5 if other instances hold all mirrors. A mirror in trouble (no root,
 no store, no credentials) is tried again and does not keep the others down.";
@@ -30,8 +31,9 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Failure> {
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let mut shutdown = Shutdown::listen()?;
     let stop = shutdown.drain.clone();
-    let supervisor = Supervisor::start(&config, &stop, &Setting::default()).await?;
-    let control = Server::start(&config.state_dir, supervisor.posts.clone()).await;
+    let setting = Setting { file: Some(common.config.clone()), ..Setting::default() };
+    let supervisor = Supervisor::start(&config, &stop, &setting).await?;
+    let control = Server::start(&config.state_dir, supervisor.posts()).await;
     if let Err(error) = &control {
         let state_dir = config.state_dir.display();
         tracing::error!(%error, "no control socket in {state_dir}: `status` and `approve` cannot ask this daemon");

@@ -28,6 +28,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
+use tokio_util::sync::CancellationToken;
 
 /// The ledger's name in its directory.
 pub const LEDGER_FILE: &str = "ledger.redb";
@@ -74,6 +75,16 @@ struct Shared {
     threads: Threads,
     /// After the engine, so that it is dropped after it.
     _lock: Option<Lock>,
+    /// Cancelled after that.
+    closed: Closed,
+}
+
+struct Closed(CancellationToken);
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 impl fmt::Debug for Database {
@@ -142,6 +153,11 @@ impl Database {
         .await
     }
 
+    /// Cancelled when the last clone is gone, the file is closed and the lock given back.
+    pub fn closed(&self) -> CancellationToken {
+        self.0.closed.0.clone()
+    }
+
     pub(super) fn start(
         medium: Box<dyn Medium>,
         cache_bytes: usize,
@@ -179,6 +195,7 @@ impl Database {
             seq: AtomicU64::new(live.seq),
             threads: Threads::start().map_err(|e| fault::io("start the ledger's threads", &e))?,
             _lock: lock,
+            closed: Closed(CancellationToken::new()),
         };
         Ok(Opened { ledger: Self(Arc::new(shared)), fresh })
     }

@@ -1,5 +1,5 @@
 //! Signals: the first SIGTERM or SIGINT asks everything to drain, the second ends the process; SIGHUP asks
-//! for a look at everything.
+//! for the configuration to be read anew, and a look at everything.
 
 use std::{io, process};
 use tokio::{
@@ -18,7 +18,7 @@ pub struct Shutdown {
     pub drain: CancellationToken,
     /// One message for any number of SIGHUPs since the last was taken: read the configuration again and
     /// look at everything. Ends only with the process.
-    pub rescans: mpsc::Receiver<()>,
+    pub reloads: mpsc::Receiver<()>,
 }
 
 impl Shutdown {
@@ -31,7 +31,7 @@ impl Shutdown {
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut hangup = signal(SignalKind::hangup())?;
         let drain = CancellationToken::new();
-        let (rescan, rescans) = mpsc::channel(1);
+        let (reload, reloads) = mpsc::channel(1);
         let asked = drain.clone();
         tokio::spawn(async move {
             loop {
@@ -47,12 +47,12 @@ impl Shutdown {
                     }
                     Some(()) = hangup.recv() => {
                         // Full: one is waiting already, and it will see what this one would.
-                        let _ = rescan.try_send(());
+                        let _ = reload.try_send(());
                     }
                 }
             }
         });
-        Ok(Self { drain, rescans })
+        Ok(Self { drain, reloads })
     }
 }
 
@@ -83,8 +83,8 @@ mod tests {
         println!("\nlistening");
         let drain = shutdown.drain.clone();
         tokio::spawn(async move {
-            while shutdown.rescans.recv().await.is_some() {
-                println!("\nrescan");
+            while shutdown.reloads.recv().await.is_some() {
+                println!("\nreload");
             }
         });
         drain.cancelled().await;
@@ -117,9 +117,9 @@ mod tests {
             };
             wait_for("listening");
             send(&child, Kind::HUP);
-            wait_for("rescan");
+            wait_for("reload");
             send(&child, Kind::HUP);
-            wait_for("rescan");
+            wait_for("reload");
             send(&child, first);
             wait_for("drain");
             assert_eq!(child.try_wait().expect("asked"), None, "it drains for as long as it takes");

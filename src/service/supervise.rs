@@ -1,60 +1,39 @@
 //! All mirrors in one process, each on a task of its own: what ends or breaks one never takes the others
 //! down.
 
+pub use super::post::{Ended, Post};
+
 use super::{
-    assembly::{self, Commons, Manner, Sides},
-    drill, progress,
+    assembly::Commons,
+    posts::Posts,
+    reload::{Changes, Fate},
     shutdown::Shutdown,
     systemd, telemetry,
 };
 use crate::{
-    config::{Config, Mirror},
-    engine::{self, Deed, End, Ending, Event, Input, Report, Sink},
-    ledger::{Held, Ledger, OpenError},
-    local::Notice,
+    config::{Config, Mirror, Problems},
+    engine::{Deed, Ending, Event, Input, Sink},
     model::{Class, Fault},
-    queue::delay,
 };
-use futures::{FutureExt, StreamExt, stream};
 use std::{
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinHandle, JoinSet},
+    time::{Instant, Interval},
+};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// Requests of operators that wait for a mirror's engine.
-const INBOX: usize = 16;
 /// How often the service manager hears how it goes.
 const BEAT: Duration = Duration::from_secs(2);
-/// A watcher that gave no sign of life for so long is taken for dead; a healthy one gives one in 30 s.
-const LIFELESS: Duration = Duration::from_secs(120);
+/// How soon it hears that all are up.
+const SOON: Duration = Duration::from_millis(100);
 /// What it is asked to wait, from each beat on, while we start or stop.
 const MORE: Duration = Duration::from_secs(30);
-/// What mirrors get to end after a stop, a little more than their engines take.
-const LAST: Duration = Duration::from_secs(28);
-
-/// A mirror's place in the daemon: what others may know of it, and ask of it.
-pub struct Post {
-    /// Its configuration.
-    pub mirror: Mirror,
-    /// What its engine tells.
-    pub report: Report,
-    /// What its drills came to.
-    pub drilled: drill::Told,
-    /// What does not let its engine run at all.
-    outage: Mutex<Option<Fault>>,
-    sides: Mutex<Option<Sides>>,
-    inbox: mpsc::Sender<Input>,
-    opened: Arc<AtomicBool>,
-    armed: AtomicBool,
-    commons: Commons,
-}
 
 /// How mirrors are looked after.
 #[derive(Clone)]
@@ -63,161 +42,20 @@ pub struct Setting {
     pub isolated: bool,
     /// Where the events of a mirror go.
     pub sink: fn(&Mirror) -> Sink,
+    /// What is read anew on SIGHUP; `None`: nothing is.
+    pub file: Option<PathBuf>,
 }
 
 impl Default for Setting {
     /// As a daemon: events become log lines.
     fn default() -> Self {
-        Self { isolated: false, sink: |mirror| log(&mirror.name) }
+        Self { isolated: false, sink: |mirror| log(&mirror.name), file: None }
     }
 }
 
-/// How a mirror's task ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It was told to stop.
-    Stopped,
-    /// Another instance holds the mirror.
-    Another,
-}
-
-fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Post {
-    fn new(mirror: &Mirror, commons: &Commons, setting: &Setting) -> (Arc<Self>, mpsc::Receiver<Input>) {
-        let (inbox, told) = mpsc::channel(INBOX);
-        let opened = Arc::new(AtomicBool::new(false));
-        let (sink, open) = ((setting.sink)(mirror), opened.clone());
-        let report = Report::new(Arc::new(move |at, event| {
-            if *event == Event::Opened {
-                open.store(true, Relaxed);
-            }
-            sink(at, event);
-        }));
-        let post = Self {
-            mirror: mirror.clone(),
-            report,
-            drilled: drill::Told::default(),
-            outage: Mutex::default(),
-            sides: Mutex::default(),
-            inbox,
-            opened,
-            armed: AtomicBool::new(false),
-            commons: commons.clone(),
-        };
-        (Arc::new(post), told)
-    }
-
-    /// Disk, bucket and ledger, once they are open.
-    pub fn sides(&self) -> Option<Sides> {
-        lock(&self.sides).clone()
-    }
-
-    /// What does not work, of the mirror as a whole.
-    pub fn trouble(&self) -> Option<Fault> {
-        lock(&self.outage).clone().or_else(|| self.report.status().trouble)
-    }
-
-    /// Tells the engine; false if it does not listen.
-    pub fn tell(&self, input: Input) -> bool {
-        self.inbox.try_send(input).is_ok()
-    }
-
-    /// Its watcher lives, as far as that can be asked for.
-    fn lives(&self) -> bool {
-        lives(self.sides().and_then(|(tree, ..)| tree.pulse().silence()))
-    }
-
-    /// It works, or has told why not.
-    fn is_up(&self) -> bool {
-        (self.opened.load(Relaxed) && self.armed.load(Relaxed)) || self.trouble().is_some()
-    }
-
-    /// Opens what is not open, and runs the engine until the stop, again and again.
-    async fn run(self: Arc<Self>, mut told: mpsc::Receiver<Input>, stop: CancellationToken) -> Ended {
-        let mut failures = 0;
-        loop {
-            let begun = Instant::now();
-            let life = AssertUnwindSafe(self.life(&mut told, &stop)).catch_unwind().await;
-            let fault = match life {
-                Ok(Ok(ended)) => return ended,
-                Ok(Err(fault)) => fault,
-                Err(_) => {
-                    Fault::new(Class::Transient, "mirror", "a bug: its task panicked; starting it again")
-                }
-            };
-            tracing::error!("{fault}");
-            *lock(&self.outage) = Some(fault);
-            failures = if begun.elapsed() > Duration::from_secs(600) { 1 } else { failures + 1 };
-            let pause = delay(failures, fastrand::f64());
-            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-                return Ended::Stopped;
-            }
-        }
-    }
-
-    async fn life(&self, told: &mut mpsc::Receiver<Input>, stop: &CancellationToken) -> Result<Ended, Fault> {
-        let open = self.open();
-        let Some(sides) = stop.run_until_cancelled(open).await.transpose()? else {
-            return Ok(Ended::Stopped);
-        };
-        let known = sides.2.tally().await?.records;
-        let log = progress::log_first(self.report.clone(), known).in_current_span();
-        let _log = AbortOnDropHandle::new(tokio::spawn(log));
-        let _drills = self.mirror.drill.map(|every| {
-            let (sides, state) = (sides.clone(), self.commons.state_dir.join(&self.mirror.name));
-            let drills = drill::regularly(sides, self.mirror.clone(), state, every, self.drilled.clone());
-            AbortOnDropHandle::new(tokio::spawn(drills.in_current_span()))
-        });
-        let prune = assembly::prune(&self.mirror);
-        let watch = assembly::watch(&sides.0, prune.clone()).inspect(|input| {
-            if matches!(input, Input::Notice(Notice::Armed | Notice::Degraded(_))) {
-                self.armed.store(true, Relaxed);
-            }
-        });
-        let asked = stream::poll_fn(|cx| told.poll_recv(cx));
-        let options = assembly::options(&self.mirror, Manner::default())?;
-        *lock(&self.outage) = None;
-        let input = stream::select(asked, watch);
-        match engine::run(sides, options, prune, input, stop.clone(), self.report.clone()).await {
-            End::Done => Ok(Ended::Stopped),
-            End::Failed(fault) if fault.class == Class::Owned => {
-                tracing::error!("{fault}; this mirror ends here");
-                *lock(&self.outage) = Some(fault);
-                Ok(Ended::Another)
-            }
-            End::Failed(fault) => Err(fault),
-        }
-    }
-
-    /// The three sides; the ledger stays open for the process's life.
-    async fn open(&self) -> Result<Sides, Fault> {
-        if let Some(sides) = self.sides() {
-            return Ok(sides);
-        }
-        let ledger = assembly::ledger(&self.commons.state_dir, &self.mirror, false).await.map_err(fault)?;
-        let sides = assembly::sides(&self.commons, &self.mirror, ledger).await?;
-        *lock(&self.sides) = Some(sides.clone());
-        Ok(sides)
-    }
-}
-
-fn fault(error: OpenError) -> Fault {
-    match error {
-        OpenError::Fault(fault) => fault,
-        OpenError::Held(held) => held_elsewhere(&held),
-    }
-}
-
-fn held_elsewhere(held: &Held) -> Fault {
-    Fault::new(Class::Owned, "open the mirror", held).remedy("stop the other one")
-}
-
-/// A watcher that was silent for so long; `None`: it need not be heard.
-fn lives(silence: Option<Duration>) -> bool {
-    silence.is_none_or(|silence| silence < LIFELESS)
+/// True if the same was told the last time; from now on this was.
+fn repeats(last: &Mutex<Option<Fault>>, fault: &Fault) -> bool {
+    last.lock().unwrap_or_else(PoisonError::into_inner).replace(fault.clone()).as_ref() == Some(fault)
 }
 
 /// Events as log lines.
@@ -234,7 +72,7 @@ fn log(mirror: &str) -> Sink {
             Ending::Failed(fault) => tracing::error!(path = %key, "{fault}"),
         },
         Event::Opened => {
-            *lock(&last) = None;
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = None;
             tracing::info!("root and prefix are open");
         }
         Event::Settled => tracing::info!("in sync"),
@@ -252,7 +90,7 @@ fn log(mirror: &str) -> Sink {
         }
         Event::OverwritesReleased => tracing::info!("no changed files are held any longer"),
         // told once, however often it is tried
-        Event::Trouble(fault) if lock(&last).replace(fault.clone()).as_ref() == Some(fault) => {}
+        Event::Trouble(fault) if repeats(&last, fault) => {}
         Event::Trouble(fault) if fault.class <= Class::Throttled => {
             tracing::warn!("{fault}; trying again")
         }
@@ -264,10 +102,25 @@ fn log(mirror: &str) -> Sink {
 
 /// The mirrors of a daemon.
 pub struct Supervisor {
-    /// One a mirror, in the order of the configuration.
-    pub posts: Arc<[Arc<Post>]>,
+    posts: Posts,
+    /// To put others in their place.
+    place: watch::Sender<Arc<[Arc<Post>]>>,
     tasks: JoinSet<Ended>,
     stop: CancellationToken,
+    setting: Setting,
+    /// What the mirrors are as.
+    config: Config,
+    commons: Commons,
+    /// What was another mirror's by the configuration before, and may not be gone yet.
+    leaving: Vec<Arc<Post>>,
+    /// The configuration is being read anew.
+    loading: Option<JoinHandle<Result<Config, Problems>>>,
+    /// Why the last one that was read was not taken.
+    refused: Option<String>,
+    /// The service manager has heard that all are up,
+    ready: bool,
+    /// and was asked for more time then.
+    asked: Option<Instant>,
 }
 
 impl Supervisor {
@@ -276,27 +129,45 @@ impl Supervisor {
     /// # Errors
     /// Other processes hold all of the mirrors.
     pub async fn start(config: &Config, stop: &CancellationToken, setting: &Setting) -> Result<Self, Fault> {
-        let commons = Commons::new(config);
-        let commons = if setting.isolated { commons.isolated() } else { commons };
-        let (posts, inboxes): (Vec<_>, Vec<_>) =
-            config.mirrors.iter().map(|mirror| Post::new(mirror, &commons, setting)).unzip();
+        let commons = commons(config, setting);
+        let begin = |mirror| Post::new(mirror, &commons, setting, stop);
+        let (begun, inboxes): (Vec<_>, Vec<_>) = config.mirrors.iter().map(begin).unzip();
         let mut held = vec![];
-        for post in &posts {
+        for post in &begun {
             if let Err(fault) = post.open().instrument(telemetry::about(&post.mirror.name)).await {
                 held.extend(Some(fault).filter(|fault| fault.class == Class::Owned));
             }
         }
-        if held.len() == posts.len()
+        if held.len() == begun.len()
             && let Some(fault) = held.pop()
         {
             return Err(fault);
         }
         let mut tasks = JoinSet::new();
-        for (post, told) in posts.iter().zip(inboxes) {
-            let life = post.clone().run(told, stop.clone());
+        for (post, told) in begun.iter().zip(inboxes) {
+            let life = post.clone().run(told, vec![]);
             tasks.spawn(life.instrument(telemetry::about(&post.mirror.name)));
         }
-        Ok(Self { posts: posts.into(), tasks, stop: stop.clone() })
+        let (place, posts) = Posts::new(begun.into());
+        Ok(Self {
+            posts,
+            place,
+            tasks,
+            stop: stop.clone(),
+            setting: setting.clone(),
+            config: config.clone(),
+            commons,
+            leaving: vec![],
+            loading: None,
+            refused: None,
+            ready: false,
+            asked: None,
+        })
+    }
+
+    /// Its mirrors, for others who ask.
+    pub fn posts(&self) -> Posts {
+        self.posts.clone()
     }
 
     /// Looks after the mirrors until the stop, or until other instances hold all of them: then that.
@@ -305,22 +176,26 @@ impl Supervisor {
     /// told what is the matter: a mirror in trouble is tried again and does not keep the others down.
     pub async fn watch(mut self, shutdown: &mut Shutdown) -> Ended {
         let mut beat = tokio::time::interval(BEAT);
-        let (mut ready, mut told) = (false, String::new());
+        let mut told = String::new();
         let (watched, mut lifeless) = (systemd::watches(), false);
         loop {
             tokio::select! { biased;
                 () = self.stop.cancelled() => break,
                 ended = self.tasks.join_next() => if ended.is_none() { return Ended::Another },
-                Some(()) = shutdown.rescans.recv() => {
+                Some(()) = shutdown.reloads.recv(), if self.loading.is_none() => {
                     systemd::reloading();
-                    tracing::info!("looking at everything");
-                    for post in &*self.posts {
-                        post.tell(Input::Relist);
-                    }
-                    systemd::ready();
+                    self.ready = false;
+                    self.load();
+                    beat.reset_immediately();
+                }
+                loaded = loaded(&mut self.loading) => {
+                    self.loading = None;
+                    self.take(loaded);
+                    beat.reset_immediately();
                 }
                 _ = beat.tick() => {
-                    let dead = self.posts.iter().find(|post| !post.lives()).map(|post| &post.mirror.name);
+                    let posts = self.posts.all();
+                    let dead = posts.iter().find(|post| !post.lives()).map(|post| &post.mirror.name);
                     if !std::mem::replace(&mut lifeless, dead.is_some()) && dead.is_some() {
                         tracing::error!(mirror = dead, "its watcher gives no sign of life; restart the daemon if it stays so");
                     }
@@ -328,18 +203,10 @@ impl Supervisor {
                         systemd::alive();
                     }
                     let line = self.line();
-                    if line != told {
-                        systemd::status(&line);
+                    if line != told && systemd::status(&line) {
                         told = line;
                     }
-                    if !ready && !self.posts.iter().all(|post| post.is_up()) {
-                        systemd::extend_timeout(MORE);
-                        beat.reset_after(Duration::from_millis(100));
-                    } else if !ready {
-                        ready = true;
-                        tracing::info!(mirrors = self.posts.len(), "ready");
-                        systemd::ready();
-                    }
+                    self.announce(&posts, &mut beat);
                 }
             }
         }
@@ -347,12 +214,101 @@ impl Supervisor {
         Ended::Stopped
     }
 
+    /// Tells that all are up, once they are.
+    fn announce(&mut self, posts: &[Arc<Post>], beat: &mut Interval) {
+        if self.ready {
+            return;
+        }
+        let up = self.loading.is_none() && posts.iter().all(|post| post.is_up());
+        if up && systemd::ready() {
+            self.ready = true;
+            tracing::info!(mirrors = posts.len(), "ready");
+            return;
+        }
+        if self.asked.is_none_or(|asked| asked.elapsed() >= BEAT) {
+            self.asked = Some(Instant::now());
+            systemd::extend_timeout(MORE);
+        }
+        beat.reset_after(SOON);
+    }
+
+    /// Begins to read the configuration anew. Its roots are looked at, too, and one may hang.
+    fn load(&mut self) {
+        let (file, same) = (self.setting.file.clone(), self.config.clone());
+        let load = move || file.map_or(Ok(same), |file| Config::load(&file));
+        self.loading = Some(tokio::task::spawn_blocking(load));
+    }
+
+    /// Takes what was read: all of it, or, if anything is wrong with it, nothing.
+    fn take(&mut self, loaded: Result<Result<Config, Problems>, JoinError>) {
+        let file = self.setting.file.clone();
+        let taken = match loaded {
+            Ok(Ok(config)) => match Changes::between(&self.config, &config) {
+                Ok(changes) => {
+                    self.adopt(config, &changes);
+                    Ok(())
+                }
+                Err(problem) => Err(Problems { file, list: vec![problem] }.to_string()),
+            },
+            Ok(Err(problems)) => Err(problems.to_string()),
+            // a bug, and no reason to end
+            Err(error) => Err(error.to_string()),
+        };
+        self.refused = taken.err().map(|problems| {
+            problems.lines().for_each(|problem| tracing::error!("{problem}"));
+            tracing::error!("the configuration was not loaded anew: all goes on as before");
+            let first = problems.lines().next().unwrap_or_default();
+            match problems.lines().count() {
+                0 | 1 => first.to_owned(),
+                n => format!("{n} problems, the first of them: {first}"),
+            }
+        });
+    }
+
+    /// Ends what is in the configuration no longer, and begins what is new in it.
+    fn adopt(&mut self, config: Config, changes: &Changes) {
+        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        tracing::info!("the configuration was loaded anew: {changes}; looking at everything");
+        if changes.shared {
+            self.commons = commons(&config, &self.setting);
+        }
+        let (old, mut now, mut begun) = (self.posts.all(), vec![], vec![]);
+        let mut leaving: Vec<_> = changes.removed.iter().map(|n| old[*n].clone()).collect();
+        for (mirror, fate) in config.mirrors.iter().zip(&changes.fates) {
+            match *fate {
+                Fate::Kept(n) if !old[n].is_over() => {
+                    old[n].tell(Input::Relist);
+                    now.push(old[n].clone());
+                    continue;
+                }
+                Fate::Kept(n) | Fate::Changed(n) => leaving.push(old[n].clone()),
+                Fate::Added => {}
+            }
+            let (post, told) = Post::new(mirror, &self.commons, &self.setting, &self.stop);
+            now.push(post.clone());
+            begun.push((post, told));
+        }
+        for post in &leaving {
+            let (leaver, name) = (post.clone(), &post.mirror.name);
+            tokio::spawn(async move { leaver.leave().await }.instrument(telemetry::about(name)));
+        }
+        self.leaving.retain(|post| !post.is_gone());
+        self.leaving.extend(leaving);
+        for (post, told) in begun {
+            let before = self.leaving.iter().filter(|other| other.meets(&post.mirror)).cloned().collect();
+            let life = post.clone().run(told, before);
+            self.tasks.spawn(life.instrument(telemetry::about(&post.mirror.name)));
+        }
+        self.place.send_replace(now.into());
+        self.config = config;
+    }
+
     /// Waits until uploads in flight are finished and their proofs written.
     async fn drain(mut self) {
         systemd::stopping();
-        let hooks = self.posts.iter().map(|post| &post.mirror.hooks).filter(|hooks| !hooks.is_empty());
-        // what comes after files are read is run in any case
-        let deadline = Instant::now() + LAST + hooks.map(|hooks| hooks.timeout).max().unwrap_or_default();
+        let posts = self.posts.all();
+        let last = posts.iter().chain(&self.leaving).map(|post| post.last()).max().unwrap_or_default();
+        let deadline = Instant::now() + last;
         let mut beat = tokio::time::interval(BEAT);
         loop {
             tokio::select! { biased;
@@ -371,11 +327,12 @@ impl Supervisor {
 
     /// One line on how it goes.
     fn line(&self) -> String {
-        let statuses: Vec<_> = self.posts.iter().map(|post| (post, post.report.status())).collect();
+        let posts = self.posts.all();
+        let statuses: Vec<_> = posts.iter().map(|post| (post, post.report.status())).collect();
         let settled = statuses.iter().filter(|(_, status)| status.settled).count();
         let waiting: usize = statuses.iter().map(|(_, s)| s.pending + s.in_flight).sum();
         let failing: usize = statuses.iter().map(|(_, s)| s.failing.len()).sum();
-        let mut line = format!("{settled} of {} in sync, {waiting} changes under way", self.posts.len());
+        let mut line = format!("{settled} of {} in sync, {waiting} changes under way", posts.len());
         if failing > 0 {
             line += &format!(", {failing} files failing");
         }
@@ -388,20 +345,23 @@ impl Supervisor {
                 line += &format!("; {}: changed files are held: {why}", post.mirror.name);
             }
         }
+        if let Some(why) = &self.refused {
+            line += &format!("; the configuration was not loaded anew: {why}");
+        }
         line
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What mirrors share.
+fn commons(config: &Config, setting: &Setting) -> Commons {
+    let commons = Commons::new(config);
+    if setting.isolated { commons.isolated() } else { commons }
+}
 
-    #[test]
-    fn c14_the_service_manager_is_told_nothing_for_a_watcher_that_was_silent_for_long() {
-        // from one answer of the canary to the next, and then new watches, at their slowest
-        let slow = Duration::from_secs(30 + 5 + 10 + 5);
-        for (silence, want) in [(None, true), (Some(slow), true), (Some(LIFELESS * 2), false)] {
-            assert_eq!(lives(silence), want, "{silence:?}");
-        }
+/// What was read anew; never ends if nothing is.
+async fn loaded<T>(loading: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match loading {
+        Some(task) => task.await,
+        None => std::future::pending().await,
     }
 }

@@ -58,6 +58,8 @@ mod once;
 #[cfg(feature = "demo")]
 mod pieces;
 #[cfg(feature = "demo")]
+mod reload;
+#[cfg(feature = "demo")]
 mod requests;
 #[cfg(feature = "demo")]
 mod restore;

@@ -142,6 +142,17 @@ impl Bench {
         command.spawn().unwrap()
     }
 
+    /// Starts it; killed with the value. What it logs is kept.
+    pub fn start_logged(&self, mut command: Command) -> Child {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("log")).unwrap();
+        command.kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
     /// Rewrites the owner record of `www` as if another host had just claimed it.
     pub async fn claim_by_another_host(&self) {
         let key = "www/.s3mirrord/owner.json";

@@ -11,6 +11,8 @@ pub mod disk;
 pub mod law;
 pub mod ledger_contract;
 pub mod listing;
+#[cfg(feature = "demo")]
+pub mod manager;
 pub mod memory;
 pub mod moto;
 #[cfg(feature = "demo")]

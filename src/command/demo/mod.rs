@@ -74,8 +74,9 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
         print("\nCtrl-C ends it.\n");
     }
     let supervisor = site.start(&stop).await?;
-    let posts = supervisor.posts.clone();
-    let Some(post) = posts.first() else { return Ok(Exit::Fatal) };
+    let posts = supervisor.posts();
+    let all = posts.all();
+    let Some(post) = all.first() else { return Ok(Exit::Fatal) };
     let control = site.control(&posts).await;
     let watching = tokio::spawn(async move { supervisor.watch(&mut shutdown).await });
 
@@ -97,7 +98,7 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
     let _ = watching.await;
     drop(control);
     let told = post.report.status();
-    drop(posts);
+    drop((all, posts));
     match shown? {
         Some(synced) if args.exit_when_synced => {
             let verified = synced && site.verify(&told.sums, paint).await?;

@@ -15,7 +15,8 @@ use crate::{
     service::{
         assembly::{self, Commons, Manner},
         control,
-        supervise::{Post, Setting, Supervisor},
+        posts::Posts,
+        supervise::{Setting, Supervisor},
     },
 };
 use anyhow::{Context, anyhow};
@@ -87,12 +88,12 @@ impl Site {
 
     /// Starts mirroring.
     pub(super) async fn start(&self, stop: &CancellationToken) -> Result<Supervisor, Failure> {
-        let setting = Setting { isolated: true, sink: show::sink };
+        let setting = Setting { isolated: true, sink: show::sink, file: None };
         Ok(Supervisor::start(&self.config, stop, &setting).await?)
     }
 
     /// Lets other commands ask.
-    pub(super) async fn control(&self, posts: &Arc<[Arc<Post>]>) -> Option<control::Server> {
+    pub(super) async fn control(&self, posts: &Posts) -> Option<control::Server> {
         let server = control::Server::start(&self.config.state_dir, posts.clone()).await;
         server.inspect_err(|error| tracing::warn!(%error, "no control socket")).ok()
     }

@@ -11,7 +11,9 @@ use crate::{
     service::{
         assembly::Sides,
         cost::{Cost, Usage},
-        explain, proposal,
+        explain,
+        posts::Posts,
+        proposal,
         supervise::Post,
     },
 };
@@ -60,7 +62,7 @@ impl Server {
     ///
     /// # Errors
     /// A daemon answers there; the directory cannot be written.
-    pub async fn start(state_dir: &Path, posts: Arc<[Arc<Post>]>) -> io::Result<Self> {
+    pub async fn start(state_dir: &Path, posts: Posts) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
         let (directory, _held) = reachable(state_dir)?;
         let path = directory.join(SOCKET);
@@ -78,7 +80,7 @@ impl Server {
     }
 }
 
-async fn serve(listener: UnixListener, posts: Arc<[Arc<Post>]>) {
+async fn serve(listener: UnixListener, posts: Posts) {
     let room = Arc::new(Semaphore::new(CLIENTS));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
@@ -99,7 +101,7 @@ async fn serve(listener: UnixListener, posts: Arc<[Arc<Post>]>) {
     }
 }
 
-async fn converse(stream: UnixStream, posts: &[Arc<Post>]) -> io::Result<()> {
+async fn converse(stream: UnixStream, posts: &Posts) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let mut line = Vec::new();
@@ -109,7 +111,7 @@ async fn converse(stream: UnixStream, posts: &[Arc<Post>]) -> io::Result<()> {
         }
         let whole = line.ends_with(b"\n");
         let reply = match serde_json::from_slice(&line) {
-            Ok(request) if whole => answer(request, posts).await,
+            Ok(request) if whole => answer(request, &posts.all()).await,
             Ok(_) => refuse(false, "the request is too long, or was cut short"),
             Err(error) => refuse(false, format!("the request is not understood: {error}")),
         };

@@ -6,7 +6,7 @@ use crate::{
     config::{DeletePolicy, Mirror},
     engine::{self, Stored},
     model::{
-        Attributes, Capabilities, Class, ETag, Extra, Fault, Key, KeyRange, Only, RESERVED, Spec, Stamp,
+        Attributes, Capabilities, Class, ETag, Extra, Fault, Keep, Key, KeyRange, Only, RESERVED, Spec, Stamp,
     },
     service::{
         assembly::{self, Commons},
@@ -266,6 +266,8 @@ fn spec() -> Spec {
         size: 16 << 20,
         mtime: Stamp::default(),
         attributes: Attributes { mode: 0o100_600, uid: 0, gid: 0 },
+        names: None,
+        keep: Keep::default(),
         extra: Extra::default(),
         own: String::new(),
         sha256: None,

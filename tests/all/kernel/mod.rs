@@ -18,7 +18,6 @@ use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fs,
-    process::Stdio,
     time::{Duration, Instant},
 };
 use tokio::process::{Child, Command};
@@ -77,14 +76,13 @@ fn start(bench: &Bench, space: &Space) -> Child {
     start_as(bench, space.enter(bench.command(&["run"])))
 }
 
-fn start_as(bench: &Bench, mut command: Command) -> Child {
-    let log = fs::OpenOptions::new().create(true).append(true).open(bench.dir.path().join("log")).unwrap();
-    command.kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+fn start_as(bench: &Bench, command: Command) -> Child {
+    bench.start_logged(command)
 }
 
 /// What it said so far.
 fn log(bench: &Bench) -> String {
-    fs::read_to_string(bench.dir.path().join("log")).unwrap_or_default()
+    bench.log()
 }
 
 /// Waits for a condition.

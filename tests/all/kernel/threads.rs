@@ -4,7 +4,7 @@ use super::*;
 use crate::support::skip;
 use std::{
     io::{BufRead, BufReader},
-    process::{Child as Process, Command as Program},
+    process::{Child as Process, Command as Program, Stdio},
 };
 
 /// Holds one thread of a process, as a debugger does, until it ends.
