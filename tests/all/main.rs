@@ -45,6 +45,8 @@ mod ledger;
 mod listing;
 #[cfg(feature = "demo")]
 mod ls;
+#[cfg(feature = "demo")]
+mod many;
 mod memory;
 #[cfg(feature = "demo")]
 mod migrating;
