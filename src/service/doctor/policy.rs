@@ -90,7 +90,7 @@ mod tests {
 
     fn of(more: &str) -> Value {
         let text = format!(
-            "[[mirror]]\nname = \"www\"\nroot = \"/no/www\"\nbucket = \"b\"\nprefix = \"p/\"\n{more}"
+            "[[mirror]]\nname = \"www\"\nroot = \"/no/www\"\nbucket = \"backups\"\nprefix = \"p/\"\n{more}"
         );
         let around = Surroundings { superuser: true, ..Surroundings::default() };
         policy(&Config::parse(&text, Path::new("c.toml"), &around).expect("valid").mirrors)
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_is_configured_is_allowed_and_no_more() {
-        let (objects, bucket) = ("arn:aws:s3:::b/p/*", "arn:aws:s3:::b");
+        let (objects, bucket) = ("arn:aws:s3:::backups/p/*", "arn:aws:s3:::backups");
         let key = "arn:aws:kms:eu-west-1:1:key/k";
         for (more, action, resource, want) in [
             ("", "s3:ListBucket", bucket, true),
@@ -116,8 +116,13 @@ mod tests {
             ("", "s3:PutObjectAcl", objects, false),
             ("", "s3:PutObjectRetention", objects, false),
             ("delete = \"keep\"", "s3:DeleteObject", objects, false),
-            ("delete = \"keep\"", "s3:DeleteObject", "arn:aws:s3:::b/p/.s3mirrord/*", true),
-            ("delete = \"trash\"\ntrash_prefix = \"t/\"", "s3:DeleteObject", "arn:aws:s3:::b/t/*", true),
+            ("delete = \"keep\"", "s3:DeleteObject", "arn:aws:s3:::backups/p/.s3mirrord/*", true),
+            (
+                "delete = \"trash\"\ntrash_prefix = \"t/\"",
+                "s3:DeleteObject",
+                "arn:aws:s3:::backups/t/*",
+                true,
+            ),
             ("delete = \"trash\"\ntrash_prefix = \"t/\"", "s3:GetBucketVersioning", bucket, true),
             ("acl = \"private\"", "s3:PutObjectAcl", objects, true),
             (
@@ -140,9 +145,10 @@ mod tests {
 
     #[test]
     fn mirrors_of_one_bucket_share_its_statement() {
-        let policy = of("[[mirror]]\nname = \"two\"\nroot = \"/no/two\"\nbucket = \"b\"\nprefix = \"q/\"");
+        let policy =
+            of("[[mirror]]\nname = \"two\"\nroot = \"/no/two\"\nbucket = \"backups\"\nprefix = \"q/\"");
         let statements = policy["Statement"].as_array().expect("a list");
-        let of_bucket = statements.iter().filter(|one| one["Resource"][0] == "arn:aws:s3:::b");
+        let of_bucket = statements.iter().filter(|one| one["Resource"][0] == "arn:aws:s3:::backups");
         assert_eq!((of_bucket.count(), statements.len()), (1, 3), "{policy:#}");
     }
 }
