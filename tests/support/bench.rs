@@ -13,7 +13,7 @@ use std::{
 use tokio::process::{Child, Command};
 
 /// What anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 pub struct Bench {
     pub dir: tempfile::TempDir,
