@@ -14,6 +14,15 @@ build:
 release:
     cargo build --locked --release
 
+# The package for Debian and Ubuntu: target/debian/*.deb (cargo install --locked cargo-deb).
+deb: release
+    rm -rf target/package
+    target/release/s3mirrord man target/package/man
+    target/release/s3mirrord completions bash > target/package/s3mirrord.bash
+    target/release/s3mirrord completions zsh > target/package/_s3mirrord
+    target/release/s3mirrord completions fish > target/package/s3mirrord.fish
+    cargo deb --locked --no-build
+
 # All tests, or those whose name holds FILTER. With S3MIRRORD_REQUIRE_ALL=1 none may be skipped.
 test *FILTER:
     cargo test --locked -- {{FILTER}}

@@ -16,7 +16,7 @@ use crate::{
 use serde::Serialize;
 
 /// The words of `doctor`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(after_help = "Examples:
   s3mirrord doctor                       look at all mirrors of the configuration
   s3mirrord doctor --mirror www          at one

@@ -14,6 +14,7 @@ mod explain;
 mod init;
 mod lines;
 mod ls;
+mod man;
 mod once;
 mod paint;
 mod restore;
@@ -64,7 +65,7 @@ pub struct Cli {
 }
 
 /// What every verb takes.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct Common {
     /// The configuration
     #[arg(long, global = true, value_name = "FILE", env = "S3MIRRORD_CONFIG", default_value = CONFIG)]
@@ -104,10 +105,12 @@ enum Verb {
     /// See it at work: a directory kept equal to a bucket on this machine, without an account
     #[cfg(feature = "demo")]
     Demo(demo::Args),
-    /// Write an example configuration, never over a file that is there
+    /// Write a configuration with everything explained, for what is asked or named; never over a file that is there
     Init(init::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
+    /// Write the manual, a page for each verb
+    Man(man::Args),
 }
 
 /// Why a verb gave up.
@@ -178,8 +181,9 @@ pub fn run(cli: Cli) -> Exit {
             Verb::Verify(args) => verify::run(args, &common).await,
             #[cfg(feature = "demo")]
             Verb::Demo(args) => demo::run(args).await,
-            Verb::Init(args) => init::run(&args),
+            Verb::Init(args) => init::run(args, &common).await,
             Verb::Completions(args) => completions::run(&args),
+            Verb::Man(args) => man::run(&args),
         }
     });
     // a disk or a resolver that hangs on a thread of its own is not waited for

@@ -274,10 +274,10 @@ fn report(lines: Arc<Lines>) -> Report {
         lines.note(event);
         match event {
             Event::Action { key, ending: Ending::Failed(fault), .. } if told.fetch_add(1, Relaxed) < TOLD => {
-                tracing::error!(path = shown(key), "{fault}");
+                tracing::error!(key = shown(key), "{fault}");
             }
             Event::Action { key, ending: Ending::Busy, .. } => {
-                tracing::warn!(path = shown(key), "it kept changing while it was read");
+                tracing::warn!(key = shown(key), "it kept changing while it was read");
             }
             // the last one is told when the pass is over
             Event::Trouble(fault) => tracing::info!("{fault}"),

@@ -156,7 +156,7 @@ async fn drill(sides: &Sides, mirror: &Mirror, scratch: &Path) -> Result<Drilled
                 drilled.bytes += record.size;
             }
             Some(why) => {
-                tracing::error!(path = %key, "it did not come back as it is: {why}");
+                tracing::error!(key = %key, "it did not come back as it is: {why}");
                 drilled.failed += 1;
             }
         }

@@ -5,6 +5,7 @@ pub use super::post::{Ended, Post};
 
 use super::{
     assembly::Commons,
+    log,
     posts::Posts,
     reload::{Changes, Fate},
     shutdown::Shutdown,
@@ -12,14 +13,10 @@ use super::{
 };
 use crate::{
     config::{Config, Mirror, Problems},
-    engine::{Deed, Ending, Event, Input, Sink},
+    engine::{Input, Sink},
     model::{Class, Fault},
 };
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     task::{JoinError, JoinHandle, JoinSet},
@@ -49,55 +46,8 @@ pub struct Setting {
 impl Default for Setting {
     /// As a daemon: events become log lines.
     fn default() -> Self {
-        Self { isolated: false, sink: |mirror| log(&mirror.name), file: None }
+        Self { isolated: false, sink: |mirror| log::of(&mirror.name), file: None }
     }
-}
-
-/// True if the same was told the last time; from now on this was.
-fn repeats(last: &Mutex<Option<Fault>>, fault: &Fault) -> bool {
-    last.lock().unwrap_or_else(PoisonError::into_inner).replace(fault.clone()).as_ref() == Some(fault)
-}
-
-/// Events as log lines.
-fn log(mirror: &str) -> Sink {
-    let (mirror, last) = (mirror.to_owned(), Mutex::new(None::<Fault>));
-    Arc::new(move |_, event| match event {
-        Event::Action { key, deed, ending, why, bytes, .. } => match ending {
-            Ending::Done | Ending::Planned => {
-                tracing::info!(path = %key, bytes, why, "{}", format!("{deed:?}").to_lowercase());
-            }
-            Ending::Held if *deed == Deed::Delete => tracing::debug!(path = %key, "its delete is held"),
-            Ending::Held => tracing::debug!(path = %key, "it is held, and its object stays as it was"),
-            Ending::Busy => tracing::warn!(path = %key, "it keeps changing while it is read"),
-            Ending::Failed(fault) => tracing::error!(path = %key, "{fault}"),
-        },
-        Event::Opened => {
-            *last.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            tracing::info!("root and prefix are open");
-        }
-        Event::Settled => tracing::info!("in sync"),
-        Event::Held(why) => {
-            tracing::error!(
-                "deletes are held: {why}; look at them with: s3mirrord approve --mirror {mirror}"
-            );
-        }
-        Event::Released => tracing::info!("deletes are held no longer"),
-        Event::OverwritesHeld(why) => {
-            tracing::error!(
-                "changed files are held, and their objects stay as they were: {why}; look at them with: \
-                 s3mirrord approve --mirror {mirror}"
-            );
-        }
-        Event::OverwritesReleased => tracing::info!("no changed files are held any longer"),
-        // told once, however often it is tried
-        Event::Trouble(fault) if repeats(&last, fault) => {}
-        Event::Trouble(fault) if fault.class <= Class::Throttled => {
-            tracing::warn!("{fault}; trying again")
-        }
-        Event::Trouble(fault) => tracing::error!("{fault}; trying again"),
-        Event::Degraded(fault) => tracing::warn!("{fault}"),
-        Event::Restored => tracing::info!("changes are seen as they happen again"),
-    })
 }
 
 /// The mirrors of a daemon.

@@ -1,4 +1,4 @@
-//! Logs: to stderr, as text for people or JSON for machines.
+//! Logs: to stderr, as text for people or JSON for machines, or to the journal with fields of their own.
 //!
 //! Names of files and texts of stores end up in log lines. Control characters in them are escaped, so that
 //! a name can neither move a terminal's cursor nor forge a line.
@@ -13,6 +13,7 @@ use std::{
     io::{self, IsTerminal},
 };
 use tracing::{Level, Span, Subscriber, level_filters::LevelFilter};
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::{
     Layer, Registry,
     field::MakeExt,
@@ -33,6 +34,8 @@ pub enum LogFormat {
     Text,
     /// One object a line.
     Json,
+    /// To the systemd journal, with the fields `MIRROR=` and `KEY=` to search by (journalctl MIRROR=www).
+    Journald,
 }
 
 /// What is logged, and how.
@@ -46,12 +49,25 @@ pub struct Options {
     pub format: LogFormat,
 }
 
-/// Sends logs to stderr from now on. Colours only on a terminal, and not with `$NO_COLOR`; no time of day
-/// where the journal puts its own.
+/// Sends logs to stderr from now on, or to the journal: to stderr all the same where there is none. Colours only on a
+/// terminal, and not with `$NO_COLOR`; no time of day where the journal puts its own.
 ///
 /// # Errors
 /// It was called before.
 pub fn init(options: Options) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
+    if options.format == LogFormat::Journald {
+        return match journal() {
+            Ok(journal) => {
+                let journal = journal.with_filter(targets(options));
+                tracing::subscriber::set_global_default(Registry::default().with(journal))
+            }
+            Err(error) => {
+                init(Options { format: LogFormat::Text, ..options })?;
+                tracing::warn!("the journal does not listen ({error}): this is logged to standard error");
+                Ok(())
+            }
+        };
+    }
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     let colours = io::stderr().is_terminal() && !set("NO_COLOR");
     let times = !set("JOURNAL_STREAM");
@@ -78,17 +94,30 @@ fn level(usual: Level, verbosity: i8) -> LevelFilter {
     ladder[usual.saturating_add_signed(isize::from(verbosity)).min(ladder.len() - 1)]
 }
 
+/// What is shown of us, and of libraries.
+fn targets(options: Options) -> Targets {
+    let level = level(options.usual, options.verbosity);
+    let quiet = level.min(LevelFilter::WARN);
+    Targets::new().with_default(level).with_targets(CHATTY.map(|target| (target, quiet)))
+}
+
+/// Each line with what its event and the spans around it say, as fields of its own; severities as syslog(3) has them.
+/// Names need no escape there: each field has a length, and what names a file escapes itself.
+fn journal() -> io::Result<tracing_journald::Layer> {
+    let severities =
+        PriorityMappings { info: Priority::Informational, debug: Priority::Debug, ..PriorityMappings::new() };
+    let layer = tracing_journald::layer()?.with_field_prefix(None).with_priority_mappings(severities);
+    Ok(layer.with_syslog_identifier(env!("CARGO_PKG_NAME").to_owned()))
+}
+
 fn subscriber<W>(options: Options, colours: bool, times: bool, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let level = level(options.usual, options.verbosity);
-    let quiet = level.min(LevelFilter::WARN);
-    let targets = Targets::new().with_default(level).with_targets(CHATTY.map(|target| (target, quiet)));
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
     let lines = match options.format {
         LogFormat::Json => lines.json().event_format(Json::new()).boxed(),
-        LogFormat::Text => {
+        LogFormat::Text | LogFormat::Journald => {
             let fields = format::debug_fn(|out, field, value| match field.name() {
                 "message" => write!(Escaped(out), "{value:?}"),
                 name => write!(Escaped(out), "{name}={value:?}"),
@@ -97,7 +126,7 @@ where
             lines.fmt_fields(fields.delimited(" ")).event_format(text).boxed()
         }
     };
-    Registry::default().with(lines.with_filter(targets))
+    Registry::default().with(lines.with_filter(targets(options)))
 }
 
 /// Writes control characters as escapes.

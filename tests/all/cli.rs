@@ -1,6 +1,6 @@
 //! The command line: usage, help, exit codes, configurations.
 
-use crate::support::bench::{Ran, binary};
+use crate::support::bench::{Bench, Ran, binary};
 use std::{fs, os::unix::fs::PermissionsExt};
 
 async fn run(words: &[&str]) -> Ran {
@@ -110,6 +110,23 @@ async fn an_example_is_written_and_never_over_a_file() {
     let second = run(&["init", name]).await;
     assert_eq!(second.code, 2, "{second:?}");
     assert_eq!(fs::read(&file).unwrap(), b"mine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_named_is_written_into_it_and_looked_at() {
+    let bench = Bench::new().await;
+    let (file, root) = (bench.dir.path().join("new.toml"), bench.root.to_str().unwrap());
+    let file = file.to_str().unwrap();
+    let half = run(&["init", file, "--root", root]).await;
+    assert!(half.code == 2 && half.stderr.contains("--bucket"), "{half:?}");
+    let words = ["init", file, "--root", root, "--bucket", "backups", "--region", "us-east-1"];
+    let mut command = binary(&[&words[..], &["--endpoint-url", &bench.server.endpoint()]].concat());
+    command.env("AWS_ACCESS_KEY_ID", bench.server.access_key());
+    command.env("AWS_SECRET_ACCESS_KEY", bench.server.secret_key()).env("STATE_DIRECTORY", bench.state());
+    let ran = Ran::of(command).await;
+    assert!(ran.code == 0 && ran.stdout.contains("nothing stands in the way"), "{ran:?}");
+    let policy = run(&["doctor", "--policy", "--config", file]).await;
+    assert!(policy.code == 0 && policy.stdout.contains("arn:aws:s3:::backups/"), "{policy:?}");
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ mod figures;
 mod floors;
 #[cfg(feature = "demo")]
 mod integrity;
+#[cfg(feature = "demo")]
+mod journal;
 mod kept;
 #[cfg(feature = "demo")]
 mod kernel;
@@ -67,6 +69,8 @@ mod requests;
 mod restore;
 #[cfg(feature = "demo")]
 mod run;
+#[cfg(feature = "demo")]
+mod sandbox;
 #[cfg(feature = "demo")]
 mod scenarios;
 #[cfg(feature = "demo")]

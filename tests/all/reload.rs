@@ -126,7 +126,7 @@ async fn c68_a_reload_begins_changes_and_ends_mirrors_beside_one_that_sends() {
     assert_eq!(bench.objects_below("two/").await.len(), 2);
     end(&bench, daemon).await;
     let log = bench.log();
-    let mut sent: Vec<_> = log.lines().filter_map(|line| Some(line.split_once(" put path=")?.1)).collect();
+    let mut sent: Vec<_> = log.lines().filter_map(|line| Some(line.split_once(" put key=")?.1)).collect();
     sent.sort();
     assert!(sent.len() == 5 && sent.windows(2).all(|two| two[0] != two[1]), "nothing twice: {sent:#?}");
 }
@@ -253,9 +253,9 @@ async fn a_mirror_that_gets_another_name_waits_for_what_it_was() {
         line.unwrap_or_else(|| panic!("{what} {name}\n{log}"))
     };
     assert!(
-        at("put path=large", "www") < at("ended: ", "www") && at("ended: ", "www") < at("are open", "web"),
+        at("put key=large", "www") < at("ended: ", "www") && at("ended: ", "www") < at("are open", "web"),
         "{log}"
     );
-    assert!(!log.contains("put path=large bytes=204800 mirror=\"web\""), "{log}");
+    assert!(!log.contains("put key=large bytes=204800 mirror=\"web\""), "{log}");
     end(&bench, daemon).await;
 }

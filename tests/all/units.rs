@@ -10,7 +10,9 @@ const MOST_EXPOSED: &str = "20";
 fn units(dir: &Path, options: bool) -> Vec<String> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
     let mut paths = Vec::new();
-    for name in ["s3mirrord.service", "s3mirrord-once@.service", "s3mirrord-once@.timer"] {
+    for name in
+        ["s3mirrord.service", "s3mirrord@.service", "s3mirrord-once@.service", "s3mirrord-once@.timer"]
+    {
         let text = fs::read_to_string(source.join(name)).expect("a unit");
         if name.ends_with(".service") {
             assert_eq!(text.matches("\nExecStart=/usr/bin/s3mirrord ").count(), 1, "{name}");
@@ -56,6 +58,30 @@ fn systemd_takes_the_units_without_a_complaint() {
 }
 
 #[test]
+fn what_is_offered_to_be_dropped_in_is_taken_without_a_complaint() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/drop-ins");
+    let units = units(dir.path(), false);
+    let mut seen = 0;
+    for drop_in in fs::read_dir(source).expect("drop-ins") {
+        let drop_in = drop_in.expect("an entry");
+        seen += 1;
+        // the instance that its text speaks of is `%i`: a user that there is
+        for unit in units.iter().filter(|unit| unit.ends_with(".service")) {
+            let beside = format!("{unit}.d");
+            fs::create_dir(&beside).expect("made");
+            let text = fs::read_to_string(drop_in.path()).expect("text").replace("User=%i", "User=root");
+            fs::write(Path::new(&beside).join(drop_in.file_name()), text).expect("written");
+            let Some((success, told)) = analyze(&["verify", "--man=no", unit]) else { return };
+            let ours: Vec<_> = told.lines().filter(|line| line.contains("s3mirrord")).collect();
+            assert!(success && ours.is_empty(), "{unit} with {drop_in:?}: {told}");
+            fs::remove_dir_all(&beside).expect("gone");
+        }
+    }
+    assert!(seen >= 4, "{seen}");
+}
+
+#[test]
 fn the_services_are_shut_as_far_as_they_can_be() {
     let dir = tempfile::tempdir().expect("temporary directory");
     for path in units(dir.path(), false).iter().filter(|path| path.ends_with(".service")) {
@@ -75,10 +101,12 @@ fn the_services_differ_in_what_they_run_and_not_in_what_they_may() {
         fs::read_to_string(path).expect("a unit")
     };
     let (daemon, once) = (read("s3mirrord.service"), read("s3mirrord-once@.service"));
+    let instance = read("s3mirrord@.service");
     let shut = |text: &str| {
         let from = text.find("# One descriptor").expect("the hardening");
         text[from..].lines().take_while(|line| *line != "[Install]").collect::<Vec<_>>().join("\n")
     };
     assert!(daemon.contains("\nPrivateUsers=no\n"), "owners must be seen as they are");
     assert_eq!(shut(&daemon).trim_end(), shut(&once).trim_end());
+    assert_eq!(shut(&daemon).trim_end(), shut(&instance).trim_end());
 }
