@@ -1,6 +1,6 @@
 //! What the ledger keeps: proofs, and what must outlive a crash.
 
-use super::{Attributes, Digest, ETag, Fingerprint, Intent, Kept, Key, RootId, Stamp};
+use super::{Attributes, Digest, ETag, Fingerprint, Intent, Kept, Key, Kind, LocalMeta, RootId, Stamp};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
@@ -33,6 +33,21 @@ pub struct Record {
     pub digest: Option<Digest>,
     /// The commit that wrote this row; set by the ledger.
     pub seq: Seq,
+}
+
+impl Record {
+    /// What it was that the object was written of; `None` if its metadata does not say that.
+    pub fn kind(&self) -> Option<Kind> {
+        self.attributes
+            .filter(|attributes| attributes.mode & 0o170_000 != 0)
+            .map(|attributes| attributes.kind())
+    }
+
+    /// False for a link whose object was not seen to say that it is one: it may be another tool's, and would come back as a file.
+    pub fn tells(&self, meta: &LocalMeta) -> bool {
+        let is_link = |attributes: Attributes| attributes.kind() == Kind::Link;
+        !is_link(meta.attributes) || self.attributes.is_some_and(is_link)
+    }
 }
 
 /// An object that is to be deleted when its absence has been proven twice and the budget allows.

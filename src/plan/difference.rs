@@ -14,7 +14,7 @@
 
 use super::Evidence;
 use crate::model::{
-    Attributes, Capabilities, Head, Keep, Kind, Local, LocalMeta, Record, RemoteMeta, Said, Stamp,
+    Attributes, Capabilities, Head, Keep, Key, Kind, Local, LocalMeta, Record, RemoteMeta, Said, Stamp,
 };
 
 /// What there is to tell of a key.
@@ -106,7 +106,11 @@ pub fn glance(local: &Local, remote: Option<&RemoteMeta>, record: Option<&Record
     let proof =
         |record: &&Record| record.etag == remote.etag && record.print == Some(meta.print) && !record.doubted;
     match record.filter(proof) {
-        Some(row) if !row.metadata_due && keep.plain().is_within(Said::of(row).agrees(meta)) => Glance::Equal,
+        Some(row)
+            if !row.metadata_due && row.tells(meta) && keep.plain().is_within(Said::of(row).agrees(meta)) =>
+        {
+            Glance::Equal
+        }
         Some(_) => Glance::Metadata,
         None => Glance::Contents,
     }
@@ -131,6 +135,17 @@ pub fn drift(meta: &LocalMeta, head: &Head, keep: Keep) -> Option<String> {
         all.push(format!("owner {uid}:{gid} here, {told} there"));
     }
     (!all.is_empty()).then(|| all.join("; "))
+}
+
+/// In what an object, whoever wrote it, stands for another kind of entry than the one that is there: a file and a link may have
+/// one key, and the metadata alone says whose it is.
+pub fn misnamed(key: &Key, meta: &LocalMeta, head: &Head) -> Option<&'static str> {
+    key.link()?;
+    match (meta.attributes.kind() == Kind::Link, Said::by(head).is_link()) {
+        (true, false) => Some("a link here; its object does not say that it is one"),
+        (false, true) => Some("a file here; its object says that it is a link"),
+        _ => None,
+    }
 }
 
 /// What it means that the [ladder](super::evidence) came to its end, and `refuted` is what of the tag was tried. Who

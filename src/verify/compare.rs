@@ -7,8 +7,8 @@ use super::{Ending, Live, Options, Sides, pairs::Pair};
 use crate::{
     local::{CHUNK, File, Hashes, Hashing, Tree},
     model::{Class, Fault, Head, Key, Local, LocalMeta, Record, RemoteMeta, Source},
-    plan::{Difference, Evidence, Facts, Glance, drift, evidence, glance, unequal},
-    store::{Depth, Fetch, Spot, Start, Store, TRIES, patiently},
+    plan::{Difference, Evidence, Facts, Glance, drift, evidence, glance, misnamed, unequal},
+    store::{Fetch, Spot, Store, TRIES, listed, patiently},
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -176,6 +176,9 @@ impl<'a> Comparer<'a> {
     }
 
     async fn attributes(&self, key: &Key, meta: &LocalMeta, file: Option<&File>, head: &Head) -> Found {
+        if let Some(why) = misnamed(key, meta, head) {
+            return is(Difference::Drift, why);
+        }
         let other = match file {
             Some(file) if self.options.keep.is_beside() => {
                 file.extra().await.is_ok_and(|extra| extra != head.extra)
