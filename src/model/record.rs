@@ -150,28 +150,32 @@ pub struct Binding {
 /// How far the scrub is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scrubbed {
-    /// Everything up to this key was proven again; `None`: nothing yet.
+    /// Everything up to this key had its turn; `None`: nothing yet.
     pub after: Option<Key>,
-    /// So many keys were.
+    /// So many keys were,
     pub done: u64,
+    /// and so many had their turn and could not be.
+    pub skipped: u64,
     /// Since this wall time, which may be to come.
     pub begun: Stamp,
-    /// When everything had been, the last time.
+    /// When everything had been proven again, and nothing skipped, the last time.
     pub whole: Option<Stamp>,
 }
 
 impl Scrubbed {
     /// From the first key on, beginning then.
     pub fn begin(at: Stamp) -> Self {
-        Self { after: None, done: 0, begun: at, whole: None }
+        Self { after: None, done: 0, skipped: 0, begun: at, whole: None }
     }
 }
 
 /// Sums the ledger keeps as it goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Records, but those of directories.
+    /// Records, but those of directories,
     pub records: u64,
+    /// and those.
+    pub directories: u64,
     /// Condemned rows, all of them.
     pub condemned: u64,
     /// Condemned rows that [cost](Condemned::costs) budget.
