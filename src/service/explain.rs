@@ -144,12 +144,12 @@ impl Known<'_> {
         let is_directory = instead == Some(Instead::Directory);
         let directory = is_directory || key.is_directory();
         let prune = assembly::prune(self.mirror);
-        let left_out = prune.excludes(&path, directory) || prune.excludes_key(key, &local);
         let object = self.object(key).await?;
         let record = match self.ledger {
             Some(ledger) => ledger.get(key).await?,
             None => None,
         };
+        let left_out = prune.excludes(&path, directory) || prune.excludes_known(key, &local, record.as_ref());
         let mut notes = vec![];
         let (verdict, why) = match left_out {
             true => ("nothing".to_owned(), "it is excluded".to_owned()),

@@ -81,7 +81,7 @@ impl Reader<'_> {
         if key.is_reserved() || key.as_str().is_empty() || (local.is_none() && remote.is_none()) {
             return None;
         }
-        let absent = || match self.sides.prune.excludes_key(&key, &Local::Unknown) {
+        let absent = || match self.sides.prune.excludes_known(&key, &Local::Unknown, record.as_ref()) {
             true => Local::Skipped(Skip::Excluded),
             false => Local::Absent(Absence { ancestor: RelPath::root(), instead: None }),
         };

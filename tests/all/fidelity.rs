@@ -674,3 +674,27 @@ async fn a_link_that_another_tool_wrote_is_told_and_gets_what_makes_it_one() {
     assert_eq!(fs::read_link(out.join("link")).unwrap(), Path::new("a/target"));
     assert_eq!(fs::read(out.join("file.rclonelink")).unwrap(), b"no link");
 }
+
+/// Patterns speak of names on the disk, where no link is called as its object is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pattern_of_what_links_objects_are_called_leaves_out_files_alone() {
+    let bench = Bench::with(&format!("{}exclude = [\"*.rclonelink\"]\n", crate::support::bench::QUICK)).await;
+    symlink("target", bench.root.join("link")).unwrap();
+    for name in ["stays", "file.rclonelink"] {
+        bench.write(name, "x");
+    }
+    bench.put("www/theirs.rclonelink", "x").await;
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let have = bench.objects().await.into_keys().collect::<Vec<_>>();
+    assert_eq!(have, all(&["link.rclonelink", "stays", "theirs.rclonelink"]));
+    bench.remove("link");
+    let told = bench.run(&["verify", "--json"]).await;
+    assert_eq!((told.code, told.events("difference").len()), (1, 1), "{told:?}");
+    let ran = bench.run(&["explain", "--json", "link"]).await;
+    assert!(ran.stdout.contains("\"verdict\":\"delete\""), "{ran:?}");
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!((ran.code, &ran.summary()["deleted"]), (0, &1.into()), "{ran:?}");
+    let have = bench.objects().await.into_keys().collect::<Vec<_>>();
+    assert_eq!(have, all(&["stays", "theirs.rclonelink"]));
+}
