@@ -142,10 +142,10 @@ async fn compare(sides: &Sides, mirror: &Mirror, scratch: &Path) -> Result<Drill
     let rest = sample.into_iter().zip(there).filter(|((_, record), local)| is_proven(local, record));
     let sample: Vec<_> = rest.map(|(row, _)| row).collect();
     let paths: Vec<_> = sample.iter().filter_map(|(key, _)| key.place()).collect();
-    let mut failed = match paths.is_empty() {
-        true => BTreeMap::new(),
-        false => bring(store.clone(), scratch.to_owned(), paths).await?,
-    };
+    if paths.is_empty() {
+        return Err(Fault::new(Class::Transient, "drill", "there is no file yet that is proven and rests"));
+    }
+    let mut failed = bring(store.clone(), scratch.to_owned(), paths).await?;
     let restored = Directory::new(
         scratch,
         Kinds {
