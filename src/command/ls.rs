@@ -14,7 +14,7 @@ use crate::{
         columns::{escaped, rights, time},
         telemetry,
     },
-    store::{Depth, Page, S3, Start, Store, patiently},
+    store::{Depth, Page, S3, Start, Store, listed, patiently},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::{HumanBytes, HumanCount};
@@ -111,10 +111,12 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
     let path = args.path.as_ref().map_or(Ok(RelPath::root()), |path| which::below(&mirror.root, path))?;
     let listing = async {
         let store = assembly::store(&Commons::new(&config), mirror).await?;
-        let mut ls = Ls { args: &args, mirror: &mirror.name, store, paint: Paint::stdout(), sums: (0, 0, 0) };
+        let (paint, sums) = (Paint::stdout(), (0, 0, 0));
+        let mut ls = Ls { args: &args, mirror: &mirror.name, store, paint, sums, marked: false };
         ls.list(&path).await?;
         let (objects, directories, bytes) = ls.sums;
-        let exit = if objects + directories == 0 && !path.is_root() { Exit::Some } else { Exit::InSync };
+        let none = objects + directories == 0 && !ls.marked && !path.is_root();
+        let exit = if none { Exit::Some } else { Exit::InSync };
         let sent = ls.store.requests();
         if args.json {
             print(&json(&Summary {
@@ -145,6 +147,8 @@ struct Ls<'a> {
     paint: Paint,
     /// Objects, directories, bytes.
     sums: (u64, u64, u64),
+    /// The directory itself is there, whatever is in it.
+    marked: bool,
 }
 
 impl Ls<'_> {
@@ -152,10 +156,11 @@ impl Ls<'_> {
         let (itself, below) = (Key::of(path), Key::directory(path));
         if itself != below {
             // what has this very name comes first
-            let page = self.page(&itself, Depth::Children, Start::First).await?;
-            let link = Key::of_link(path);
-            let own = page.objects.into_iter().filter(|(key, _)| *key == itself || *key == link);
-            self.show(own.map(|(key, meta)| Row::Object(key, meta)).collect(), path.parent()).await?;
+            let mut own = vec![];
+            for key in [itself, Key::of_link(path)] {
+                own.extend(listed(&self.store, &key).await?.map(|meta| Row::Object(key, meta)));
+            }
+            self.show(own, path.parent()).await?;
         }
         let depth = if self.args.recursive { Depth::All } else { Depth::Children };
         let mut start = Start::First;
@@ -168,6 +173,7 @@ impl Ls<'_> {
             let mut rows: Vec<_> = page.objects.into_iter().map(row).collect();
             rows.extend(page.directories.into_iter().map(Row::Directory));
             // the directory's own marker is the directory
+            self.marked |= rows.iter().any(|row| *row.key() == below);
             rows.retain(|row| !row.key().is_reserved() && *row.key() != below);
             rows.sort_by(|a, b| a.key().cmp(b.key()));
             self.show(rows, Some(path.clone())).await?;

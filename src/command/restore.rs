@@ -122,6 +122,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
         owner_names: args.owner_names,
         special: args.special,
         paths: args.paths.iter().map(|path| which::below(&mirror.root, path)).collect::<Result<_, _>>()?,
+        alone: false,
         memory: config.memory_limit,
         past: None,
     };

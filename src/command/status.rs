@@ -96,8 +96,11 @@ fn told(mirror: &MirrorStatus, paint: Paint) -> String {
     if let Some(cost) = &mirror.cost {
         text += &format!("\n  cost: since start {}; {}", cost.amount(cost.pass), month(cost));
     }
-    if let Some(ScrubStatus { done, of, whole, healed, .. }) = &mirror.scrub {
+    if let Some(ScrubStatus { done, skipped, of, whole, healed, .. }) = &mirror.scrub {
         text += &format!("\n  proven again: {} of {}", HumanCount(*done), HumanCount(*of));
+        if *skipped > 0 {
+            text += &format!(", {} skipped", HumanCount(*skipped));
+        }
         let at = whole.and_then(|at| jiff::Timestamp::from_second(at).ok());
         text += &at.map_or(String::new(), |at| format!("; all of them by {at}"));
         if *healed > 0 {

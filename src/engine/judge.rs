@@ -210,8 +210,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if triple.key.place().is_none() {
             return self.life.report.live().foreign.add(1);
         }
-        if matches!(triple.local, Local::Absent(_)) && self.ctx.prune.excludes_key(&triple.key, &triple.local)
-        {
+        let Triple { key, local, record, .. } = &triple;
+        if matches!(local, Local::Absent(_)) && self.ctx.prune.excludes_known(key, local, record.as_ref()) {
             return;
         }
         if self.jobs.busy(&triple.key, against) {

@@ -113,8 +113,10 @@ pub struct Sums {
 /// How far the scrub is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coverage {
-    /// So many objects were proven again,
+    /// So many objects, and markers of directories, were proven again,
     pub done: u64,
+    /// so many had their turn and could not be,
+    pub skipped: u64,
     /// of so many,
     pub of: u64,
     /// since this wall time, which may be to come.
@@ -229,7 +231,7 @@ impl Report {
             Did::Adopted => return self.with(|s| s.sums.adopted += 1),
             Did::Learnt => return self.live.unchanged.add(u64::from(why != ABSENT)),
             Did::Foreign => return self.live.foreign.add(1),
-            Did::Scrubbed => return,
+            Did::Scrubbed { .. } => return,
         };
         let ending = if dry_run { Ending::Planned } else { Ending::Done };
         self.tell(now, &Event::Action { key: key.clone(), deed, from, why, ending, bytes });

@@ -5,7 +5,8 @@
 //! object is asked for, or fetched and hashed. What is damaged or missing is put back from the file, and told as an alarm.
 //!
 //! One key at a time, in the order of keys, spread evenly over the time, and a tenth of it at the most: so it may fall
-//! behind, and how far it is is told. What is not in sync when its turn comes is left to those who are at it anyway.
+//! behind, and how far it is is told. What is not in sync when its turn comes is left to those who are at it anyway, and
+//! counted as skipped; what has no file, such as an object that is kept, is passed by.
 
 use super::{
     Coverage,
@@ -17,7 +18,10 @@ use super::{
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Change, Fault, Job, Key, KeyRange, Local, Op, Record, Sameness, Scrubbed, Seq, Stamp, Why},
+    model::{
+        Change, Did, Fault, Job, Key, KeyRange, Local, Op, Outcome, Record, Sameness, Scrubbed, Seq, Stamp,
+        Why,
+    },
     queue::Mono,
     store::Store,
 };
@@ -34,6 +38,8 @@ const SHARE: u32 = 10;
 const WRITE: Mono = Mono::from_secs(60);
 /// The pause after what could not be done.
 const AGAIN: Mono = Mono::from_secs(60);
+/// The pause while what has changed leaves no room.
+const FULL: Mono = Mono::from_secs(1);
 
 /// How objects are proven again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +61,8 @@ pub(super) struct Round {
     begun: Mono,
     /// How far it is; `None` until the ledger has told.
     mark: Option<Scrubbed>,
+    /// How many keys there are.
+    records: u64,
     /// When it was written down.
     written: Mono,
     /// The key whose job is under way.
@@ -113,7 +121,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 let everything = KeyRange::Under(Key::raw(""));
                 let mut rows = ctx.ledger.page(&everything, mark.after.clone(), 2).await?;
                 rows.retain(|(key, _)| Some(key) != mark.after.as_ref());
-                let records = ctx.ledger.tally().await?.records;
+                let tally = ctx.ledger.tally().await?;
+                let records = tally.records + tally.directories;
                 let next = match rows.into_iter().next() {
                     Some((key, record)) => {
                         let local = ctx.tree.look(vec![key.clone()]).await?.pop().unwrap_or(Local::Unknown);
@@ -138,44 +147,68 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 return;
             }
         };
+        self.round.records = records;
+        if records == 0 {
+            // nothing is proven yet: that is no round
+            self.note(mark, now, false);
+            self.round.at = Some(now + AGAIN);
+            return;
+        }
         let Some((key, record, local)) = next else {
             let wall = (self.ctx.options.wall)();
             let rest = self.rest(&mark, wall);
-            mark = Scrubbed { whole: Some(wall), ..Scrubbed::begin(later(wall, rest)) };
-            self.note(mark, records, now, true);
+            match mark.skipped {
+                0 => tracing::info!(objects = records, "every object was proven again"),
+                skipped => {
+                    tracing::info!(objects = mark.done, skipped, "objects were proven again, but not all")
+                }
+            }
+            let whole = if mark.skipped == 0 { Some(wall) } else { mark.whole };
+            mark = Scrubbed { whole, ..Scrubbed::begin(later(wall, rest)) };
+            self.note(mark, now, true);
             self.round.at = Some(now + rest.max(Mono::from_secs(1)));
             return;
         };
-        mark.after = Some(key.clone());
-        mark.done += 1;
-        self.note(mark, records, now, false);
-        let expect = match local {
-            Local::Present(meta) if record.print == Some(meta.print) => Some(meta),
-            _ => None,
-        };
+        self.note(mark, now, false);
         let rests = !record.metadata_due && !record.doubted && !record.condemned && record.digest.is_some();
-        if let Some(expect) = expect.filter(|_| rests && self.jobs.is_free(&key) && self.jobs.has_room(false))
-        {
-            let fetch = self.ctx.options.scrub.is_some_and(|scrub| scrub.fetch);
-            let job = Job {
-                key: key.clone(),
-                op: Op::Scrub { fetch },
-                expect: Some(expect),
-                former: None,
-                why: DAMAGED,
-                asked,
-            };
-            self.round.key = Some(key);
-            return self.start_scrub(job);
+        let expect = match local {
+            Local::Absent(_) | Local::Skipped(_) => return self.scrubbed_one(key, None),
+            // of a directory the time says nothing, and its marker holds none
+            Local::Present(meta) if key.is_directory() || record.print == Some(meta.print) => Some(meta),
+            Local::Present(_) | Local::Unknown => None,
+        };
+        let Some(expect) = expect.filter(|_| rests && self.jobs.is_free(&key)) else {
+            return self.scrubbed_one(key, Some(false));
+        };
+        if !self.jobs.has_room(false) {
+            // its turn comes again
+            self.round.at = Some(now + FULL);
+            return;
         }
-        self.scrubbed_one(now);
+        let fetch = self.ctx.options.scrub.is_some_and(|scrub| scrub.fetch);
+        let job = Job {
+            key: key.clone(),
+            op: Op::Scrub { fetch },
+            expect: Some(expect),
+            former: None,
+            why: DAMAGED,
+            asked,
+        };
+        self.round.key = Some(key);
+        self.start_scrub(job);
     }
 
     /// A job came back: when the next key is due.
-    pub(super) fn scrub_ends(&mut self, key: &Key) {
-        if self.round.key.as_ref() == Some(key) {
-            self.round.key = None;
-            self.scrubbed_one(self.now());
+    pub(super) fn scrub_ends(&mut self, key: &Key, outcome: &Outcome) {
+        let Some(key) = self.round.key.take_if(|at| at == key) else { return };
+        let proven = match outcome {
+            Outcome::Done { did: Did::Scrubbed { proven }, .. } => *proven,
+            Outcome::Done { did, .. } => matches!(did, Did::Put { .. }),
+            _ => false,
+        };
+        // at the end of a session jobs come back without having had their turn
+        if !self.ctx.turns.are_over() {
+            self.scrubbed_one(key, Some(proven));
         }
     }
 
@@ -192,11 +225,21 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         self.workers.spawn(work.in_current_span());
     }
 
-    fn scrubbed_one(&mut self, now: Mono) {
+    /// It had its turn: was it proven? `None`: there was nothing to prove it by.
+    fn scrubbed_one(&mut self, key: Key, proven: Option<bool>) {
+        let now = self.now();
+        if let Some(mut mark) = self.round.mark.take() {
+            mark.after = Some(key);
+            match proven {
+                Some(true) => mark.done += 1,
+                Some(false) => mark.skipped += 1,
+                None => {}
+            }
+            self.note(mark, now, false);
+        }
         let took = now.saturating_sub(self.round.begun);
-        let records = self.life.report.with(|status| status.scrub.map_or(1, |scrub| scrub.of)).max(1);
         let every = self.ctx.options.scrub.map_or(Duration::MAX, |scrub| scrub.every);
-        let pace = every / u32::try_from(records).unwrap_or(u32::MAX);
+        let pace = every / u32::try_from(self.round.records.max(1)).unwrap_or(u32::MAX);
         self.round.at = Some(self.round.begun + pace.max(took * SHARE));
     }
 
@@ -208,16 +251,14 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     /// Remembers how far it is, and writes that down now and then.
-    fn note(&mut self, mark: Scrubbed, records: u64, now: Mono, end: bool) {
-        let told = Coverage { done: mark.done, of: records, since: mark.begun, whole: mark.whole };
+    fn note(&mut self, mark: Scrubbed, now: Mono, end: bool) {
+        let Scrubbed { done, skipped, begun: since, whole, .. } = mark;
+        let told = Coverage { done, skipped, of: self.round.records, since, whole };
         self.life.report.with(|status| status.scrub = Some(told));
         if end || now >= self.round.written + WRITE {
             self.round.written = now;
             self.batch.push(Change::Scrubbed(mark.clone()));
             self.after.push(After::Condemned);
-        }
-        if end {
-            tracing::info!(objects = records, "every object was proven again");
         }
         self.round.mark = Some(mark);
     }

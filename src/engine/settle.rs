@@ -39,7 +39,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     pub(super) fn worked(&mut self, Worked { keys, job, failures, outcome, took }: Worked) {
         keys.iter().for_each(|key| self.jobs.tried(key));
         self.keep_source(&job, &outcome);
-        self.scrub_ends(&job.key);
+        self.scrub_ends(&job.key, &outcome);
         match outcome {
             Outcome::Done { did, changes } => {
                 self.ctx.turns.answered();

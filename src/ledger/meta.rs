@@ -19,6 +19,8 @@ const DIRECTORIES: &str = "directories";
 const BINDING: &str = "binding";
 const HELD: &str = "held";
 const SCRUBBED: &str = "scrubbed";
+/// Apart, as older ones of this layout have no such row.
+const SKIPPED: &str = "scrub-skipped";
 
 type Writable<'txn> = Table<'txn, &'static str, &'static [u8]>;
 type Found<T> = Result<Option<T>, redb::Error>;
@@ -41,8 +43,8 @@ pub(super) struct Sums {
 
 impl Sums {
     pub(super) fn tally(&self, last_row: u64, last_overwrite: u64) -> Tally {
-        let Self { records, condemned, pending, overwrites, .. } = *self;
-        Tally { records, condemned, pending, last_row, overwrites, last_overwrite }
+        let Self { records, directories, condemned, pending, overwrites, .. } = *self;
+        Tally { records, directories, condemned, pending, last_row, overwrites, last_overwrite }
     }
 }
 
@@ -92,10 +94,12 @@ pub(super) fn put_held(table: &mut Writable<'_>, held: bool) -> Result<(), redb:
 }
 
 pub(super) fn scrubbed(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Found<Scrubbed> {
+    let skipped = get(table, SKIPPED, |r| r.u64())?.unwrap_or(0);
     get(table, SCRUBBED, |r| {
         Ok(Scrubbed {
             after: r.option(|r| r.text().map(Key::raw))?,
             done: r.u64()?,
+            skipped,
             begun: read_stamp(r)?,
             whole: r.option(read_stamp)?,
         })
@@ -103,6 +107,7 @@ pub(super) fn scrubbed(table: &impl ReadableTable<&'static str, &'static [u8]>) 
 }
 
 pub(super) fn put_scrubbed(table: &mut Writable<'_>, mark: &Scrubbed) -> Result<(), redb::Error> {
+    put(table, SKIPPED, Writer::new().u64(mark.skipped))?;
     let row = Writer::new().option(mark.after.as_ref().map(Key::as_str), Writer::text).u64(mark.done);
     put(table, SCRUBBED, write_stamp(row, mark.begun).option(mark.whole, write_stamp))
 }

@@ -1,6 +1,6 @@
 //! What the operator left out of the mirror, as far as the disk needs to know.
 
-use crate::model::{Key, Kind, Local, RelPath};
+use crate::model::{Key, Kind, Local, Record, RelPath};
 use std::sync::Arc;
 
 /// True for an entry that is named itself, by its path below the root; is it a directory?
@@ -26,17 +26,26 @@ impl Prune {
         self.0.is_some() && (above.any(|dir| self.names(dir, true)) || self.names(bytes, is_dir))
     }
 
-    /// True if what has this key is left out. Of what is not there that may be a link's or a file's, either is enough:
-    /// nothing is deleted that was left out.
+    /// True if what has this key is left out.
     pub fn excludes_key(&self, key: &Key, local: &Local) -> bool {
+        self.excludes_known(key, local, None)
+    }
+
+    /// The same, by what the ledger knows of it, too: whether what is not there was a link, which is named by its own name, or a
+    /// file. Where that is not known either is enough: nothing is deleted that was left out.
+    pub fn excludes_known(&self, key: &Key, local: &Local, record: Option<&Record>) -> bool {
         if let Some(directory) = key.marked() {
             return self.excludes(&directory, true);
         }
         let excluded = |path: Option<RelPath>| path.is_some_and(|path| self.excludes(&path, false));
-        match local {
-            Local::Present(meta) if meta.attributes.kind() == Kind::Link => excluded(key.link()),
-            Local::Present(_) => excluded(key.path()),
-            _ => excluded(key.path()) || excluded(key.link()),
+        let kind = match local {
+            Local::Present(meta) => Some(meta.attributes.kind()),
+            _ => record.and_then(Record::kind),
+        };
+        match kind {
+            Some(Kind::Link) => excluded(key.link()),
+            Some(_) => excluded(key.path()),
+            None => excluded(key.path()) || excluded(key.link()),
         }
     }
 
@@ -49,7 +58,7 @@ impl Prune {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Attributes, Fingerprint, LocalMeta, Stamp};
+    use crate::model::{Attributes, ETag, Fingerprint, Kept, LocalMeta, Stamp};
 
     #[test]
     fn a_link_is_left_out_by_its_name_and_a_directory_as_one() {
@@ -69,6 +78,34 @@ mod tests {
             ("d//", &Local::Unknown, false),
         ] {
             assert_eq!(prune.excludes_key(&Key::raw(key), local), want, "{key} {local:?}");
+        }
+    }
+
+    #[test]
+    fn of_what_is_gone_the_ledger_says_whether_it_was_a_link() {
+        let prune = Prune::new(|path, _| path.ends_with(b".rclonelink") || path == b"x");
+        let row = |mode| Record {
+            print: None,
+            attributes: Some(Attributes { mode, uid: 0, gid: 0 }),
+            kept: Kept::default(),
+            metadata_due: false,
+            doubted: false,
+            condemned: false,
+            size: 1,
+            etag: ETag::new("e"),
+            digest: None,
+            seq: 1,
+        };
+        let (link, file, untold) = (row(0o120_777), row(0o100_644), row(0));
+        for (key, record, want) in [
+            ("l.rclonelink", Some(&link), false),
+            ("l.rclonelink", Some(&file), true),
+            ("l.rclonelink", Some(&untold), true),
+            ("l.rclonelink", None, true),
+            ("x.rclonelink", Some(&link), true),
+        ] {
+            let is = prune.excludes_known(&Key::raw(key), &Local::Unknown, record);
+            assert_eq!(is, want, "{key} {record:?}");
         }
     }
 

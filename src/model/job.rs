@@ -131,8 +131,11 @@ pub enum Did {
     Adopted,
     /// Nothing had to be written: something was learnt for the ledger.
     Learnt,
-    /// What was proven was proven again, or is to be looked at closer.
-    Scrubbed,
+    /// What was proven was proven again; else it is to be looked at closer, or could not be had.
+    Scrubbed {
+        /// It was.
+        proven: bool,
+    },
     /// The object is not ours and stays.
     Foreign,
 }

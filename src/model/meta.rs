@@ -205,6 +205,11 @@ impl Said {
         })
     }
 
+    /// True if the mode is that of a link.
+    pub fn is_link(self) -> bool {
+        self.mode.is_some_and(|mode| Kind::of(mode) == Kind::Link)
+    }
+
     /// Which of them are as the file has them.
     pub fn agrees(self, meta: &LocalMeta) -> Keep {
         let Attributes { mode, uid, gid } = meta.attributes;

@@ -1,6 +1,6 @@
 //! What the ledger keeps: proofs, and what must outlive a crash.
 
-use super::{Attributes, Digest, ETag, Fingerprint, Intent, Kept, Key, RootId, Stamp};
+use super::{Attributes, Digest, ETag, Fingerprint, Intent, Kept, Key, Kind, LocalMeta, RootId, Stamp};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
@@ -33,6 +33,21 @@ pub struct Record {
     pub digest: Option<Digest>,
     /// The commit that wrote this row; set by the ledger.
     pub seq: Seq,
+}
+
+impl Record {
+    /// What it was that the object was written of; `None` if its metadata does not say that.
+    pub fn kind(&self) -> Option<Kind> {
+        self.attributes
+            .filter(|attributes| attributes.mode & 0o170_000 != 0)
+            .map(|attributes| attributes.kind())
+    }
+
+    /// False for a link whose object was not seen to say that it is one: it may be another tool's, and would come back as a file.
+    pub fn tells(&self, meta: &LocalMeta) -> bool {
+        let is_link = |attributes: Attributes| attributes.kind() == Kind::Link;
+        !is_link(meta.attributes) || self.attributes.is_some_and(is_link)
+    }
 }
 
 /// An object that is to be deleted when its absence has been proven twice and the budget allows.
@@ -135,28 +150,32 @@ pub struct Binding {
 /// How far the scrub is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scrubbed {
-    /// Everything up to this key was proven again; `None`: nothing yet.
+    /// Everything up to this key had its turn; `None`: nothing yet.
     pub after: Option<Key>,
-    /// So many keys were.
+    /// So many keys were,
     pub done: u64,
+    /// and so many had their turn and could not be.
+    pub skipped: u64,
     /// Since this wall time, which may be to come.
     pub begun: Stamp,
-    /// When everything had been, the last time.
+    /// When everything had been proven again, and nothing skipped, the last time.
     pub whole: Option<Stamp>,
 }
 
 impl Scrubbed {
     /// From the first key on, beginning then.
     pub fn begin(at: Stamp) -> Self {
-        Self { after: None, done: 0, begun: at, whole: None }
+        Self { after: None, done: 0, skipped: 0, begun: at, whole: None }
     }
 }
 
 /// Sums the ledger keeps as it goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Records, but those of directories.
+    /// Records, but those of directories,
     pub records: u64,
+    /// and those.
+    pub directories: u64,
     /// Condemned rows, all of them.
     pub condemned: u64,
     /// Condemned rows that [cost](Condemned::costs) budget.

@@ -8,6 +8,7 @@
 //! | the same, but a delete of it may have been done since | | | prove |
 //! | the same, but metadata is due | | | copy onto itself |
 //! | the same, but its object is condemned | | | acquit: the file is back |
+//! | the same, but a link whose object was not seen to say so | | | prove |
 //! | the same, but not all was looked for that is kept | | | prove |
 //! | directory | object with content | any | nothing: it is no marker |
 //! | file | object | row, same tag, other size | put |
@@ -73,6 +74,9 @@ fn present(t: &Triple, meta: &LocalMeta, view: View) -> Verdict {
             match record.metadata_due && view.root != Sameness::Changed {
                 true => Verdict::Metadata("time, mode or owner changed"),
                 false if record.condemned && view.root != Sameness::Changed => Verdict::Acquit,
+                false if !record.tells(meta) && view.root != Sameness::Changed => {
+                    Verdict::Prove("its object was not seen to say that it is a link's")
+                }
                 false if !view.keep.is_within(record.kept.looked) && view.root != Sameness::Changed => {
                     Verdict::Prove("not all that is kept of it was looked for")
                 }
@@ -134,6 +138,23 @@ mod tests {
             etag: ETag::new(etag),
             digest: None,
             seq: 1,
+        }
+    }
+
+    #[test]
+    fn a_link_whose_object_was_not_seen_to_say_so_is_looked_at_closer() {
+        let as_link = Attributes { mode: 0o120_777, uid: 0, gid: 0 };
+        let link = LocalMeta { attributes: as_link, ..meta(3, 7) };
+        let view = View { root: Sameness::Same, deletes: true, keep: Keep::default() };
+        for (attributes, proves) in
+            [(None, true), (Some(meta(3, 7).attributes), true), (Some(as_link), false)]
+        {
+            let row = Record { attributes, ..record(3, "e", Some(7)) };
+            let (local, remote) = (Local::Present(link), Some(remote(3, "e")));
+            let key = Key::raw("k.rclonelink");
+            let t = Triple { key, local, remote, record: Some(row), asked: 1, kin: None };
+            let verdict = decide(&t, view);
+            assert_eq!(matches!(verdict, Verdict::Prove(_)), proves, "{attributes:?}: {verdict:?}");
         }
     }
 

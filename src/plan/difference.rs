@@ -3,6 +3,7 @@
 //! | disk | bucket | |
 //! |---|---|---|
 //! | file | – | missing |
+//! | directory | object with content | no marker of ours: foreign |
 //! | file | object, other size | different |
 //! | file | object, same size, proven by the ledger with mode and owner | equal |
 //! | file | object, same size, proven without them | its metadata is to be compared |
@@ -14,7 +15,7 @@
 
 use super::Evidence;
 use crate::model::{
-    Attributes, Capabilities, Head, Keep, Kind, Local, LocalMeta, Record, RemoteMeta, Said, Stamp,
+    Attributes, Capabilities, Head, Keep, Key, Kind, Local, LocalMeta, Record, RemoteMeta, Said, Stamp,
 };
 
 /// What there is to tell of a key.
@@ -28,7 +29,7 @@ pub enum Difference {
     Different,
     /// The same content; another time, mode or owner.
     Drift,
-    /// An object that is not ours, without a file: no difference.
+    /// An object that is not ours, without a file, or no marker where a directory is: no difference.
     Foreign,
     /// A file, or a directory, that cannot be read.
     Unreadable,
@@ -79,6 +80,8 @@ pub enum Glance {
     Missing,
     /// The sizes differ.
     Different,
+    /// The object has a directory's key, and content: it is no marker, and stays.
+    NoMarker,
     /// The ledger proves them equal.
     Equal,
     /// The ledger proves the contents equal; time, mode and owner are to be compared.
@@ -100,13 +103,20 @@ pub fn glance(local: &Local, remote: Option<&RemoteMeta>, record: Option<&Record
         (Local::Present(meta), _) => meta,
     };
     let Some(remote) = remote else { return Glance::Missing };
+    if remote.size > 0 && meta.attributes.kind() == Kind::Directory {
+        return Glance::NoMarker;
+    }
     if remote.size != meta.print.size {
         return Glance::Different;
     }
     let proof =
         |record: &&Record| record.etag == remote.etag && record.print == Some(meta.print) && !record.doubted;
     match record.filter(proof) {
-        Some(row) if !row.metadata_due && keep.plain().is_within(Said::of(row).agrees(meta)) => Glance::Equal,
+        Some(row)
+            if !row.metadata_due && row.tells(meta) && keep.plain().is_within(Said::of(row).agrees(meta)) =>
+        {
+            Glance::Equal
+        }
         Some(_) => Glance::Metadata,
         None => Glance::Contents,
     }
@@ -131,6 +141,17 @@ pub fn drift(meta: &LocalMeta, head: &Head, keep: Keep) -> Option<String> {
         all.push(format!("owner {uid}:{gid} here, {told} there"));
     }
     (!all.is_empty()).then(|| all.join("; "))
+}
+
+/// In what an object, whoever wrote it, stands for another kind of entry than the one that is there: a file and a link may have
+/// one key, and the metadata alone says whose it is.
+pub fn misnamed(key: &Key, meta: &LocalMeta, head: &Head) -> Option<&'static str> {
+    key.link()?;
+    match (meta.attributes.kind() == Kind::Link, Said::by(head).is_link()) {
+        (true, false) => Some("a link here; its object does not say that it is one"),
+        (false, true) => Some("a file here; its object says that it is a link"),
+        _ => None,
+    }
 }
 
 /// What it means that the [ladder](super::evidence) came to its end, and `refuted` is what of the tag was tried. Who
@@ -227,6 +248,18 @@ mod tests {
         }
         let other = object(6, "t");
         assert_eq!(glance(&present, Some(&other), Some(&proof), keep), Glance::Different);
+        let of = |mode, size| LocalMeta { attributes: Attributes { mode, uid: 1, gid: 2 }, ..file(size) };
+        let directory = Local::Present(of(0o040_755, 0));
+        assert_eq!(glance(&directory, Some(&other), None, keep), Glance::NoMarker);
+        // a link's object has to say that it is one
+        let link = Local::Present(of(0o120_777, 5));
+        for (attributes, want) in
+            [(Some(of(0o120_777, 5).attributes), Glance::Equal), (None, Glance::Metadata)]
+        {
+            let keep = Keep { mode: false, owner: false, ..keep };
+            let row = Record { attributes, kept: Kept { looked: keep, digest: 0 }, ..proof.clone() };
+            assert_eq!(glance(&link, Some(&object(5, "t")), Some(&row), keep), want, "{attributes:?}");
+        }
         let remote = object(5, "t");
         for (record, want) in [
             (Record { metadata_due: true, ..proof.clone() }, Glance::Metadata),

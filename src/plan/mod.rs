@@ -22,7 +22,7 @@ pub use budget::{Judgement, Limits};
 pub use bygone::{Gone, Past, Present, Says, bygone};
 pub use choice::Choice;
 pub use compare::{Verdict, View, decide};
-pub use difference::{Difference, Glance, drift, glance, unequal};
+pub use difference::{Difference, Glance, drift, glance, misnamed, unequal};
 pub use evidence::{Evidence, Facts, evidence};
 pub use expiry::Expiry;
 pub use filter::{Filter, Rule};

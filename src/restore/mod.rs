@@ -52,6 +52,8 @@ pub struct Options {
     pub special: bool,
     /// Files, and directories with all below them; empty: everything.
     pub paths: Vec<RelPath>,
+    /// Of `paths` only what has these very names, and nothing that is below them.
+    pub alone: bool,
     /// What may be held of transfers, in bytes.
     pub memory: u64,
     /// As it was then; `None`: as it is.
@@ -278,18 +280,18 @@ fn items<'a>(
     live: &'a Live,
     options: &Options,
 ) -> (BoxStream<'a, Result<Item, Fault>>, Option<Moment>) {
-    let paths = apart(&options.paths);
+    let paths = if options.alone { options.paths.clone() } else { apart(&options.paths) };
     match &options.past {
         None => {
             let now = |(key, found): Found| (key, found.map(Shown::Now));
-            (objects(store, live, paths).map_ok(now).boxed(), None)
+            (objects(store, live, paths, options.alone).map_ok(now).boxed(), None)
         }
         Some(Past::Versions(moment)) => {
             (source::versions(store, live, *moment, paths).boxed(), Some(*moment))
         }
         Some(Past::Trash(moment, _)) => {
             let there = |(key, found): Found| std::future::ready(Ok(found.ok().map(|meta| (key, meta))));
-            let present = objects(store, live, paths.clone()).try_filter_map(there);
+            let present = objects(store, live, paths.clone(), options.alone).try_filter_map(there);
             (trash::objects(store, live, *moment, paths, present).boxed(), Some(*moment))
         }
     }
@@ -303,6 +305,7 @@ fn objects<'a>(
     store: &'a S3,
     live: &'a Live,
     paths: Vec<RelPath>,
+    alone: bool,
 ) -> impl Stream<Item = Result<Found, Fault>> + 'a {
     stream::iter(paths).flat_map(move |path| {
         let (key, found) = (Key::of(&path), Arc::new(AtomicU64::new(0)));
@@ -323,7 +326,8 @@ fn objects<'a>(
             };
             (named && found.load(Relaxed) == 0).then(|| Ok((key.clone(), Err(none()))))
         };
-        let below = below(store, live, Key::directory(&path)).map_ok(|(key, meta)| (key, Ok(meta)));
+        let below = (!alone).then(|| below(store, live, Key::directory(&path)));
+        let below = stream::iter(below).flatten().map_ok(|(key, meta)| (key, Ok(meta)));
         let all = itself.map(Ok).chain(below);
         let all = all.inspect_ok(move |_| _ = counted.fetch_add(1, Relaxed));
         all.chain(stream::once(nothing).filter_map(async |nothing| nothing))

@@ -5,8 +5,8 @@ use super::assembly::Sides;
 use crate::{
     config::Mirror,
     ledger::{Database, Ledger},
-    local::{CHUNK, Directory, Kinds, Target, Tree},
-    model::{Class, Fault, Key, KeyRange, Kind, Record, RelPath, Source},
+    local::{CHUNK, Directory, File, Kinds, Target, Tree},
+    model::{Class, Fault, Key, KeyRange, Kind, Local, LocalMeta, Record, RelPath, Source},
     plan::Replace,
     restore::{self, Ending, Live},
     store::S3,
@@ -108,28 +108,44 @@ pub async fn regularly(sides: Sides, mirror: Mirror, state: PathBuf, every: Dura
                 told.tell(drilled);
             }
             Err(fault) => {
-                tracing::warn!(%fault, "a restore drill could not be done; trying again in an hour");
                 pause = every.min(AGAIN);
+                let wait = humantime::format_duration(pause);
+                tracing::warn!(%fault, "a restore drill could not be done; trying again in {wait}");
             }
         }
     }
 }
 
 async fn drill(sides: &Sides, mirror: &Mirror, scratch: &Path) -> Result<Drilled, Fault> {
-    let (tree, store, ledger) = sides;
-    let sample = sample(ledger).await?;
-    let clear = || match std::fs::remove_dir_all(scratch) {
+    clear(scratch)?;
+    let drilled = compare(sides, mirror, scratch).await;
+    // whatever it came to, nothing is left
+    clear(scratch)?;
+    drilled
+}
+
+fn clear(scratch: &Path) -> Result<(), Fault> {
+    match std::fs::remove_dir_all(scratch) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Fault::new(Class::Transient, format!("clear {}", scratch.display()), error))
         }
         _ => Ok(()),
-    };
-    clear()?;
+    }
+}
+
+/// Restores some files to `scratch`, and holds them against those on disk.
+async fn compare(sides: &Sides, mirror: &Mirror, scratch: &Path) -> Result<Drilled, Fault> {
+    let (tree, store, ledger) = sides;
+    let sample = sample(ledger).await?;
+    // what changed since says nothing of the bucket
+    let there = tree.look(sample.iter().map(|(key, _)| key.clone()).collect()).await?;
+    let rest = sample.into_iter().zip(there).filter(|((_, record), local)| is_proven(local, record));
+    let sample: Vec<_> = rest.map(|(row, _)| row).collect();
     let paths: Vec<_> = sample.iter().filter_map(|(key, _)| key.place()).collect();
-    let mut failed = match paths.is_empty() {
-        true => BTreeMap::new(),
-        false => bring(store.clone(), scratch.to_owned(), paths).await?,
-    };
+    if paths.is_empty() {
+        return Err(Fault::new(Class::Transient, "drill", "there is no file yet that is proven and rests"));
+    }
+    let mut failed = bring(store.clone(), scratch.to_owned(), paths).await?;
     let restored = Directory::new(
         scratch,
         Kinds {
@@ -141,28 +157,28 @@ async fn drill(sides: &Sides, mirror: &Mirror, scratch: &Path) -> Result<Drilled
     )?;
     let mut drilled = Drilled { at: now(), ..Drilled::default() };
     for (key, record) in sample {
-        let why = match failed.remove(&key) {
-            Some(why) => Some(why),
-            None => match unlike(tree, &restored, &key, &record).await {
-                Ok(why) => why,
-                // it is not what was stored any more
-                Err(fault) if matches!(fault.class, Class::Changed | Class::Missing) => continue,
-                Err(fault) => Some(fault.to_string()),
-            },
-        };
-        match why {
-            None => {
+        match unlike(tree, &restored, &key, &record, failed.remove(&key)).await {
+            Ok(None) => {
                 drilled.files += 1;
                 drilled.bytes += record.size;
             }
-            Some(why) => {
+            Ok(Some(why)) => {
                 tracing::error!(key = %key, "it did not come back as it is: {why}");
                 drilled.failed += 1;
             }
+            // it is not what was stored any more
+            Err(fault) if matches!(fault.class, Class::Changed | Class::Missing) => {}
+            Err(fault) => {
+                tracing::warn!(key = %key, %fault, "a restore drill leaves out what it cannot read on disk");
+            }
         }
     }
-    clear()?;
     Ok(drilled)
+}
+
+/// True if what is on disk is what was proven.
+fn is_proven(local: &Local, record: &Record) -> bool {
+    matches!(local, Local::Present(meta) if record.print == Some(meta.print))
 }
 
 /// Restores these; what failed of them. On a thread of its own: a restore is not to be moved from one to another. It ends with
@@ -183,8 +199,14 @@ async fn fetch(
     paths: Vec<RelPath>,
     stop: &CancellationToken,
 ) -> Result<BTreeMap<Key, String>, Fault> {
-    let options =
-        restore::Options { replace: Replace::Always, paths, memory: MEMORY, ..restore::Options::default() };
+    let options = restore::Options {
+        replace: Replace::Always,
+        paths,
+        // what is below the name of a file was picked by nobody
+        alone: true,
+        memory: MEMORY,
+        ..restore::Options::default()
+    };
     let (target, failed) = (Target::open(scratch, true)?, RefCell::new(BTreeMap::new()));
     let tell = |event: restore::Event| {
         if let Ending::Failed(fault) = event.ending {
@@ -227,37 +249,61 @@ async fn sample(ledger: &Database) -> Result<Vec<(Key, Record)>, Fault> {
     Ok(sample)
 }
 
-/// In what the restored file differs from the one on disk; `None` if in nothing.
+/// In what the restored file differs from the one on disk, or why it was not restored; `None` if in nothing.
 ///
 /// # Errors
-/// `Changed` if the one on disk is not what was proven any more.
+/// The one on disk cannot be read; `Changed` if it is not what was proven any more.
 async fn unlike(
     tree: &Directory,
     restored: &Directory,
     key: &Key,
     record: &Record,
+    failed: Option<String>,
 ) -> Result<Option<String>, Fault> {
-    let here = tree.open(key).await?;
-    let rests = async || Ok::<_, Fault>(record.print == Some(here.stat().await?.print));
-    let changed = || Fault::new(Class::Changed, format!("compare {key}"), "it changed");
-    if !rests().await? {
-        return Err(changed());
+    let why = match failed {
+        Some(why) => Some(why),
+        None => differs(&tree.open(key).await?, restored, key, record).await?,
+    };
+    let rests = match why {
+        Some(_) => tree.look(vec![key.clone()]).await?.iter().all(|local| is_proven(local, record)),
+        None => true,
+    };
+    match rests {
+        true => Ok(why),
+        false => Err(Fault::new(Class::Changed, format!("compare {key}"), "it changed")),
     }
+}
+
+async fn differs(
+    here: &File,
+    restored: &Directory,
+    key: &Key,
+    record: &Record,
+) -> Result<Option<String>, Fault> {
+    let mine = here.stat().await?;
     let there = match restored.open(key).await {
         Ok(there) => there,
         Err(fault) => return Ok(Some(fault.to_string())),
     };
-    let (mine, its) = (here.stat().await?, there.stat().await?);
+    let its = match there.stat().await {
+        Ok(its) => its,
+        Err(fault) => return Ok(Some(fault.to_string())),
+    };
+    // of both the content is what a link leads to
+    if mine.attributes.kind() != its.attributes.kind() {
+        let word = |meta: &LocalMeta| if meta.attributes.kind() == Kind::Link { "link" } else { "file" };
+        return Ok(Some(format!("a {} instead of a {}", word(&its), word(&mine))));
+    }
     if mine.print.size != its.print.size {
         return Ok(Some(format!("{} bytes instead of {}", its.print.size, mine.print.size)));
     }
     for at in (0..mine.print.size).step_by(CHUNK) {
-        if here.read_at(at, CHUNK).await? != there.read_at(at, CHUNK).await? {
-            return if rests().await? {
-                Ok(Some(format!("other bytes from about {at} on")))
-            } else {
-                Err(changed())
-            };
+        let came = match there.read_at(at, CHUNK).await {
+            Ok(came) => came,
+            Err(fault) => return Ok(Some(fault.to_string())),
+        };
+        if here.read_at(at, CHUNK).await? != came {
+            return Ok(Some(format!("other bytes from about {at} on")));
         }
     }
     let bits = |mode: u32| mode & 0o777;
@@ -280,4 +326,52 @@ async fn unlike(
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ETag, Keep, Kept};
+
+    #[tokio::test]
+    async fn what_changed_meanwhile_is_no_failure_of_a_drill() {
+        let dirs = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+        let [here, there] = dirs.each_ref().map(|dir| dir.path().join("a"));
+        for path in [&here, &there] {
+            std::fs::write(path, "x").expect("write");
+        }
+        let [tree, restored] = dirs.each_ref().map(|dir| Directory::new(dir.path(), Kinds::default()));
+        let (tree, restored) = (tree.expect("a root"), restored.expect("a root"));
+        let key = Key::raw("a");
+        let Some(Local::Present(meta)) = tree.look(vec![key.clone()]).await.expect("a look").pop() else {
+            panic!("it is there");
+        };
+        let record = Record {
+            print: Some(meta.print),
+            attributes: None,
+            kept: Kept { looked: Keep { mtime: false, ..Keep::default() }, digest: 0 },
+            metadata_due: false,
+            doubted: false,
+            condemned: false,
+            size: 1,
+            etag: ETag::new("e"),
+            digest: None,
+            seq: 1,
+        };
+        let ask = async |failed: Option<&str>| {
+            unlike(&tree, &restored, &key, &record, failed.map(str::to_owned)).await.map_err(|f| f.class)
+        };
+        assert_eq!(ask(None).await, Ok(None));
+        assert_eq!(ask(Some("it broke off")).await, Ok(Some("it broke off".to_owned())));
+        std::fs::write(&there, "y").expect("write");
+        assert!(matches!(ask(None).await, Ok(Some(_))), "other bytes");
+        std::fs::write(&here, "other").expect("write");
+        for failed in [None, Some("it broke off")] {
+            assert_eq!(ask(failed).await, Err(Class::Changed), "{failed:?}");
+        }
+        std::fs::remove_file(&here).expect("remove");
+        for (failed, class) in [(None, Class::Missing), (Some("it broke off"), Class::Changed)] {
+            assert_eq!(ask(failed).await, Err(class), "{failed:?}");
+        }
+    }
 }

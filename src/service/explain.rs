@@ -13,7 +13,7 @@ use crate::{
     },
     plan::{Filter, Verdict, View, decide},
     service::assembly,
-    store::{Depth, S3, Start, Store, patiently},
+    store::{S3, Store, listed, patiently},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -137,17 +137,19 @@ impl Known<'_> {
         let key = &match instead {
             Some(Instead::Link) => Key::of_link(&path),
             Some(Instead::Directory) if self.mirror.directories => Key::directory(&path),
+            None if matches!(as_file, Local::Absent(_)) => self.was(key, &path).await?,
             _ => key.clone(),
         };
-        let local = if instead.is_some() { look(key).await? } else { as_file };
-        let directory = instead == Some(Instead::Directory);
+        let local = if *key == Key::of(&path) && instead.is_none() { as_file } else { look(key).await? };
+        let is_directory = instead == Some(Instead::Directory);
+        let directory = is_directory || key.is_directory();
         let prune = assembly::prune(self.mirror);
-        let left_out = prune.excludes(&path, directory) || prune.excludes_key(key, &local);
         let object = self.object(key).await?;
         let record = match self.ledger {
             Some(ledger) => ledger.get(key).await?,
             None => None,
         };
+        let left_out = prune.excludes(&path, directory) || prune.excludes_known(key, &local, record.as_ref());
         let mut notes = vec![];
         let (verdict, why) = match left_out {
             true => ("nothing".to_owned(), "it is excluded".to_owned()),
@@ -162,7 +164,7 @@ impl Known<'_> {
             key: key.to_string(),
             rule: self.rule(&path, directory),
             left_out,
-            disk: disk(&local, directory),
+            disk: disk(&local, is_directory),
             bucket: bucket(&object),
             ledger: match (self.ledger, &record) {
                 (None, _) => Side { is: "not at hand".to_owned(), ..Side::default() },
@@ -174,6 +176,20 @@ impl Known<'_> {
             notes,
             versions: self.versions(key).await,
         })
+    }
+
+    /// The key of what is gone: that of a file unless a link, or a directory, is known of that name, and no file.
+    async fn was(&self, key: &Key, path: &RelPath) -> Result<Key, Fault> {
+        for key in [key.clone(), Key::of_link(path), Key::directory(path)] {
+            let proven = match self.ledger {
+                Some(ledger) => ledger.get(&key).await?.is_some(),
+                None => false,
+            };
+            if proven || listed(self.store, &key).await?.is_some() {
+                return Ok(key);
+            }
+        }
+        Ok(key.clone())
     }
 
     fn rule(&self, path: &RelPath, is_dir: bool) -> Option<Pattern> {
@@ -198,8 +214,7 @@ impl Known<'_> {
             Err(fault) if matches!(fault.class, Class::Denied | Class::Permanent) => fault,
             Err(fault) => return Err(fault),
         };
-        let page = patiently(|| self.store.list(key, Depth::Children, Start::First)).await?;
-        let meta = page.objects.into_iter().find(|(listed, _)| listed == key).map(|(_, meta)| meta);
+        let meta = listed(self.store, key).await?;
         Ok(Object { meta, head: None, fault: Some(fault) })
     }
 
@@ -346,6 +361,7 @@ fn nothing(local: &Local, triple: &Triple, changed: bool) -> &'static str {
         Local::Skipped(Skip::Mount) => "it is a mount point, or below one",
         Local::Skipped(Skip::Excluded) => "it is excluded",
         _ if changed => "another root is in the place of the one that was mirrored",
+        Local::Present(_) => "an object with content is no directory's marker, and stays",
         Local::Absent(_) if triple.remote.is_none() => "neither side has it",
         _ => "objects of files that are gone are kept (`delete = \"keep\"`)",
     }

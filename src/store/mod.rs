@@ -51,7 +51,7 @@ pub use fetch::{Fetch, Spot};
 pub use memory::Memory;
 pub use object::Objects;
 pub use options::{Options, Secret};
-pub use patience::{PAUSE, TRIES, patiently};
+pub use patience::{PAUSE, TRIES, listed, patiently};
 pub use s3::S3;
 pub use standing::Caller;
 pub use throttle::Throttle;

@@ -1,6 +1,7 @@
 //! Asking again, for whoever has no queue to come back to.
 
-use crate::model::{Class, Fault};
+use super::{Depth, Start, Store};
+use crate::model::{Class, Fault, Key, RemoteMeta};
 use std::{future::Future, time::Duration};
 use tokio::time::sleep;
 
@@ -25,4 +26,17 @@ pub async fn patiently<T, F: Future<Output = Result<T, Fault>>>(
         pause *= 2;
     }
     ask().await
+}
+
+/// What a listing shows of one key: no other that begins so comes before it.
+///
+/// # Errors
+/// As of a listing.
+pub async fn listed<S: Store>(store: &S, key: &Key) -> Result<Option<RemoteMeta>, Fault> {
+    match patiently(|| store.list(key, Depth::Children, Start::First)).await {
+        Ok(page) => Ok(page.objects.into_iter().find(|(listed, _)| listed == key).map(|(_, meta)| meta)),
+        // a name that is too long for a link's object may well be a file's
+        Err(fault) if fault.class == Class::Permanent && key.link().is_some() => Ok(None),
+        Err(fault) => Err(fault),
+    }
 }

@@ -7,8 +7,8 @@ use super::{Ending, Live, Options, Sides, pairs::Pair};
 use crate::{
     local::{CHUNK, File, Hashes, Hashing, Tree},
     model::{Class, Fault, Head, Key, Local, LocalMeta, Record, RemoteMeta, Source},
-    plan::{Difference, Evidence, Facts, Glance, drift, evidence, glance, unequal},
-    store::{Depth, Fetch, Spot, Start, Store, TRIES, patiently},
+    plan::{Difference, Evidence, Facts, Glance, drift, evidence, glance, misnamed, unequal},
+    store::{Fetch, Spot, Store, TRIES, listed, patiently},
 };
 use bytes::Bytes;
 use std::time::Duration;
@@ -115,6 +115,9 @@ impl<'a> Comparer<'a> {
             (Glance::Nothing, _) => It(Ending::Gone),
             (Glance::LeftOut, _) => It(Ending::LeftOut),
             (Glance::Equal, _) => It(Ending::Equal),
+            (Glance::NoMarker, _) => {
+                is(Difference::Foreign, "an object with content is no directory's marker, and stays")
+            }
             (Glance::Unreadable, _) => is(Difference::Unreadable, "it cannot be looked at"),
             (Glance::Whose, _) => self.whose(pair).await?,
             (Glance::Metadata, Local::Present(meta)) => self.metadata(&pair.key, meta).await?,
@@ -137,10 +140,13 @@ impl<'a> Comparer<'a> {
                 Err(Fault::new(Class::Missing, format!("open {}", pair.key), "no file can have this name"))
             }
         };
-        if !matches!(&opened, Err(fault) if fault.class == Class::Missing)
-            && !matches!(self.now(&pair.key).await?, Local::Absent(_))
-        {
-            return Ok(Moved);
+        // a link that is not mirrored any more is not opened either
+        if !matches!(&opened, Err(fault) if fault.class == Class::Missing) || pair.key.link().is_some() {
+            match self.now(&pair.key).await? {
+                Local::Absent(_) => {}
+                Local::Skipped(_) => return Ok(It(Ending::LeftOut)),
+                Local::Present(_) | Local::Unknown => return Ok(Moved),
+            }
         }
         Ok(match self.head(&pair.key).await? {
             Told::Gone => Moved,
@@ -176,6 +182,9 @@ impl<'a> Comparer<'a> {
     }
 
     async fn attributes(&self, key: &Key, meta: &LocalMeta, file: Option<&File>, head: &Head) -> Found {
+        if let Some(why) = misnamed(key, meta, head) {
+            return is(Difference::Drift, why);
+        }
         let other = match file {
             Some(file) if self.options.keep.is_beside() => {
                 file.extra().await.is_ok_and(|extra| extra != head.extra)
@@ -241,9 +250,7 @@ impl<'a> Comparer<'a> {
 
     /// HEAD knows nothing of an object that was listed: it is gone since, or nobody can have it.
     async fn lost(&self, pair: &Pair) -> Result<Found, Fault> {
-        let list = || self.sides.store.list(&pair.key, Depth::Children, Start::First);
-        let listed = patiently(list).await?.objects.iter().any(|(key, _)| *key == pair.key);
-        Ok(match listed {
+        Ok(match listed(&self.sides.store, &pair.key).await?.is_some() {
             true => is(Difference::Missing, "its object is listed, and cannot be had"),
             false => is(Difference::Missing, "it has no object"),
         })

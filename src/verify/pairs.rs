@@ -4,9 +4,9 @@ use super::Sides;
 use crate::{
     ledger::{Database, Ledger},
     local::{Entry, Tree},
-    model::{Absence, Class, Fault, Key, KeyRange, LINK, Local, Record, RelPath, RemoteMeta, Scope, Skip},
+    model::{Absence, Class, Fault, Key, KeyRange, Local, Record, RelPath, RemoteMeta, Scope, Skip},
     plan::{Merge, Merged, Side, Step, Unsorted},
-    store::{Depth, Page, S3, Start, Store, patiently},
+    store::{Depth, Page, S3, Start, Store, listed, patiently},
 };
 use futures::{Stream, StreamExt, stream, stream::BoxStream};
 use std::collections::BTreeMap;
@@ -34,13 +34,13 @@ type Items = Vec<(Key, Option<RemoteMeta>)>;
 /// All keys of the file at `path`, and of what is below it. What the ledger alone knows is nothing.
 pub(super) fn pairs(sides: &Sides, path: &RelPath) -> impl Stream<Item = Result<Pair, Fault>> {
     let Sides { tree, prune, store, ledger } = sides;
-    let (itself, below) = (Key::of(path), Key::directory(path));
+    let (itself, link, below) = (Key::of(path), Key::of_link(path), Key::directory(path));
     let rows = ledger.clone().map(|ledger| (ledger, Some(itself.clone())));
     let reader = Reader {
         sides,
         merge: Merge::default(),
         walk: tree.walk(&Scope::Tree(path.clone()), prune.clone()).boxed(),
-        pages: listing(store.clone(), itself, below),
+        pages: listing(store.clone(), itself, link, below),
         rows,
     };
     stream::try_unfold(
@@ -81,7 +81,7 @@ impl Reader<'_> {
         if key.is_reserved() || key.as_str().is_empty() || (local.is_none() && remote.is_none()) {
             return None;
         }
-        let absent = || match self.sides.prune.excludes_key(&key, &Local::Unknown) {
+        let absent = || match self.sides.prune.excludes_known(&key, &Local::Unknown, record.as_ref()) {
             true => Local::Skipped(Skip::Excluded),
             false => Local::Absent(Absence { ancestor: RelPath::root(), instead: None }),
         };
@@ -137,13 +137,13 @@ impl Pages {
     }
 }
 
-/// The objects of `itself` and those `below` it.
-fn listing(store: S3, itself: Key, below: Key) -> Pages {
+/// The objects of `itself`, as a file or as a link, and those `below` it.
+fn listing(store: S3, itself: Key, link: Key, below: Key) -> Pages {
     let (send, pages) = mpsc::channel(AHEAD);
     let prefix = itself.clone();
     let reading = async move {
         // nobody listens any more
-        let _ended = read(&store, &itself, &below, &send).await?;
+        let _ended = read(&store, [&itself, &link], &below, &send).await?;
         Ok(())
     };
     let task = AbortOnDropHandle::new(tokio::spawn(reading.in_current_span()));
@@ -153,15 +153,16 @@ fn listing(store: S3, itself: Key, below: Key) -> Pages {
 /// Reads it; `None` if nobody listens.
 async fn read(
     store: &S3,
-    itself: &Key,
+    itself: [&Key; 2],
     below: &Key,
     send: &mpsc::Sender<Items>,
 ) -> Result<Option<()>, Fault> {
-    if itself != below {
-        // what has this very name comes first, and what is named like it soon after
-        let page = page(store, itself, Depth::Children, Start::First).await?;
-        let mut own = page.objects;
-        own.retain(|(key, _)| key < below && is_own(key, itself));
+    if itself[0] != below {
+        // what has this very name comes first
+        let mut own = vec![];
+        for key in itself.into_iter().filter(|key| *key < below) {
+            own.extend(listed(store, key).await?.map(|meta| (key.clone(), meta)));
+        }
         own.sort_by(|a, b| a.0.cmp(&b.0));
         if send.send(items(own)).await.is_err() {
             return Ok(None);
@@ -188,11 +189,6 @@ async fn read(
 
 async fn page(store: &S3, prefix: &Key, depth: Depth, start: Start) -> Result<Page, Fault> {
     patiently(|| store.list(prefix, depth, start.clone())).await
-}
-
-/// True for the key of a file or link that has the name of `itself`, and not only one that begins so.
-fn is_own(key: &Key, itself: &Key) -> bool {
-    key == itself || key.as_str().strip_prefix(itself.as_str()) == Some(LINK)
 }
 
 /// All of a listing that is in no order.

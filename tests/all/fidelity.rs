@@ -644,3 +644,57 @@ async fn owners_go_by_name_where_it_is_asked_for_and_a_name_is_no_reason_to_writ
     assert_eq!(bench.run(&["once"]).await.code, 0);
     assert_eq!((names("new").await, metadata("new").await.contains_key("uid")), (None, true));
 }
+
+/// `rclone --links` without `--metadata`: the name says that it is a link, and nothing else does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_another_tool_wrote_is_told_and_gets_what_makes_it_one() {
+    let bench = Bench::new().await;
+    symlink("a/target", bench.root.join("link")).unwrap();
+    bench.write("file.rclonelink", "no link");
+    bench.put("www/link.rclonelink", "a/target").await;
+    bench.put("www/file.rclonelink", "no link").await;
+    let told = bench.run(&["verify", "--json"]).await;
+    let events = told.events("difference");
+    assert_eq!((told.code, events.len()), (1, 1), "{told:?}");
+    assert_eq!((&events[0]["path"], &events[0]["kind"]), (&"link.rclonelink".into(), &"drift".into()));
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!((ran.code, requests(&ran, "CopyObject")), (0, 1), "{ran:?}");
+    assert!(ran.actions().iter().all(|(op, ..)| op != "put"), "no bytes are sent: {ran:?}");
+    let head =
+        bench.client().head_object().bucket("backups").key("www/link.rclonelink").send().await.unwrap();
+    assert_eq!(head.metadata().unwrap()["mode"], "0120777");
+    let again = bench.run(&["once", "--json"]).await;
+    let wrote = ["PutObject", "CopyObject", "HeadObject"].map(|what| requests(&again, what));
+    assert_eq!((again.code, wrote), (0, [0; 3]), "{again:?}");
+    let told = bench.run(&["verify", "--json"]).await;
+    assert_eq!((told.code, told.events("difference").len()), (0, 0), "{told:?}");
+    let out = bench.dir.path().join("out");
+    let ran = restore(&bench, &out, &[]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(fs::read_link(out.join("link")).unwrap(), Path::new("a/target"));
+    assert_eq!(fs::read(out.join("file.rclonelink")).unwrap(), b"no link");
+}
+
+/// Patterns speak of names on the disk, where no link is called as its object is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pattern_of_what_links_objects_are_called_leaves_out_files_alone() {
+    let bench = Bench::with(&format!("{}exclude = [\"*.rclonelink\"]\n", crate::support::bench::QUICK)).await;
+    symlink("target", bench.root.join("link")).unwrap();
+    for name in ["stays", "file.rclonelink"] {
+        bench.write(name, "x");
+    }
+    bench.put("www/theirs.rclonelink", "x").await;
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let have = bench.objects().await.into_keys().collect::<Vec<_>>();
+    assert_eq!(have, all(&["link.rclonelink", "stays", "theirs.rclonelink"]));
+    bench.remove("link");
+    let told = bench.run(&["verify", "--json"]).await;
+    assert_eq!((told.code, told.events("difference").len()), (1, 1), "{told:?}");
+    let ran = bench.run(&["explain", "--json", "link"]).await;
+    assert!(ran.stdout.contains("\"verdict\":\"delete\""), "{ran:?}");
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!((ran.code, &ran.summary()["deleted"]), (0, &1.into()), "{ran:?}");
+    let have = bench.objects().await.into_keys().collect::<Vec<_>>();
+    assert_eq!(have, all(&["stays", "theirs.rclonelink"]));
+}

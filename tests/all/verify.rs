@@ -436,3 +436,72 @@ async fn a_comparison_that_is_stopped_ends_with_1() {
     assert_eq!(out.status.code(), Some(1), "{text}");
     assert!(text.contains("stopped before it was over"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_that_are_not_mirrored_any_more_are_left_out() {
+    let bench = Bench::new().await;
+    bench.write("file", "x");
+    std::os::unix::fs::symlink("file", bench.root.join("link")).unwrap();
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let lines = format!("{QUICK}links = false\ndirectories = false\n");
+    bench.configure(&bench.mirror("www", &bench.root, "www/", &lines));
+    for words in [&[][..], &["--deep"], &["link"]] {
+        let ran = verify(&bench, words).await;
+        assert_eq!((ran.code, told(&ran)), (0, BTreeMap::new()), "{words:?} {ran:?}");
+        assert!(ran.summary()["skipped"].as_u64() > Some(0), "{words:?} {ran:?}");
+    }
+}
+
+/// What has content is no marker: it stays, and is no difference to anybody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_with_content_at_a_directorys_key_is_foreign() {
+    let bench = Bench::new().await;
+    bench.write("d/f", "x");
+    bench.put("www/d/", "of another tool").await;
+    for _ in 0..2 {
+        let ran = verify(&bench, &[]).await;
+        assert_eq!(told(&ran).get("d/").map(String::as_str), Some("foreign"), "{ran:?}");
+        assert_eq!(bench.run(&["once"]).await.code, 0);
+    }
+    let ran = verify(&bench, &["--deep"]).await;
+    assert_eq!((ran.code, told(&ran)), (0, as_told(&[("d/", "foreign")])), "{ran:?}");
+    assert_eq!(bench.objects().await["d/"], "of another tool");
+    let ran = bench.run(&["explain", "d"]).await;
+    assert!(
+        ran.stdout.contains("now: nothing, as an object with content is no directory's marker"),
+        "{ran:?}"
+    );
+}
+
+/// More names than a page has come between the file's and the link's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_is_found_by_its_name_beside_a_thousand_that_begin_like_it() {
+    let bench = Bench::new().await;
+    std::os::unix::fs::symlink("file", bench.root.join("cur")).unwrap();
+    fs::create_dir(bench.root.join("empty")).unwrap();
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    for n in 0..1_100 {
+        bench.put(&format!("www/cur-{n}"), "").await;
+    }
+    let ran = verify(&bench, &["cur"]).await;
+    assert_eq!((ran.code, told(&ran), &ran.summary()["equal"]), (0, BTreeMap::new(), &1.into()), "{ran:?}");
+    let ran = bench.run(&["ls", "cur"]).await;
+    assert_eq!((ran.code, ran.stdout.lines().count()), (0, 1), "{ran:?}");
+    // and one that nothing is in
+    for words in [&["ls", "empty"][..], &["ls", "-R", "empty"]] {
+        let ran = bench.run(words).await;
+        assert_eq!((ran.code, &*ran.stdout), (0, ""), "{ran:?}");
+    }
+    // gone on disk
+    bench.remove("cur");
+    fs::remove_dir(bench.root.join("empty")).unwrap();
+    for (name, key) in [("cur", "cur.rclonelink"), ("empty", "empty/")] {
+        let ran = verify(&bench, &[name]).await;
+        assert_eq!((ran.code, told(&ran)), (1, as_told(&[(key, "extra")])), "{ran:?}");
+        let ran = bench.run(&["explain", "--json", name]).await;
+        let told: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!((&told["path"], &told["key"]), (&name.into(), &key.into()), "{told}");
+        assert_eq!((&told["disk"]["is"], &told["ledger"]["is"]), (&"nothing".into(), &"proof".into()));
+        assert_eq!(told["verdict"], "delete", "{told}");
+    }
+}

@@ -8,9 +8,10 @@ use crate::{
 };
 use s3mirrord::{
     engine::{Options, Scrub},
-    model::{Key, RESERVED},
+    local::Notice,
+    model::{Key, RESERVED, Scope},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 fn options(story: &Story, fetch: bool) -> Options {
     let day = ms(86_400_000);
@@ -124,6 +125,77 @@ async fn the_scrub_goes_round_evenly_and_goes_on_after_a_restart() {
             sleep(ms(2 * 3_600_000)).await;
             let more = opened() - round;
             assert!((8..=12).contains(&more), "two more rounds: {more}");
+        })
+        .await;
+    unbroken(&story);
+}
+
+/// Its turn comes in the next round, and until one went by without such a file not all was proven.
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_proven_is_counted_apart_and_not_all_was() {
+    let story = Story::calm();
+    story.world.with(|w| NAMES.iter().enumerate().for_each(|(n, name)| w.write(&path(name), 1, n as u64)));
+    let mark = || story.world.with(|w| w.book.scrubbed.clone());
+    story
+        .daemon_with(options(&story, false), async |notices| {
+            all_there(&story).await;
+            // nobody is told of it: the file is not as it was proven
+            story.world.with(|w| w.disk.files.get_mut(&path("c")).unwrap().mtime += 1);
+            let skipped = || mark().is_some_and(|mark| mark.skipped == 1);
+            until(&story, ms(2 * 3_600_000), "its turn", skipped).await;
+            until(&story, ms(2 * 3_600_000), "the end of a round", || !skipped()).await;
+            sleep(ms(1_800_000)).await;
+            assert_eq!(mark().and_then(|mark| mark.whole), None, "{:?}", mark());
+            notices.send(Notice::Look(Scope::File(path("c")))).await.unwrap();
+            let whole = || mark().is_some_and(|mark| mark.whole.is_some());
+            until(&story, ms(3 * 3_600_000), "all of it", whole).await;
+        })
+        .await;
+    unbroken(&story);
+}
+
+/// A marker is proven again as a file's object is, so it counts.
+#[tokio::test(start_paused = true)]
+async fn the_pace_of_the_scrub_is_that_of_all_keys_and_markers_are_some() {
+    let story = Story::calm();
+    story.world.with(|w| {
+        w.disk.kinds.directories = true;
+        (0..6).for_each(|n| w.write(&path(&format!("d{n}/e/f")), 1, n));
+    });
+    let whole = || story.world.with(|w| w.book.scrubbed.as_ref().is_some_and(|mark| mark.whole.is_some()));
+    story
+        .daemon_with(options(&story, false), async |_| {
+            until(&story, ms(3_600_000 + 300_000), "all of it", whole).await;
+        })
+        .await;
+    unbroken(&story);
+}
+
+/// While what has changed takes all the room, the turn of a key is not over.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_finds_no_room_has_its_turn_later() {
+    let story = Story::calm();
+    story.world.with(|w| NAMES.iter().enumerate().for_each(|(n, name)| w.write(&path(name), 1, n as u64)));
+    let mark = || story.world.with(|w| w.book.scrubbed.clone());
+    let scrub = Some(Scrub { every: ms(600_000), fetch: false });
+    let options = Options { room: 8, workers: 4, scrub, ..options(&story, false) };
+    story
+        .daemon_with(options, async |notices| {
+            all_there(&story).await;
+            story.world.with(|w| {
+                w.shelf.write_takes = 600_000;
+                (0..8).for_each(|n| w.write(&path(&format!("z{n}")), 1, n));
+            });
+            notices.send(Notice::Look(Scope::everything())).await.unwrap();
+            let mut skipped = 0;
+            let whole = || mark().is_some_and(|mark| mark.whole.is_some());
+            let begun = Instant::now();
+            while !whole() {
+                assert!(begun.elapsed() < ms(3_600_000), "{:?}", mark());
+                skipped = skipped.max(mark().map_or(0, |mark| mark.skipped));
+                sleep(ms(10_000)).await;
+            }
+            assert_eq!(skipped, 0, "{:?}", mark());
         })
         .await;
     unbroken(&story);

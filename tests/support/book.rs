@@ -240,6 +240,7 @@ impl Ledger for Fake {
     async fn tally(&self) -> Result<Tally, Fault> {
         Ok(self.with(|w| Tally {
             records: w.book.files(),
+            directories: w.book.records.len() as u64 - w.book.files(),
             condemned: w.book.condemned.len() as u64,
             pending: w.book.condemned.values().filter(|row| row.costs()).count() as u64,
             last_row: w.book.condemned.keys().next_back().copied().unwrap_or(0),

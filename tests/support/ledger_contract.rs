@@ -393,7 +393,8 @@ async fn binding_and_hold_are_kept<L: Ledger>(l: &L) {
     for n in 1..5 {
         let at = Stamp { sec: n.into(), nsec: 7 };
         let whole = (n > 2).then_some(at);
-        let mark = Scrubbed { after: (n > 1).then(|| key("é\n")), done: 3, begun: at, whole };
+        let mark =
+            Scrubbed { after: (n > 1).then(|| key("é\n")), done: 3, skipped: n.into(), begun: at, whole };
         put(l, [Change::Bind(binding(n)), Change::Hold(n % 2 == 1), Change::Scrubbed(mark.clone())]).await;
         assert_eq!((l.binding().await, l.held().await), (Ok(Some(binding(n))), Ok(n % 2 == 1)));
         assert_eq!(l.scrubbed().await, Ok(Some(mark)));
@@ -559,6 +560,10 @@ impl Model {
         self.records.keys().filter(|key| !key.is_directory()).count() as u64
     }
 
+    fn directories(&self) -> u64 {
+        self.records.len() as u64 - self.files()
+    }
+
     fn deleted(&mut self, key: &Key, at: Stamp, costs: bool) {
         if costs {
             self.deletes.push((at.sec.div_euclid(60), self.files()));
@@ -642,6 +647,7 @@ impl Model {
         assert_eq!(told, self.refrained);
         let recounted = Tally {
             records: self.files(),
+            directories: self.directories(),
             condemned: rows.len() as u64,
             pending: rows.iter().filter(|row| row.costs()).count() as u64,
             last_row: rows.last().map_or(0, |row| row.row),

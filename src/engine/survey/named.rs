@@ -51,8 +51,10 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
             true => Local::Skipped(Skip::Excluded),
             false => self.ctx.tree.look(vec![key.clone()]).await?.pop().unwrap_or(unseen),
         };
-        let local =
-            if self.ctx.prune.excludes_key(&key, &local) { Local::Skipped(Skip::Excluded) } else { local };
+        let local = match self.ctx.prune.excludes_known(&key, &local, record.as_ref()) {
+            true => Local::Skipped(Skip::Excluded),
+            false => local,
+        };
         let instead = match &local {
             Local::Absent(Absence { instead, .. }) => *instead,
             _ => None,

@@ -6,8 +6,8 @@ use crate::{
     ledger::Ledger,
     local::{Hashes, Tree},
     model::{
-        Capabilities, Change, Class, Did, Digest, Fault, Head, Keep, Kept, Key, Only, Op, Outcome, Record,
-        RemoteMeta, Said,
+        Capabilities, Change, Class, Did, Digest, Fault, Head, Keep, Kept, Key, Kind, Only, Op, Outcome,
+        Record, RemoteMeta, Said,
     },
     plan::{Evidence, Facts, evidence},
     store::Store,
@@ -89,14 +89,26 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         held: &Held<T::File>,
         record: Option<Record>,
         remote: RemoteMeta,
-        head: Option<Head>,
+        mut head: Option<Head>,
         digest: Digest,
     ) -> Result<Outcome, Fault> {
         let ours = record.as_ref().is_some_and(|r| r.etag == remote.etag);
         // what is due was not seen to be written
         let known = record.filter(|r| ours && !r.metadata_due);
         let said = known.as_ref().map(Said::of).unwrap_or_default();
+        // whether it is a link's the metadata alone tells, and a restore goes by that
+        let is_link = held.meta.attributes.kind() == Kind::Link;
+        let either = self.job.key.link().is_some();
+        if either && said.mode.is_none() && head.is_none() {
+            match self.head(&mut head).await {
+                Err(fault) if !matches!(fault.class, Class::Permanent | Class::Denied) => return Err(fault),
+                Ok(Some(now)) if now.etag == remote.etag => {}
+                Ok(_) => return Ok(Outcome::Stale),
+                Err(_) => {}
+            }
+        }
         let said = said.or(head.as_ref().map(Said::by).unwrap_or_default());
+        let mistaken = either && said.is_link() != is_link;
         // what another tool wrote stays as it is until the file changes
         let written_by_us = ours || head.as_ref().is_some_and(|h| self.is_ours(&self.job.key, h));
         let has = known.as_ref().map(|r| r.kept.digest).or(head.as_ref().map(|h| h.extra.digest()));
@@ -109,8 +121,9 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         });
         let agrees = said.agrees(&held.meta);
         let drifted = !keep.plain().is_within(agrees);
-        let metadata_due =
-            written_by_us && (drifted && !unchanged || keep.is_beside() && has != Some(held.extra.digest()));
+        let metadata_due = mistaken
+            || written_by_us
+                && (drifted && !unchanged || keep.is_beside() && has != Some(held.extra.digest()));
         // what is no longer kept is known as long as it is as it was
         let looked = Keep {
             mtime: keep.mtime || agrees.mtime,

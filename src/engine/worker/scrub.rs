@@ -27,7 +27,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         if !alike {
             tracing::warn!(%key, "the file changed and nothing showed it, as when it is written through a map");
             let unseen = Change::Proof(key.clone(), Record { print: None, ..record });
-            return Ok(self.done(Did::Scrubbed, vec![unseen]));
+            return Ok(self.done(Did::Scrubbed { proven: false }, vec![unseen]));
         }
         let head = match ctx.store.head(key).await {
             Ok(head) => head,
@@ -36,11 +36,11 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         match head {
             None => return self.put(held, Only::New).await,
             Some(head) if head.meta.etag != record.etag => return Ok(Outcome::Stale),
-            Some(_) if !fetch => return Ok(self.done(Did::Scrubbed, vec![])),
+            Some(_) if !fetch => return Ok(self.done(Did::Scrubbed { proven: true }, vec![])),
             Some(_) => {}
         }
         match ctx.store.digest(key, &record.etag, digest.part_size).await {
-            Ok(found) if found == digest.sha256 => Ok(self.done(Did::Scrubbed, vec![])),
+            Ok(found) if found == digest.sha256 => Ok(self.done(Did::Scrubbed { proven: true }, vec![])),
             Ok(_) => self.put(held, Only::Match(record.etag)).await,
             Err(fault) => self.unproven(fault),
         }
@@ -52,6 +52,6 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             return Err(fault);
         }
         tracing::warn!(key = %self.job.key, %fault, "the scrub could not prove it again");
-        Ok(self.done(Did::Scrubbed, vec![]))
+        Ok(self.done(Did::Scrubbed { proven: false }, vec![]))
     }
 }

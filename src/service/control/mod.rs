@@ -160,13 +160,16 @@ pub struct MirrorStatus {
 /// How far the scrub is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScrubStatus {
-    /// Objects that were proven again,
+    /// Objects, and markers of directories, that were proven again,
     pub done: u64,
+    /// those that had their turn and could not be,
+    #[serde(default)]
+    pub skipped: u64,
     /// of so many,
     pub of: u64,
     /// since then, which may be to come: seconds since 1970.
     pub since: i64,
-    /// When all had been the last time: seconds since 1970.
+    /// When all had been the last time, and none was skipped: seconds since 1970.
     pub whole: Option<i64>,
     /// Objects that it found damaged or missing and put back, since the daemon's start.
     pub healed: u64,

@@ -235,6 +235,7 @@ async fn mirror(post: &Post) -> MirrorStatus {
         requests,
         scrub: status.scrub.map(|scrub| ScrubStatus {
             done: scrub.done,
+            skipped: scrub.skipped,
             of: scrub.of,
             since: scrub.since.sec,
             whole: scrub.whole.map(|at| at.sec),
