@@ -34,15 +34,14 @@ impl Target {
         .await
     }
 
-    /// Makes a link to `to`, whatever that is, where what `there` still is. It is never followed.
+    /// Makes a link to `to`, whatever that is, where what `was` there still is. It is never followed.
     ///
     /// # Errors
     /// `Permanent` if something is in the place of a directory above it, or has taken its own; I/O errors.
-    pub async fn link(&self, path: &RelPath, to: &[u8], finish: Finish, there: There) -> Result<(), Fault> {
+    pub async fn link(&self, path: &RelPath, to: &[u8], finish: Finish, was: There) -> Result<(), Fault> {
         let (path, to) = (path.clone(), c_name(to));
         self.run(move |target| {
-            let what = || format!("restore {path}");
-            let failed = |errno| fault(what(), errno);
+            let failed = |errno| fault(format!("restore {path}"), errno);
             let dir = target.parent(&path, true)?.ok_or_else(|| failed(Errno::NOENT))?;
             let (draft, name) = (draft_name(path.name()), c_name(path.name()));
             let made = match retry_on_intr(|| symlinkat(&to, &*dir, &draft)) {
@@ -52,13 +51,17 @@ impl Target {
                 made => made,
             };
             made.map_err(failed)?;
-            let placed = dressed(&dir, &draft, &path, &finish).and_then(|()| match there {
+            let placed = dressed(&dir, &draft, &path, &finish).and_then(|()| match was {
                 There::Nothing => place(&dir, &draft, &name).map_err(|errno| match errno {
-                    Errno::EXIST => Fault::new(Class::Permanent, what(), "something took its name meanwhile")
-                        .remedy("run it again to look at what is there now"),
+                    Errno::EXIST => other(&path, "something took its name meanwhile"),
                     errno => failed(errno),
                 }),
-                _ => retry_on_intr(|| renameat(&*dir, &draft, &*dir, &name)).map_err(failed),
+                _ => match there(&dir, &path)? {
+                    now if now == was => {
+                        retry_on_intr(|| renameat(&*dir, &draft, &*dir, &name)).map_err(failed)
+                    }
+                    _ => Err(other(&path, "what is there changed meanwhile")),
+                },
             });
             if placed.is_err() {
                 let _ = unlinkat(&*dir, &draft, AtFlags::empty());
@@ -94,14 +97,10 @@ impl Target {
             }
             let stat = statat(&*dir, &draft, AtFlags::SYMLINK_NOFOLLOW);
             let is_it = stat.is_ok_and(|stat| Placed { device: stat.st_dev, inode: stat.st_ino } == placed);
-            let other = |cause| {
-                Fault::new(Class::Permanent, format!("restore {path}"), cause)
-                    .remedy("run it again to look at what is there now")
-            };
             let done = match was {
                 _ if !is_it => Ok(false),
                 There::Nothing => place(&dir, &draft, &name).map(|()| true).map_err(|errno| match errno {
-                    Errno::EXIST => other("something took its name meanwhile"),
+                    Errno::EXIST => other(&path, "something took its name meanwhile"),
                     errno => failed(errno),
                 }),
                 _ => match there(&dir, &path) {
@@ -109,7 +108,7 @@ impl Target {
                         let renamed = retry_on_intr(|| renameat(&*dir, &draft, &*dir, &name));
                         renamed.map(|()| true).map_err(failed)
                     }
-                    Ok(_) => Err(other("what is there changed meanwhile")),
+                    Ok(_) => Err(other(&path, "what is there changed meanwhile")),
                     Err(fault) => Err(fault),
                 },
             };
@@ -149,6 +148,12 @@ impl Target {
     }
 }
 
+/// What is there is not what was seen.
+fn other(path: &RelPath, cause: &'static str) -> Fault {
+    Fault::new(Class::Permanent, format!("restore {path}"), cause)
+        .remedy("run it again to look at what is there now")
+}
+
 /// Owner and time of a link. Its mode means nothing (symlink(7)).
 fn dressed(dir: &OwnedFd, name: &CStr, path: &RelPath, finish: &Finish) -> Result<(), Fault> {
     if let Some((uid, gid)) = finish.owner {
@@ -172,5 +177,26 @@ fn place(dir: &OwnedFd, draft: &CStr, name: &CStr) -> rustix::io::Result<()> {
             retry_on_intr(|| unlinkat(dir, draft, AtFlags::empty()))
         }
         renamed => renamed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::symlink};
+
+    #[tokio::test]
+    async fn what_was_written_where_a_link_is_to_be_stays() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let target = Target::open(dir.path(), true).expect("it can be written to");
+        let (path, at) = (RelPath::new(b"x").expect("valid"), dir.path().join("x"));
+        symlink("old", &at).expect("a link");
+        let seen = target.look(&path).await.expect("seen");
+        fs::remove_file(&at).expect("removed");
+        fs::write(&at, "written meanwhile").expect("written");
+        let fault = target.link(&path, b"new", Finish::default(), seen).await.expect_err("another is there");
+        assert!(fault.to_string().contains("what is there changed meanwhile"), "{fault}");
+        assert_eq!(fs::read(&at).expect("it stays"), b"written meanwhile");
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1, "nothing is left");
     }
 }
