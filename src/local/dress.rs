@@ -1,7 +1,7 @@
 //! What a restore makes that is no file: links, and what directories get when all that is in them is there.
 
 use super::{
-    target::{BENEATH, Finish, Placed, Target, draft_name, fault, give_owner, there, times},
+    target::{BENEATH, Finish, Placed, Sort, Target, draft_name, fault, give_owner, there, times},
     walk::c_name,
     xattr,
 };
@@ -43,7 +43,7 @@ impl Target {
         self.run(move |target| {
             let failed = |errno| fault(format!("restore {path}"), errno);
             let dir = target.parent(&path, true)?.ok_or_else(|| failed(Errno::NOENT))?;
-            let (draft, name) = (draft_name(path.name()), c_name(path.name()));
+            let (draft, name) = (draft_name(path.name(), Sort::Link), c_name(path.name()));
             let made = match retry_on_intr(|| symlinkat(&to, &*dir, &draft)) {
                 // of a restore that was killed: none but this one writes here
                 Err(Errno::EXIST) => retry_on_intr(|| unlinkat(&*dir, &draft, AtFlags::empty()))
@@ -51,7 +51,9 @@ impl Target {
                 made => made,
             };
             made.map_err(failed)?;
+            let is_it = || readlinkat(&*dir, &draft, Vec::new()).is_ok_and(|aim| aim == to);
             let placed = dressed(&dir, &draft, &path, &finish).and_then(|()| match was {
+                _ if !is_it() => Err(other(&path, "somebody else writes where it is written")),
                 There::Nothing => place(&dir, &draft, &name).map_err(|errno| match errno {
                     Errno::EXIST => other(&path, "something took its name meanwhile"),
                     errno => failed(errno),
@@ -82,7 +84,9 @@ impl Target {
             let failed = |errno| fault(format!("restore {path}"), errno);
             let Some(from) = target.parent(&first, false)? else { return Ok(false) };
             let dir = target.parent(&path, true)?.ok_or_else(|| failed(Errno::NOENT))?;
-            let (draft, name, first) = (draft_name(path.name()), c_name(path.name()), c_name(first.name()));
+            let (name, first) = (c_name(path.name()), c_name(first.name()));
+            // not that of the file itself, which may be whole, and is wanted if this cannot be
+            let draft = draft_name(path.name(), Sort::Join);
             // a link that took the name of the first is not followed
             let join = || retry_on_intr(|| linkat(&*from, &first, &*dir, &draft, AtFlags::empty()));
             let joined = match join() {
@@ -183,7 +187,8 @@ fn place(dir: &OwnedFd, draft: &CStr, name: &CStr) -> rustix::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, os::unix::fs::symlink};
+    use crate::{local::Cut, model::ETag};
+    use std::{fs, os::unix::fs::symlink, path::Path};
 
     #[tokio::test]
     async fn what_was_written_where_a_link_is_to_be_stays() {
@@ -198,5 +203,24 @@ mod tests {
         assert!(fault.to_string().contains("what is there changed meanwhile"), "{fault}");
         assert_eq!(fs::read(&at).expect("it stays"), b"written meanwhile");
         assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1, "nothing is left");
+    }
+
+    #[tokio::test]
+    async fn no_draft_is_taken_for_that_of_another_sort() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let target = Target::open(dir.path(), true).expect("it can be written to");
+        let [path, first] = [&b"x"[..], b"first"].map(|name| RelPath::new(name).expect("valid"));
+        let cut = Cut { etag: ETag::new("e"), size: 4, piece: 4 };
+        // a file under way, and a link and a second name that come to its place
+        let (draft, _) = target.go_on(&path, &cut).await.expect("begun");
+        fs::write(dir.path().join("first"), "another").expect("written");
+        let not_it = Placed { device: 0, inode: 0 };
+        assert!(!target.join(&path, (&first, not_it), There::Nothing).await.expect("it cannot be"));
+        target.link(&path, b"aim", Finish::default(), There::Nothing).await.expect("a link");
+        assert_eq!(fs::read_link(dir.path().join("x")).expect("a link"), Path::new("aim"));
+        fs::remove_file(dir.path().join("x")).expect("removed");
+        draft.place(Finish::default(), There::Nothing).await.expect("it is as it was");
+        assert_eq!(fs::read(dir.path().join("x")).expect("a file"), [0; 4]);
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 2, "nothing is left");
     }
 }

@@ -221,7 +221,7 @@ pub(super) async fn blocking<R: Send + 'static>(
 impl Inner {
     pub(super) fn draft(&self, path: &RelPath) -> Result<Draft, Fault> {
         let dir = self.parent(path, true)?.ok_or_else(|| fault(format!("make {path}"), Errno::NOENT))?;
-        let name = draft_name(path.name());
+        let name = draft_name(path.name(), Sort::File);
         let make = || {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             openat2(&*dir, &name, flags, Mode::RUSR | Mode::WUSR, BENEATH)
@@ -409,9 +409,26 @@ pub(super) fn there(dir: &OwnedFd, path: &RelPath) -> Result<There, Fault> {
     })
 }
 
+/// What a draft is to be. Of one name it may be any of them, and none is to take another's draft for its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// A file.
+    File,
+    /// A link.
+    Link,
+    /// A second name of a file.
+    Join,
+}
+
 /// The name of a file before it has its own: short enough whatever that is.
-pub(super) fn draft_name(name: &[u8]) -> CString {
-    let hash = Sha256::digest(name);
+pub(super) fn draft_name(name: &[u8], sort: Sort) -> CString {
+    // no name holds a NUL
+    let sort: &[u8] = match sort {
+        Sort::File => b"",
+        Sort::Link => b"\0link",
+        Sort::Join => b"\0join",
+    };
+    let hash = Sha256::new().chain_update(name).chain_update(sort).finalize();
     c_name(format!("{DRAFT}{}{DRAFT_END}", hex::encode(&hash[..12])).as_bytes())
 }
 

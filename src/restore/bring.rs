@@ -5,6 +5,7 @@ use super::{
     directories::Directory,
     silence::{Tries, passes},
     source::Found,
+    turns::{Turn, Turns},
     twin::Twins,
 };
 use crate::{
@@ -18,8 +19,8 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    collections::{BTreeSet, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -50,8 +51,8 @@ pub(super) struct Bringer<'a> {
     accounts: Option<Accounts>,
     /// Names that nobody has here.
     unknown: Mutex<BTreeSet<String>>,
-    /// What is being brought: a key that is listed twice is brought once.
-    under_way: Mutex<HashSet<Key>>,
+    /// Names that something is being brought to.
+    turns: Turns,
 }
 
 impl<'a> Bringer<'a> {
@@ -70,7 +71,7 @@ impl<'a> Bringer<'a> {
             twins: Twins::default(),
             accounts: options.owner_names.then(Accounts::of_machine),
             unknown: Mutex::default(),
-            under_way: Mutex::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -104,16 +105,14 @@ impl<'a> Bringer<'a> {
             )
             .remedy("fetch it with another tool, to a name of your choice"));
         }
-        if !self.under_way().insert(key.clone()) {
-            return Ok(None);
-        }
-        let ending = self.bring_file(key, &path, found).await;
-        self.under_way().remove(key);
-        ending
+        let _turn = self.turn(&path).await;
+        self.bring_file(key, &path, found).await
     }
 
-    fn under_way(&self) -> MutexGuard<'_, HashSet<Key>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until nothing else is being brought to this name. Who has the turn of a link's object waits for that of the
+    /// link, whose name is shorter: so they never wait for each other.
+    pub(super) async fn turn(&self, path: &RelPath) -> Turn<'_> {
+        self.turns.take(path).await
     }
 
     async fn bring_file(

@@ -28,12 +28,19 @@ impl Bringer<'_> {
             return Ok(None);
         }
         let to = Memory(fetch.rest().await?);
+        // a file may be on its way to the same name
+        let _turn = self.turn(&path).await;
         let (there, had) = (self.target.look(&path).await?, self.target.read_link(&path).await?);
         let alike = had.as_deref() == Some(&*to.0);
         match landing_of_link(&wanted(&head), there, alike, self.options.replace) {
             Landing::Fetch if self.options.dry_run => return Ok(Some(Ending::Planned(meta.size))),
             Landing::Fetch => {}
-            other => return settled(&path, other).map(Some),
+            other => {
+                if !self.options.dry_run {
+                    self.target.clear(&path).await?;
+                }
+                return settled(&path, other).map(Some);
+            }
         }
         let proven = self.prove(spot, &head, &to).await?;
         if to.0.is_empty() || to.0.contains(&0) {

@@ -13,6 +13,7 @@ mod pieces;
 mod silence;
 mod source;
 mod trash;
+mod turns;
 mod twin;
 
 pub use past::{Past, When};

@@ -74,8 +74,14 @@ impl Bringer<'_> {
         there: There,
     ) -> Result<bool, Fault> {
         match first.filter(|first| is_alike(&first.head, head)) {
-            Some(First { path: first, placed, .. }) => self.target.join(path, (first, *placed), there).await,
-            None => Ok(false),
+            Some(First { path: first, placed, .. })
+                if self.target.join(path, (first, *placed), there).await? =>
+            {
+                // what was begun of a file of its own
+                self.target.clear(path).await?;
+                Ok(true)
+            }
+            _ => Ok(false),
         }
     }
 }

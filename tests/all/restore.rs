@@ -241,6 +241,25 @@ async fn c69_hostile_keys_and_planted_links_lead_nowhere_and_are_told() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// What the bucket has of one name, as a file and as a link: what comes second finds what came first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_and_a_link_of_one_name_are_brought_one_after_the_other() {
+    let bench = Bench::new().await;
+    write(&bench.root, b"x", &noise(20 << 20, 1), 0o644, 1_700_000_000);
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let link =
+        bench.client().put_object().bucket("backups").key("www/x.rclonelink").metadata("mode", "120777");
+    link.body(b"aim".to_vec().into()).send().await.unwrap();
+    let slow = Rule::new(Kind::Latency(Duration::from_millis(500))).operation("GetObject").exact_key("www/x");
+    bench.server.faults().add(slow);
+    let out = bench.dir.path().join("out");
+    let ran = restore(&bench, &out, &[]).await;
+    assert_eq!((ran.code, outcomes(&ran)["x"].as_str()), (1, "done"), "{ran:?}");
+    assert_eq!(outcomes(&ran)["x.rclonelink"], "failed");
+    assert!(ran.stderr.contains("a file of that name is there"), "{}", ran.stderr);
+    assert_eq!(tree(&out), tree(&bench.root));
+}
+
 /// How many files have their names, while others get theirs.
 fn present(dir: &Path) -> usize {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
