@@ -225,8 +225,8 @@ impl<'a> Bringer<'a> {
         let file = Memory(fetch.rest().await?);
         let bytes = file.0.len() as u64;
         self.live.arrived(bytes);
-        let proven = match self.prove(key, &head, &file).await {
-            Ok(true) => true,
+        let agreed = match self.prove(key, &head, &file).await {
+            Ok(Some(agreed)) => Some(agreed),
             // HEAD tells the store's checksum as well
             unproven => {
                 let closer = self.look(key).await?;
@@ -237,7 +237,8 @@ impl<'a> Bringer<'a> {
             }
         };
         let put = self.target.put(path, file.0, self.finish(&head)?, there);
-        self.placed(&head, path, there, put).await?;
+        let proven = agreed.is_some();
+        self.placed(&head, agreed, path, there, put).await?;
         Ok(Ending::Restored { bytes, proven })
     }
 
@@ -247,14 +248,19 @@ impl<'a> Bringer<'a> {
         self.memory.acquire_many(share).await.expect("it is never closed")
     }
 
-    /// True if something that the store tells of the object agrees with what came of it; false if there is nothing.
+    /// What the store tells of the object and agrees with what came of it; `None` if it tells nothing.
     ///
     /// # Errors
     /// `Permanent` if all disagree.
-    pub(super) async fn prove<F: Source>(&self, key: &Spot, head: &Head, file: &F) -> Result<bool, Fault> {
+    pub(super) async fn prove<F: Source>(
+        &self,
+        key: &Spot,
+        head: &Head,
+        file: &F,
+    ) -> Result<Option<Witness>, Fault> {
         let all = witnesses(head);
         if all.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         let mut hashes = Hashes::new(&self.hashing, head.meta.size, head.part_size);
         let etag = head.meta.etag.to_string();
@@ -266,7 +272,7 @@ impl<'a> Bringer<'a> {
                 Witness::Md5OfParts(sizes) => hashes.is_md5_of_parts(file, &etag, sizes).await?,
             };
             if agrees {
-                return Ok(true);
+                return Ok(Some(witness));
             }
         }
         let cause =

@@ -42,7 +42,7 @@ impl Bringer<'_> {
                 return settled(&path, other).map(Some);
             }
         }
-        let proven = self.prove(spot, &head, &to).await?;
+        let proven = self.prove(spot, &head, &to).await?.is_some();
         if to.0.is_empty() || to.0.contains(&0) {
             return Err(Fault::new(Class::Permanent, format!("restore {path}"), "no link can lead there"));
         }

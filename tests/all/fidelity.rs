@@ -470,6 +470,25 @@ async fn hard_links_come_back_as_one_file_and_only_where_they_are_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_digest_that_the_first_was_not_proven_by_joins_no_file_to_it() {
+    let bench = Bench::new().await;
+    // of both objects the metadata tells the same digest, which is that of neither: what they are their tags tell
+    for (key, body) in [("www/a", "one"), ("www/b", "two")] {
+        let put =
+            bench.client().put_object().bucket("backups").key(key).body(body.as_bytes().to_vec().into());
+        let put =
+            put.metadata("s3mirrord-links", "0123456789abcdef").metadata("s3mirrord-sha256", "7".repeat(64));
+        put.send().await.unwrap();
+    }
+    let out = bench.dir.path().join("out");
+    let ran = restore(&bench, &out, &[]).await;
+    assert_eq!((ran.code, &ran.summary()["unproven"]), (0, &0.into()), "{ran:?}");
+    for (name, body) in [("a", "one"), ("b", "two")] {
+        assert_eq!(fs::read_to_string(out.join(name)).unwrap(), body, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_kept_is_neither_written_nor_compared_and_each_setting_converges_without_data() {
     let bench = Bench::new().await;
     let root = &bench.root;
