@@ -89,6 +89,11 @@ impl<'a> Bringer<'a> {
         if key.is_reserved() || key.as_str().is_empty() {
             return Ok(None);
         }
+        if key.is_directory_marker() && found.meta.size > 0 {
+            let cause = "a directory's marker has content: no file can have that name";
+            return Err(Fault::new(Class::Permanent, format!("restore {key}"), cause)
+                .remedy("fetch it with another tool, to a name of your choice"));
+        }
         if key.is_directory_marker() {
             return self.directory(key, &found.spot, directory).await.map(|()| None);
         }

@@ -470,6 +470,21 @@ async fn hard_links_come_back_as_one_file_and_only_where_they_are_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_directorys_marker_holds_is_told_to_be_lost() {
+    let bench = Bench::new().await;
+    bench.put("www/dir/", "content").await;
+    bench.put("www/dir/file", "a file").await;
+    let out = bench.dir.path().join("out");
+    for words in [&["--dry-run"][..], &[]] {
+        let ran = restore(&bench, &out, words).await;
+        let told = (ran.code, &ran.summary()["failed"], &ran.summary()["restored"]);
+        assert_eq!(told, (1, &1.into(), &1.into()), "{ran:?}");
+        assert!(ran.stderr.contains("no file can have that name"), "{}", ran.stderr);
+    }
+    assert_eq!(fs::read_to_string(out.join("dir/file")).unwrap(), "a file");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_digest_that_the_first_was_not_proven_by_joins_no_file_to_it() {
     let bench = Bench::new().await;
     // of both objects the metadata tells the same digest, which is that of neither: what they are their tags tell
