@@ -290,7 +290,7 @@ fn items<'a>(
         }
         Some(Past::Trash(moment, _)) => {
             let there = |(key, found): Found| std::future::ready(Ok(found.ok().map(|meta| (key, meta))));
-            let present = objects(store, live, paths.clone()).try_filter_map(there);
+            let present = move |path| objects(store, live, vec![path]).try_filter_map(there);
             (trash::objects(store, live, *moment, paths, present).boxed(), Some(*moment))
         }
     }

@@ -178,6 +178,24 @@ async fn each_generation_comes_back_by_the_trash() {
     assert_eq!((ran.code, tree(&out) == all[1].1), (0, true), "{}", ran.stderr);
 }
 
+/// `a b` lies between `a` and `a/x` among the keys: of either the trash tells what it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_whose_keys_lie_among_each_other_come_back_by_the_trash() {
+    let bench = Bench::with(&format!("{QUICK}{TRASH}")).await;
+    let names = ["a/x", "a b", "a.rclonelink"];
+    for n in 1..3 {
+        for name in names {
+            write(&bench.root, name.as_bytes(), format!("{name} {n}").as_bytes(), 0o644, 1_600_000_000 + n);
+        }
+        assert_eq!(bench.run(&["once"]).await.code, 0);
+        passed().await;
+    }
+    let out = bench.dir.path().join("out");
+    let ran = restore(&bench, &out, &["--at", &at(passed().await), "a", "a b", "a.rclonelink"]).await;
+    assert_eq!((ran.code, &ran.summary()["restored"]), (0, &3.into()), "{ran:?}");
+    assert!(tree(&out) == tree(&bench.root), "{:?}", tree(&out).keys());
+}
+
 /// New metadata makes an object new to the store; the bytes are what they were, and by versions all is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_touched_since_is_not_taken_for_new() {
