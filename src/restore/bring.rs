@@ -97,19 +97,11 @@ impl<'a> Bringer<'a> {
         if key.is_directory_marker() {
             return self.directory(key, &found.spot, directory).await.map(|()| None);
         }
-        let what = || format!("restore {key}");
         let Some(path) = key.path() else {
-            return Err(Fault::new(Class::Permanent, what(), "no file can have this name")
+            return Err(Fault::new(Class::Permanent, format!("restore {key}"), "no file can have this name")
                 .remedy("fetch it with another tool, to a name of your choice"));
         };
-        if is_draft(path.name()) {
-            return Err(Fault::new(
-                Class::Permanent,
-                what(),
-                "it has the name of a file that is not whole yet",
-            )
-            .remedy("fetch it with another tool, to a name of your choice"));
-        }
+        is_no_draft(key, &path)?;
         let _turn = self.turn(&path).await;
         self.bring_file(key, &path, found).await
     }
@@ -327,6 +319,19 @@ impl<'a> Bringer<'a> {
         let xattrs = xattrs.unwrap_or_default();
         Ok(Finish { mode: head.mode, special, owner, mtime: wanted(head).time(), xattrs })
     }
+}
+
+/// Nothing that is restored has the name of a draft.
+///
+/// # Errors
+/// It would have.
+pub(super) fn is_no_draft(key: &Key, path: &RelPath) -> Result<(), Fault> {
+    if !is_draft(path.name()) {
+        return Ok(());
+    }
+    let cause = "it has the name of a file that is not whole yet";
+    Err(Fault::new(Class::Permanent, format!("restore {key}"), cause)
+        .remedy("fetch it with another tool, to a name of your choice"))
 }
 
 /// What becomes of an object that is not fetched.

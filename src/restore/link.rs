@@ -2,7 +2,7 @@
 
 use super::{
     Ending,
-    bring::{Bringer, Memory, settled, wanted},
+    bring::{Bringer, Memory, is_no_draft, settled, wanted},
 };
 use crate::{
     model::{Class, Fault, Key, Kind, RemoteMeta},
@@ -27,6 +27,7 @@ impl Bringer<'_> {
         if head.mode.is_none_or(|mode| Kind::of(mode) != Kind::Link) {
             return Ok(None);
         }
+        is_no_draft(key, &path)?;
         let to = Memory(fetch.rest().await?);
         // a file may be on its way to the same name
         let _turn = self.turn(&path).await;

@@ -413,8 +413,11 @@ async fn a_restore_feeds_no_mirror() {
     assert_eq!((ran.code, &ran.summary()["uploaded"]), (0, &0.into()), "{ran:?}");
     // one that somebody else put there
     bench.put("www/.s3mirrord-0123456789abcdef01234567.part", "x").await;
+    let link = bench.client().put_object().bucket("backups").body(b"aim".to_vec().into());
+    let link = link.key("www/.s3mirrord-0123456789abcdef01234567.part.rclonelink").metadata("mode", "120777");
+    link.send().await.unwrap();
     let ran = restore(&bench, &bench.dir.path().join("out"), &[]).await;
-    assert_eq!((ran.code, &ran.summary()["failed"], &ran.summary()["restored"]), (1, &1.into(), &8.into()));
+    assert_eq!((ran.code, &ran.summary()["failed"], &ran.summary()["restored"]), (1, &2.into(), &8.into()));
 }
 
 /// An object that is listed and cannot be had is no reason to say that all is there.
