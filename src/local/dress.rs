@@ -10,8 +10,8 @@ use rustix::{
     fd::{AsFd, OwnedFd},
     ffi::CStr,
     fs::{
-        AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, chownat, fchmod, fchown, futimens, linkat, openat2,
-        readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat, utimensat,
+        AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, chownat, fchmod, fchown, fstat, futimens, linkat,
+        openat2, readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat, utimensat,
     },
     io::{Errno, retry_on_intr},
 };
@@ -123,7 +123,8 @@ impl Target {
         .await
     }
 
-    /// Gives a directory mode, owner and time. What is made in it later changes its time again.
+    /// Gives a directory mode, owner and time, and it is finished: where no mode is said, what new directories get here if
+    /// it was made, and what it had if it was opened up. What is made in it later changes its time again.
     ///
     /// # Errors
     /// `Permanent` if it is none; I/O errors.
@@ -135,12 +136,14 @@ impl Target {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let open = || openat2(&*above, c_name(path.name()), flags, Mode::empty(), BENEATH);
             let dir = retry_on_intr(open).map_err(failed)?;
+            let now = fstat(&dir).map_err(failed)?;
+            let usual = target.usual(target.made.take(&path), Mode::from_raw_mode(now.st_mode));
             if let Some((uid, gid)) = finish.owner {
                 let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
                 fchown(&dir, owner.0, owner.1).map_err(|errno| give_owner(&path, (uid, gid), errno))?;
             }
             xattr::give(dir.as_fd(), &path, &finish.xattrs, &target.told)?;
-            if let Some(mode) = finish.permissions() {
+            if let Some(mode) = finish.permissions().or(usual) {
                 fchmod(&dir, mode).map_err(failed)?;
             }
             match finish.mtime {

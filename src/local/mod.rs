@@ -41,6 +41,7 @@ mod hole;
 mod kinds;
 mod listing;
 mod look;
+mod made;
 mod mount;
 mod names;
 mod opener;

@@ -6,6 +6,7 @@
 
 use super::{
     hole::{HOLE, write, write_but_holes},
+    made::{Made, UNFINISHED},
     piece::fault_at,
     walk::c_name,
     xattr,
@@ -50,9 +51,11 @@ pub(super) struct Inner {
     /// Its device.
     device: u64,
     /// What new files are not to have, unless the object says what they had.
-    umask: u32,
+    pub(super) umask: u32,
     /// The directory that was entered last: its files come one after another.
     last: Mutex<Option<(RelPath, Arc<OwnedFd>)>>,
+    /// Directories that are not finished.
+    pub(super) made: Made,
     /// It was told that some extended attributes are not taken.
     pub(super) told: Arc<AtomicBool>,
 }
@@ -137,7 +140,15 @@ impl Target {
         umask(mask);
         let device = root.as_ref().and_then(|root| fstat(root).ok()).map_or(0, |stat| stat.st_dev);
         let (path, last) = (path.to_owned(), Mutex::default());
-        Ok(Self(Arc::new(Inner { path, root, device, umask: mask.bits(), last, told: Arc::default() })))
+        Ok(Self(Arc::new(Inner {
+            path,
+            root,
+            device,
+            umask: mask.bits(),
+            last,
+            made: Made::default(),
+            told: Arc::default(),
+        })))
     }
 
     /// What stands there. Where a directory above it is missing, nothing does.
@@ -153,7 +164,12 @@ impl Target {
         .await
     }
 
-    /// Makes a directory, and those above it. One that is there is left as it is.
+    pub(super) fn made(&self) -> &Made {
+        &self.0.made
+    }
+
+    /// Makes a directory, and those above it: for their owner alone until they are [dressed](Target::dress). One that is
+    /// there is left as it is.
     ///
     /// # Errors
     /// `Permanent` if something else is in its place; I/O errors.
@@ -250,12 +266,17 @@ impl Inner {
         Draft { dir, file, name, path, device, umask, told, notes: None, kept, bare: false }
     }
 
-    /// The directory that holds `path`; `None` if it is not there and is not to be made.
+    /// The directory that holds `path`, which is to be written to if it is to be made; `None` if it is not there and is not
+    /// to be made.
     pub(super) fn parent(&self, path: &RelPath, make: bool) -> Result<Option<Arc<OwnedFd>>, Fault> {
         let Some(above) = path.parent() else {
             return Err(Fault::new(Class::Permanent, "restore a file", "it has no name"));
         };
-        self.enter(&above, make)
+        let dir = self.enter(&above, make)?;
+        if let Some(dir) = dir.as_ref().filter(|_| make && !above.is_root()) {
+            self.made.open_up(dir.as_fd(), || above);
+        }
+        Ok(dir)
     }
 
     fn enter(&self, dir: &RelPath, make: bool) -> Result<Option<Arc<OwnedFd>>, Fault> {
@@ -277,12 +298,19 @@ impl Inner {
         let made = |at: BorrowedFd<'_>, errno| fault_at(at, self.device, format!("make {dir}"), errno);
         let Some(root) = &self.root else { return Ok(None) };
         let mut at = enter(root.as_fd(), c".").map_err(fault)?;
+        let mut len = 0;
+        let path = |len: usize| RelPath::new(&dir.as_bytes()[..len]).unwrap_or_else(|_| RelPath::root());
         for name in dir.components() {
+            let above = len;
+            len += usize::from(len > 0) + name.len();
             let name = c_name(name);
             let entered = match enter(at.as_fd(), &name) {
                 Err(Errno::NOENT) if !make => return Ok(None),
                 Err(Errno::NOENT) => {
-                    match retry_on_intr(|| mkdirat(&at, &name, Mode::RWXU | Mode::RWXG | Mode::RWXO)) {
+                    if above > 0 {
+                        self.made.open_up(at.as_fd(), || path(above));
+                    }
+                    match retry_on_intr(|| mkdirat(&at, &name, UNFINISHED)) {
                         // another one of ours was quicker
                         Ok(()) | Err(Errno::EXIST) => enter(at.as_fd(), &name),
                         Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS)) => {
@@ -294,6 +322,7 @@ impl Inner {
                 entered => entered,
             };
             at = entered.map_err(fault)?;
+            self.made.entered(at.as_fd(), || path(len));
         }
         let at = Arc::new(at);
         *last = Some((dir.clone(), Arc::clone(&at)));

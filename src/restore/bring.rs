@@ -4,7 +4,7 @@ use super::{
     Ending, Live, Options,
     directories::Directory,
     silence::{Tries, passes},
-    source::Found,
+    source::{self, Found},
     turns::{Turn, Turns},
     twin::Twins,
 };
@@ -166,6 +166,24 @@ impl<'a> Bringer<'a> {
             directory.gets(Finish { mtime: head.mtime, ..self.finish(&head)? });
         }
         Ok(())
+    }
+
+    /// What a directory without a marker among what is restored is to get. One above what is named has a marker that is not
+    /// among it: what that says.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub(super) async fn finish_above(&self, path: &RelPath) -> Result<Finish, Fault> {
+        let is_above = |named: &RelPath| named != path && named.is_within(path);
+        if !self.options.paths.iter().any(is_above) {
+            return Ok(Finish::default());
+        }
+        let marker = source::marker(self.store, self.live, path, self.options.past.as_ref()).await?;
+        let Some(spot) = marker else { return Ok(Finish::default()) };
+        match self.live.silence().patiently(|| self.store.head_of(&spot)).await? {
+            Some(head) => Ok(Finish { mtime: head.mtime, ..self.finish(&head)? }),
+            None => Ok(Finish::default()),
+        }
     }
 
     async fn land(&self, key: &Key, spot: &Spot, path: &RelPath, meta: &RemoteMeta) -> Result<Ending, Fault> {

@@ -19,7 +19,7 @@ mod twin;
 pub use past::{Past, When};
 
 use crate::{
-    local::Target,
+    local::{Finish, Target},
     model::{Class, Fault, Key, RelPath, RemoteMeta},
     plan::{Moment, Replace, apart},
     store::{Depth, S3, Start, Store},
@@ -206,7 +206,16 @@ pub async fn run(
         .try_buffer_unordered(ABREAST);
     let dress = async || {
         for (key, path, finish) in finished.take() {
-            match target.dress(&path, finish).await {
+            let finish = match finish {
+                Some(finish) => Ok(finish),
+                None if options.dry_run || !target.is_unfinished(&path) => continue,
+                None => bringer.finish_above(&path).await,
+            };
+            let dressed = match finish {
+                Ok(finish) => target.dress(&path, finish).await,
+                Err(fault) => Err(fault),
+            };
+            match dressed {
                 Ok(()) => {}
                 Err(fault) if fault.class == Class::Fatal => return Err(fault),
                 Err(fault) => {
@@ -267,6 +276,12 @@ pub async fn run(
         }
     };
     let done = stop.run_until_cancelled(answered).await.unwrap_or_else(|| Err(stopped()));
+    // what was made stays for its owner alone: the next restore goes on with it
+    for path in target.opened_up() {
+        if let Err(fault) = target.dress(&path, Finish::default()).await {
+            tracing::warn!(%path, "a directory that was opened up did not get its mode back: {fault}");
+        }
+    }
     bringer.tell_unknown();
     // whatever has its name is taken for whole the next time
     let synced = if options.dry_run { Ok(()) } else { target.sync().await };
