@@ -1,6 +1,7 @@
 //! What a restore makes that is no file: links, and what directories get when all that is in them is there.
 
 use super::{
+    made::Former,
     target::{BENEATH, Finish, Placed, Sort, Target, draft_name, fault, give_owner, there, times},
     walk::c_name,
     xattr,
@@ -137,10 +138,14 @@ impl Target {
             let open = || openat2(&*above, c_name(path.name()), flags, Mode::empty(), BENEATH);
             let dir = retry_on_intr(open).map_err(failed)?;
             let now = fstat(&dir).map_err(failed)?;
-            let usual = target.usual(target.made.take(&path), Mode::from_raw_mode(now.st_mode));
+            let former = target.made.take(&path);
+            let usual = target.usual(former, Mode::from_raw_mode(now.st_mode));
             if let Some((uid, gid)) = finish.owner {
                 let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
                 fchown(&dir, owner.0, owner.1).map_err(|errno| give_owner(&path, (uid, gid), errno))?;
+            }
+            if former == Some(Former::New) && finish.mode.is_some() {
+                xattr::bare(dir.as_fd(), &path)?;
             }
             xattr::give(dir.as_fd(), &path, &finish.xattrs, &target.told)?;
             if let Some(mode) = finish.permissions().or(usual) {

@@ -360,6 +360,10 @@ impl Draft {
             fchown(&*self.file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
                 .map_err(|errno| give_owner(&self.path, (uid, gid), errno))?;
         }
+        // where no mode is known it is as any new file there
+        if finish.mode.is_some() {
+            xattr::bare(self.file.as_fd(), &self.path)?;
+        }
         xattr::give(self.file.as_fd(), &self.path, &finish.xattrs, &self.told)?;
         let usual = || Mode::from_bits_truncate(0o666 & !self.umask);
         let mode = finish.permissions().unwrap_or_else(usual);

@@ -552,6 +552,30 @@ async fn a_directory_that_may_not_be_written_to_is_restored_to_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_restored_has_no_acl_of_the_directory_that_it_comes_to() {
+    let bench = Bench::new().await;
+    bench.write("dir/file", "for its owner and group");
+    for (name, mode) in [("dir/file", 0o640), ("dir", 0o750)] {
+        fs::set_permissions(bench.root.join(name), Permissions::from_mode(mode)).unwrap();
+    }
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    bench.put("www/foreign", "by another tool").await;
+    let out = bench.dir.path().join("out");
+    fs::create_dir(&out).unwrap();
+    if setxattr(&out, "system.posix_acl_default", &acl(6), XattrFlags::empty()).is_err() {
+        return skip("it takes a file system that has ACLs");
+    }
+    let ran = restore(&bench, &out, &[]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for name in ["dir", "dir/file"] {
+        assert_eq!(xattrs(&out.join(name)), BTreeMap::new(), "{name}");
+        assert_eq!(mode(&out.join(name)), mode(&bench.root.join(name)), "{name}");
+    }
+    // of this one nothing is known: it is a new file there
+    assert!(xattrs(&out.join("foreign")).contains_key("system.posix_acl_access"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_directorys_marker_holds_is_told_to_be_lost() {
     let bench = Bench::new().await;
     bench.put("www/dir/", "content").await;
