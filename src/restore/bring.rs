@@ -3,6 +3,7 @@
 use super::{
     Ending, Live, Options,
     directories::Directory,
+    named::Scope,
     silence::{Tries, passes},
     source::{self, Found},
     turns::{Turn, Turns},
@@ -159,30 +160,31 @@ impl<'a> Bringer<'a> {
     async fn directory(&self, key: &Key, spot: &Spot, directory: Option<&Directory>) -> Result<(), Fault> {
         let Some(path) = key.marked().filter(|_| !self.options.dry_run) else { return Ok(()) };
         self.target.make_directory(&path).await?;
-        if let (Some(directory), Some(head)) =
-            (directory, self.live.silence().patiently(|| self.store.head_of(spot)).await?)
-        {
-            // when it was marked says nothing of it
-            directory.gets(Finish { mtime: head.mtime, ..self.finish(&head)? });
-        }
+        let Some(directory) = directory else { return Ok(()) };
+        directory.gets(self.finish_by(spot).await?);
         Ok(())
     }
 
-    /// What a directory without a marker among what is restored is to get. One above what is named has a marker that is not
-    /// among it: what that says.
+    /// What a directory without a marker among what is restored is to get. One above what is named, or matches, has a marker
+    /// that is not among it: what that says.
     ///
     /// # Errors
     /// It cannot be asked.
-    pub(super) async fn finish_above(&self, path: &RelPath) -> Result<Finish, Fault> {
-        let is_above = |named: &RelPath| named != path && named.is_within(path);
-        if !self.options.paths.iter().any(is_above) {
+    pub(super) async fn finish_above(&self, path: &RelPath, scope: &Scope) -> Result<Finish, Fault> {
+        if scope.has_marker_of(path) {
             return Ok(Finish::default());
         }
         let marker = source::marker(self.store, self.live, path, self.options.past.as_ref()).await?;
         let Some(spot) = marker else { return Ok(Finish::default()) };
-        match self.live.silence().patiently(|| self.store.head_of(&spot)).await? {
-            Some(head) => Ok(Finish { mtime: head.mtime, ..self.finish(&head)? }),
-            None => Ok(Finish::default()),
+        self.finish_by(&spot).await
+    }
+
+    /// What the marker says of its directory; nothing, if it is not there.
+    async fn finish_by(&self, marker: &Spot) -> Result<Finish, Fault> {
+        match self.live.silence().patiently(|| self.store.head_of(marker)).await? {
+            // when it was marked says nothing of it
+            Some(head) if head.meta.size == 0 => Ok(Finish { mtime: head.mtime, ..self.finish(&head)? }),
+            _ => Ok(Finish::default()),
         }
     }
 

@@ -118,6 +118,11 @@ async fn each_comes_back(bench: &Bench, all: &[(u64, Files)]) {
     assert_eq!(tree(&out).into_keys().collect::<Vec<_>>(), want.map(PathBuf::from));
     assert_eq!((ran.code, outcomes(&ran)["to"].as_str()), (1, "failed"), "{ran:?}");
     assert!(ran.stderr.contains("nothing of that name then"), "{}", ran.stderr);
+    let matched = bench.dir.path().join("matched");
+    let ran = restore(bench, &matched, &["--at", &at(all[0].0), "dir/*", "no/*"]).await;
+    let want = ["dir/gone", "dir/kept"];
+    assert_eq!(tree(&matched).into_keys().collect::<Vec<_>>(), want.map(PathBuf::from));
+    assert_eq!((ran.code, &ran.summary()["failed"]), (1, &1.into()), "{ran:?}");
     // again, and as a rehearsal: all is there
     for words in [&["--dry-run"][..], &[]] {
         let third = at(all[2].0);

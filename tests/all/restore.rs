@@ -127,6 +127,46 @@ async fn a_file_or_a_directory_comes_back_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_pattern_matches_comes_back() {
+    let bench = Bench::new().await;
+    let names = [
+        "photos/2024-01/a.jpg",
+        "photos/2024-02/b",
+        "photos/2025-01/c.jpg",
+        "photos/[x]/d",
+        "photos/x/e",
+        "f.jpg",
+    ];
+    for name in names {
+        write(&bench.root, name.as_bytes(), name.as_bytes(), 0o644, 1_700_000_000);
+    }
+    fs::set_permissions(bench.root.join("photos/2024-01"), fs::Permissions::from_mode(0o711)).unwrap();
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    for (n, (words, want, failed)) in [
+        (&["photos/2024-*/**"][..], &[names[0], names[1]][..], 0),
+        (&["*.jpg"], &[names[5], names[0], names[2]], 0),
+        (&["./*.jpg", "photos/x"], &[names[5], names[4]], 0),
+        // one that is there under this very name
+        (&["photos/[x]"], &[names[3]], 0),
+        (&["photos/[x]/*", "no/such/*", "photos/{x,y}", "photos/?"], &[names[4]], 2),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let out = bench.dir.path().join(format!("out{n}"));
+        let ran = restore(&bench, &out, words).await;
+        assert_eq!((ran.code, &ran.summary()["failed"]), (i32::from(failed > 0), &failed.into()), "{ran:?}");
+        assert_eq!(
+            tree(&out).into_keys().collect::<Vec<_>>(),
+            want.iter().map(PathBuf::from).collect::<Vec<_>>()
+        );
+        let modes =
+            [&out, &bench.root].map(|dir| fs::metadata(dir.join("photos/2024-01")).ok().map(|m| m.mode()));
+        assert!(modes[0].is_none() || modes[0] == modes[1], "{words:?} {modes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_there_gives_way_only_if_it_is_asked_to() {
     let bench = Bench::new().await;
     for name in ["same", "older", "newer", "longer"] {
