@@ -1,8 +1,9 @@
 //! What a restore makes that is no file: links, and what directories get when all that is in them is there.
 
 use super::{
+    draft::{Sort, draft_name},
     made::Former,
-    target::{BENEATH, Finish, Placed, Sort, Target, draft_name, fault, give_owner, there, times},
+    target::{BENEATH, Finish, Placed, Target, fault, give_owner, there, times},
     walk::c_name,
     xattr,
 };

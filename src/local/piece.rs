@@ -6,11 +6,12 @@
 //! make a wrong file.
 
 use super::{
+    draft::{Draft, Sort, draft_name},
     hash::{CHUNK, Hashing},
     hole::{dig, write, write_but_holes},
     stat::Stat,
     tally::{Form, Share, Tally},
-    target::{BENEATH, Draft, Inner, Sort, Target, blocking, draft_name, fault},
+    target::{BENEATH, Inner, Target, blocking, fault},
 };
 use crate::model::{Class, ETag, Fault, LocalMeta, RelPath, Source};
 use bytes::Bytes;
