@@ -11,7 +11,7 @@ use crate::{
     local::Target,
     model::{Class, Fault, Key, RelPath},
     plan::Replace,
-    restore::{self, Ending, Event, Live, Options, Past, Sums},
+    restore::{self, Ending, Event, Live, Options, Past, Pattern, Sums},
     service::{
         assembly::{self, Commons},
         screen::LastLine,
@@ -38,6 +38,7 @@ const FRAME: Duration = Duration::from_millis(100);
 #[command(after_help = "Examples:
   s3mirrord restore --to /srv/www.restored                    the only mirror of the configuration
   s3mirrord restore --mirror www --to /tmp/x docs/a.txt docs/2026/    a file, and a directory
+  s3mirrord restore --mirror www --to /tmp/x 'photos/2024-*/**'       what a pattern matches, as in exclude
   s3mirrord restore --mirror www --to /srv/www --overwrite older --owner
   s3mirrord restore --from s3://backups/www/ --to /srv/www    without a configuration, on another machine
   s3mirrord restore --to /tmp/x --at '3d ago' docs/           what was there three days ago
@@ -84,7 +85,8 @@ pub(super) struct Args {
     /// Print one JSON object a line on stdout
     #[arg(long)]
     json: bool,
-    /// Only these files, and what is below these directories, as they are named below the root
+    /// Only these files, and what is below these directories, as they are named below the root; one with *, ?, [ or { that
+    /// is there under no such name is a pattern, as those of `exclude` are
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 }
@@ -115,13 +117,22 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
     let config = args.config(common)?;
     let mirror = &config.mirrors[0];
     feeds_itself(&config, &args.to)?;
+    let (mut paths, mut patterns) = (vec![], vec![]);
+    for path in &args.paths {
+        let name = which::below(&mirror.root, path)?;
+        match Pattern::of(&name, path.is_absolute() || path.starts_with(".")) {
+            Some(pattern) => patterns.push(pattern),
+            None => paths.push(name),
+        }
+    }
     let mut options = Options {
         replace: args.overwrite.into(),
         dry_run: args.dry_run,
         owner: args.owner,
         owner_names: args.owner_names,
         special: args.special,
-        paths: args.paths.iter().map(|path| which::below(&mirror.root, path)).collect::<Result<_, _>>()?,
+        paths,
+        patterns,
         alone: false,
         memory: config.memory_limit,
         past: None,

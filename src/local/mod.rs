@@ -13,7 +13,7 @@
 //! | `prune`, `warnings` | what is left out: by the operator; because it has to be |
 //! | `read`, `reader`, `cached`, `opener` | an open file, and what reading leaves; opening what is in memory; opening many |
 //! | `hash` | its digests |
-//! | `target`, `dress` | a directory that is written to: where a restore goes; what is no file there |
+//! | `target`, `draft`, `dress`, `made` | a directory that is written to: where a restore goes; a file on its way there; what is no file; directories that are not finished |
 //! | `piece`, `tally` | a large file that comes there in pieces, and its digest |
 //! | `xattr`, `accounts` | extended attributes, read and given; what owners are called |
 //! | `hole` | zeros that are left out of what is written there |
@@ -31,6 +31,7 @@ mod canary;
 mod clone;
 mod descend;
 mod directory;
+mod draft;
 mod dress;
 mod entries;
 mod event;
@@ -41,6 +42,7 @@ mod hole;
 mod kinds;
 mod listing;
 mod look;
+mod made;
 mod mount;
 mod names;
 mod opener;
@@ -65,6 +67,7 @@ mod xattr;
 pub use accounts::Accounts;
 pub use canary::Pulse;
 pub use directory::Directory;
+pub use draft::Draft;
 pub(crate) use hash::CHUNK;
 pub use hash::{Hashes, Hashing};
 pub use kinds::Kinds;
@@ -73,7 +76,7 @@ pub use plight::watches;
 pub use prune::Prune;
 pub use read::File;
 pub use tally::{Form, Sum, Tally};
-pub use target::{Draft, Finish, Placed, Target};
+pub use target::{Finish, Placed, Target};
 
 use crate::model::{Fault, Key, Local, LocalMeta, RootId, Scope, Source, Stamp};
 use futures::Stream;

@@ -6,11 +6,12 @@
 //! make a wrong file.
 
 use super::{
+    draft::{Draft, Sort, draft_name},
     hash::{CHUNK, Hashing},
     hole::{dig, write, write_but_holes},
     stat::Stat,
     tally::{Form, Share, Tally},
-    target::{BENEATH, Draft, Inner, Target, blocking, draft_name, fault},
+    target::{BENEATH, Inner, Target, blocking, fault},
 };
 use crate::model::{Class, ETag, Fault, LocalMeta, RelPath, Source};
 use bytes::Bytes;
@@ -134,7 +135,9 @@ impl Target {
         self.run(move |target| {
             let Some(dir) = target.parent(&path, false)? else { return Ok(()) };
             // where nothing can be removed nothing was left
-            let _ = unlinkat(&*dir, draft_name(path.name()), AtFlags::empty());
+            for sort in [Sort::File, Sort::Link, Sort::Join] {
+                let _ = unlinkat(&*dir, draft_name(path.name(), sort), AtFlags::empty());
+            }
             Ok(())
         })
         .await
@@ -159,7 +162,7 @@ impl Inner {
     /// What a restore that was cut off left of a file, if nobody else can have written it or is writing it.
     fn left(&self, path: &RelPath) -> Result<Option<Draft>, Fault> {
         let Some(dir) = self.parent(path, false)? else { return Ok(None) };
-        let name = draft_name(path.name());
+        let name = draft_name(path.name(), Sort::File);
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let Ok(file) = retry_on_intr(|| openat2(&*dir, &name, flags, Mode::empty(), BENEATH)) else {
             return Ok(None);
@@ -400,7 +403,7 @@ mod tests {
         let piece = draft.piece(&hashing, &cut, 0, done[0], None).await.expect("a piece");
         drop(piece.add(&hashing, vec![bytes.slice(..BLOCK)]).await.expect("written"));
         // beyond what is noted: whatever the disk made of it
-        let left = dir.path().join(OsStr::from_bytes(draft_name(b"f").as_bytes()));
+        let left = dir.path().join(OsStr::from_bytes(draft_name(b"f", Sort::File).as_bytes()));
         let file = fs::File::options().write(true).open(left).expect("the draft");
         file.write_all_at(&[7; 3 * BLOCK], BLOCK as u64).expect("written");
         drop(draft);

@@ -1,29 +1,26 @@
 //! The directory that a restore writes to: beneath it and nowhere else, whatever a key says and whoever plants links there.
 //!
-//! Each directory is opened from the one above it, never through a link (openat2(2), `RESOLVE_BENEATH`). A file is written
-//! under a name of its own, beside where it is to be, and takes its name when it is whole and proven. What a killed restore
-//! leaves the next one goes on with (`piece`) or writes anew: the name is made of the file's.
+//! Each directory is opened from the one above it, never through a link (openat2(2), `RESOLVE_BENEATH`). What is on its way
+//! there is a `draft`.
 
 use super::{
     hole::{HOLE, write, write_but_holes},
+    made::{Made, UNFINISHED},
     piece::fault_at,
     walk::c_name,
-    xattr,
 };
-use crate::model::{Class, DRAFT, DRAFT_END, Fault, RelPath, Stamp, There, Xattrs};
+use crate::model::{Class, Fault, RelPath, Stamp, There, Xattrs};
 use bytes::Bytes;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
-    ffi::{CStr, CString},
+    ffi::CStr,
     fs::{
-        Access, AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec,
-        Timestamps, UTIME_OMIT, Uid, accessat, fchmod, fchown, fdatasync, flock, fstat, ftruncate, futimens,
-        linkat, mkdirat, open, openat2, renameat, renameat_with, statat, syncfs, unlinkat,
+        Access, AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Timespec, Timestamps,
+        UTIME_OMIT, accessat, flock, fstat, mkdirat, open, openat2, statat, syncfs,
     },
     io::{Errno, retry_on_intr},
     process::umask,
 };
-use sha2::{Digest as _, Sha256};
 use std::{
     fs::create_dir_all,
     path::{Path, PathBuf},
@@ -48,11 +45,13 @@ pub(super) struct Inner {
     /// `None` for one that is not there, and is only looked at.
     root: Option<OwnedFd>,
     /// Its device.
-    device: u64,
+    pub(super) device: u64,
     /// What new files are not to have, unless the object says what they had.
-    umask: u32,
+    pub(super) umask: u32,
     /// The directory that was entered last: its files come one after another.
     last: Mutex<Option<(RelPath, Arc<OwnedFd>)>>,
+    /// Directories that are not finished.
+    pub(super) made: Made,
     /// It was told that some extended attributes are not taken.
     pub(super) told: Arc<AtomicBool>,
 }
@@ -87,25 +86,6 @@ pub struct Placed {
     pub(super) inode: u64,
 }
 
-/// A file on its way, which has not got its name yet. Dropped before it has, it leaves nothing, unless it is to be gone on
-/// with.
-#[derive(Debug)]
-pub struct Draft {
-    pub(super) dir: Arc<OwnedFd>,
-    pub(super) file: Arc<OwnedFd>,
-    pub(super) name: CString,
-    pub(super) path: RelPath,
-    pub(super) device: u64,
-    umask: u32,
-    told: Arc<AtomicBool>,
-    /// Where the notes of its pieces begin, if it comes in pieces.
-    pub(super) notes: Option<u64>,
-    /// It stays when it is dropped, or has its name.
-    pub(super) kept: bool,
-    /// Nothing was written to it before this restore.
-    pub(super) bare: bool,
-}
-
 impl Target {
     /// Opens the directory, and makes it if it is not there and is to be written to. No other restore may be writing there.
     ///
@@ -137,7 +117,15 @@ impl Target {
         umask(mask);
         let device = root.as_ref().and_then(|root| fstat(root).ok()).map_or(0, |stat| stat.st_dev);
         let (path, last) = (path.to_owned(), Mutex::default());
-        Ok(Self(Arc::new(Inner { path, root, device, umask: mask.bits(), last, told: Arc::default() })))
+        Ok(Self(Arc::new(Inner {
+            path,
+            root,
+            device,
+            umask: mask.bits(),
+            last,
+            made: Made::default(),
+            told: Arc::default(),
+        })))
     }
 
     /// What stands there. Where a directory above it is missing, nothing does.
@@ -153,7 +141,12 @@ impl Target {
         .await
     }
 
-    /// Makes a directory, and those above it. One that is there is left as it is.
+    pub(super) fn made(&self) -> &Made {
+        &self.0.made
+    }
+
+    /// Makes a directory, and those above it: for their owner alone until they are [dressed](Target::dress). One that is
+    /// there is left as it is.
     ///
     /// # Errors
     /// `Permanent` if something else is in its place; I/O errors.
@@ -219,43 +212,17 @@ pub(super) async fn blocking<R: Send + 'static>(
 }
 
 impl Inner {
-    pub(super) fn draft(&self, path: &RelPath) -> Result<Draft, Fault> {
-        let dir = self.parent(path, true)?.ok_or_else(|| fault(format!("make {path}"), Errno::NOENT))?;
-        let name = draft_name(path.name());
-        let make = || {
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            openat2(&*dir, &name, flags, Mode::RUSR | Mode::WUSR, BENEATH)
-        };
-        let file = match retry_on_intr(make) {
-            // of a restore that was killed: none but this one writes here
-            Err(Errno::EXIST) => {
-                retry_on_intr(|| unlinkat(&*dir, &name, AtFlags::empty())).and_then(|()| retry_on_intr(make))
-            }
-            made => made,
-        };
-        let file = file.map_err(|errno| fault_at(dir.as_fd(), self.device, format!("make {path}"), errno))?;
-        Ok(self.of(dir, file, name, path, false))
-    }
-
-    pub(super) fn of(
-        &self,
-        dir: Arc<OwnedFd>,
-        file: OwnedFd,
-        name: CString,
-        path: &RelPath,
-        kept: bool,
-    ) -> Draft {
-        let (file, path) = (Arc::new(file), path.clone());
-        let (device, umask, told) = (self.device, self.umask, Arc::clone(&self.told));
-        Draft { dir, file, name, path, device, umask, told, notes: None, kept, bare: false }
-    }
-
-    /// The directory that holds `path`; `None` if it is not there and is not to be made.
+    /// The directory that holds `path`, which is to be written to if it is to be made; `None` if it is not there and is not
+    /// to be made.
     pub(super) fn parent(&self, path: &RelPath, make: bool) -> Result<Option<Arc<OwnedFd>>, Fault> {
         let Some(above) = path.parent() else {
             return Err(Fault::new(Class::Permanent, "restore a file", "it has no name"));
         };
-        self.enter(&above, make)
+        let dir = self.enter(&above, make)?;
+        if let Some(dir) = dir.as_ref().filter(|_| make && !above.is_root()) {
+            self.made.open_up(dir.as_fd(), || above);
+        }
+        Ok(dir)
     }
 
     fn enter(&self, dir: &RelPath, make: bool) -> Result<Option<Arc<OwnedFd>>, Fault> {
@@ -277,12 +244,19 @@ impl Inner {
         let made = |at: BorrowedFd<'_>, errno| fault_at(at, self.device, format!("make {dir}"), errno);
         let Some(root) = &self.root else { return Ok(None) };
         let mut at = enter(root.as_fd(), c".").map_err(fault)?;
+        let mut len = 0;
+        let path = |len: usize| RelPath::new(&dir.as_bytes()[..len]).unwrap_or_else(|_| RelPath::root());
         for name in dir.components() {
+            let above = len;
+            len += usize::from(len > 0) + name.len();
             let name = c_name(name);
             let entered = match enter(at.as_fd(), &name) {
                 Err(Errno::NOENT) if !make => return Ok(None),
                 Err(Errno::NOENT) => {
-                    match retry_on_intr(|| mkdirat(&at, &name, Mode::RWXU | Mode::RWXG | Mode::RWXO)) {
+                    if above > 0 {
+                        self.made.open_up(at.as_fd(), || path(above));
+                    }
+                    match retry_on_intr(|| mkdirat(&at, &name, UNFINISHED)) {
                         // another one of ours was quicker
                         Ok(()) | Err(Errno::EXIST) => enter(at.as_fd(), &name),
                         Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS)) => {
@@ -294,100 +268,11 @@ impl Inner {
                 entered => entered,
             };
             at = entered.map_err(fault)?;
+            self.made.entered(at.as_fd(), || path(len));
         }
         let at = Arc::new(at);
         *last = Some((dir.clone(), Arc::clone(&at)));
         Ok(Some(at))
-    }
-}
-
-impl Draft {
-    /// Has it written to the disk, and gives it what it is to have, and its name, where what is `there` still is.
-    ///
-    /// # Errors
-    /// `Permanent` if something else is there by now; I/O errors.
-    pub async fn place(self, finish: Finish, there: There) -> Result<Placed, Fault> {
-        blocking(move || {
-            // it came in pieces, in any order: one that is lost would not show
-            self.placed(&finish, there, true)
-        })
-        .await
-    }
-
-    /// With `durable`, it is on the disk before it has its name.
-    fn placed(mut self, finish: &Finish, was: There, durable: bool) -> Result<Placed, Fault> {
-        let what = || format!("restore {}", self.path);
-        let Finish { owner, mtime, .. } = *finish;
-        // what is not placed now is no good: the disk may have lost some of it
-        self.kept = false;
-        if let Some(end) = self.notes {
-            // whoever is killed while this waits for the disk finds all there
-            let cut = fdatasync(&*self.file).and_then(|()| ftruncate(&*self.file, end));
-            cut.map_err(|errno| self.fault(what(), errno))?;
-        }
-        // before the mode: a change of owner takes rights away, an ACL changes those of the group, and without the right to
-        // write there is none to give attributes
-        if let Some((uid, gid)) = owner {
-            fchown(&*self.file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-                .map_err(|errno| give_owner(&self.path, (uid, gid), errno))?;
-        }
-        xattr::give(self.file.as_fd(), &self.path, &finish.xattrs, &self.told)?;
-        let usual = || Mode::from_bits_truncate(0o666 & !self.umask);
-        let mode = finish.permissions().unwrap_or_else(usual);
-        fchmod(&*self.file, mode).map_err(|errno| fault(what(), errno))?;
-        if let Some(mtime) = mtime {
-            futimens(&*self.file, &times(mtime)).map_err(|errno| fault(what(), errno))?;
-        }
-        let replaces = was != There::Nothing;
-        if durable {
-            fdatasync(&*self.file).map_err(|errno| self.fault(what(), errno))?;
-        }
-        let other = |cause| {
-            Fault::new(Class::Permanent, what(), cause).remedy("run it again to look at what is there now")
-        };
-        if !self.is_itself() {
-            return Err(other("somebody else writes where it is written"));
-        }
-        if replaces && there(&self.dir, &self.path)? != was {
-            return Err(other("what is there changed meanwhile"));
-        }
-        self.rename(replaces).map_err(|errno| match errno {
-            Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY => other("something took its name meanwhile"),
-            errno => self.fault(what(), errno),
-        })?;
-        self.kept = true;
-        let stat = fstat(&*self.file).map_err(|errno| fault(what(), errno))?;
-        Ok(Placed { device: stat.st_dev, inode: stat.st_ino })
-    }
-
-    /// True if the name of the draft leads to this very file.
-    fn is_itself(&self) -> bool {
-        let named = statat(&*self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW);
-        let own = fstat(&*self.file);
-        matches!((named, own), (Ok(named), Ok(own)) if (named.st_dev, named.st_ino) == (own.st_dev, own.st_ino))
-    }
-
-    fn rename(&self, replaces: bool) -> rustix::io::Result<()> {
-        let (dir, name, to) = (&*self.dir, &self.name, c_name(self.path.name()));
-        if replaces {
-            return retry_on_intr(|| renameat(dir, name, dir, &to));
-        }
-        match retry_on_intr(|| renameat_with(dir, name, dir, &to, RenameFlags::NOREPLACE)) {
-            // NFS, 9p, older ZFS and FUSE take no flags: a second name is never put in the place of another
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                retry_on_intr(|| linkat(dir, name, dir, &to, AtFlags::empty()))?;
-                retry_on_intr(|| unlinkat(dir, name, AtFlags::empty()))
-            }
-            renamed => renamed,
-        }
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.kept {
-            let _ = unlinkat(&*self.dir, &self.name, AtFlags::empty());
-        }
     }
 }
 
@@ -407,12 +292,6 @@ pub(super) fn there(dir: &OwnedFd, path: &RelPath) -> Result<There, Fault> {
         FileType::Symlink => There::Link { mtime: stamp(stat.st_mtime, stat.st_mtime_nsec) },
         _ => There::Other,
     })
-}
-
-/// The name of a file before it has its own: short enough whatever that is.
-pub(super) fn draft_name(name: &[u8]) -> CString {
-    let hash = Sha256::digest(name);
-    c_name(format!("{DRAFT}{}{DRAFT_END}", hex::encode(&hash[..12])).as_bytes())
 }
 
 /// Why it does not get its owner.

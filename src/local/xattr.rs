@@ -4,7 +4,7 @@ use super::{target::fault, walk::c_name};
 use crate::model::{Class, Fault, RelPath, Xattrs};
 use rustix::{
     fd::BorrowedFd,
-    fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr},
+    fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr},
     io::{self, Errno, retry_on_intr},
 };
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -30,6 +30,22 @@ pub(super) fn read(file: BorrowedFd<'_>) -> io::Result<Xattrs> {
         }
     }
     Ok(Xattrs(all))
+}
+
+/// The ACL that says who may, and the one that what is made in a directory gets.
+const ACLS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
+
+/// Takes away the ACLs that it has of the directory that it was made in.
+pub(super) fn bare(file: BorrowedFd<'_>, path: &RelPath) -> Result<(), Fault> {
+    // to remove what is not there is a write for some file systems
+    let has = |name: &&[u8]| retry_on_intr(|| fgetxattr(file, c_name(name), &mut [0; 0][..])).is_ok();
+    for name in ACLS.into_iter().filter(has) {
+        match retry_on_intr(|| fremovexattr(file, c_name(name))) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(fault(format!("take from {path} the ACL of its directory"), errno)),
+        }
+    }
+    Ok(())
 }
 
 /// Gives them to a file. What its file system does not take is told, once.

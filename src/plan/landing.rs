@@ -96,10 +96,21 @@ fn gives_way(wanted: &Wanted, at: Stamp, replace: Replace) -> bool {
 /// second (ext3, HFS+), two (FAT).
 const STEPS: [i128; 6] = [100, 1_000, 1_000_000, 10_000_000, 1_000_000_000, 2_000_000_000];
 
+/// The last second that file systems have, and the first: those of 32 bits (ext3, old XFS, NFSv3), FAT and exFAT, ext4, XFS.
+const LAST: [i64; 5] = [2_147_483_647, 4_294_967_295, 4_354_819_198, 15_032_385_535, 16_299_260_424];
+const FIRST: [i64; 3] = [-2_147_483_648, 0, 315_532_800];
+
 /// True if a file system that was given this time may show it as that one.
 fn is_kept_as(given: Stamp, shown: Stamp) -> bool {
     let nanos = |time: Stamp| i128::from(time.sec) * 1_000_000_000 + i128::from(time.nsec);
     let (given, shown) = (nanos(given), nanos(shown));
+    // what lies beyond its times it has as the nearest that it has
+    let is_edge = shown % 1_000_000_000 == 0;
+    let at_edge =
+        |edges: &[i64]| is_edge && edges.iter().any(|edge| nanos(Stamp { sec: *edge, nsec: 0 }) == shown);
+    if given > shown && at_edge(&LAST) || given < shown && at_edge(&FIRST) {
+        return true;
+    }
     given == shown || STEPS.into_iter().any(|step| given - given.rem_euclid(step) == shown)
 }
 
@@ -171,6 +182,16 @@ mod tests {
         assert_eq!(landing(&wanted, file(1_700_000_000, 0), Older), Same, "every other second");
         for (sec, nsec) in [(1_700_000_001, 123_456_788), (1_700_000_000, 123_456_789), (1_699_999_999, 0)] {
             assert_eq!(landing(&wanted, file(sec, nsec), Older), Fetch, "{sec} {nsec}");
+        }
+        for (given, shown, want) in [
+            (20_000_000_000, 15_032_385_535, Same),
+            (20_000_000_000, 15_032_385_534, Fetch),
+            (1_000, 2_147_483_647, Stays),
+            (-3_000_000_000, -2_147_483_648, Same),
+            (-3_000_000_000, -2_147_483_647, Stays),
+        ] {
+            let wanted = Wanted { mtime: Some(Stamp { sec: given, nsec: 5 }), ..wanted };
+            assert_eq!(landing(&wanted, file(shown, 0), Older), want, "{given} {shown}");
         }
         let before = Wanted { mtime: Some(Stamp { sec: -1, nsec: 600_000_000 }), ..wanted };
         assert_eq!(landing(&before, file(-1, 0), Never), Same);

@@ -3,8 +3,10 @@
 use super::{
     Ending, Live, Options,
     directories::Directory,
+    named::Scope,
     silence::{Tries, passes},
-    source::Found,
+    source::{self, Found},
+    turns::{Turn, Turns},
     twin::Twins,
 };
 use crate::{
@@ -18,8 +20,8 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    collections::{BTreeSet, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -50,8 +52,8 @@ pub(super) struct Bringer<'a> {
     accounts: Option<Accounts>,
     /// Names that nobody has here.
     unknown: Mutex<BTreeSet<String>>,
-    /// What is being brought: a key that is listed twice is brought once.
-    under_way: Mutex<HashSet<Key>>,
+    /// Names that something is being brought to.
+    turns: Turns,
 }
 
 impl<'a> Bringer<'a> {
@@ -70,7 +72,7 @@ impl<'a> Bringer<'a> {
             twins: Twins::default(),
             accounts: options.owner_names.then(Accounts::of_machine),
             unknown: Mutex::default(),
-            under_way: Mutex::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -88,32 +90,27 @@ impl<'a> Bringer<'a> {
         if key.is_reserved() || key.as_str().is_empty() {
             return Ok(None);
         }
+        if key.is_directory_marker() && found.meta.size > 0 {
+            let cause = "a directory's marker has content: no file can have that name";
+            return Err(Fault::new(Class::Permanent, format!("restore {key}"), cause)
+                .remedy("fetch it with another tool, to a name of your choice"));
+        }
         if key.is_directory_marker() {
             return self.directory(key, &found.spot, directory).await.map(|()| None);
         }
-        let what = || format!("restore {key}");
         let Some(path) = key.path() else {
-            return Err(Fault::new(Class::Permanent, what(), "no file can have this name")
+            return Err(Fault::new(Class::Permanent, format!("restore {key}"), "no file can have this name")
                 .remedy("fetch it with another tool, to a name of your choice"));
         };
-        if is_draft(path.name()) {
-            return Err(Fault::new(
-                Class::Permanent,
-                what(),
-                "it has the name of a file that is not whole yet",
-            )
-            .remedy("fetch it with another tool, to a name of your choice"));
-        }
-        if !self.under_way().insert(key.clone()) {
-            return Ok(None);
-        }
-        let ending = self.bring_file(key, &path, found).await;
-        self.under_way().remove(key);
-        ending
+        is_no_draft(key, &path)?;
+        let _turn = self.turn(&path).await;
+        self.bring_file(key, &path, found).await
     }
 
-    fn under_way(&self) -> MutexGuard<'_, HashSet<Key>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until nothing else is being brought to this name. Who has the turn of a link's object waits for that of the
+    /// link, whose name is shorter: so they never wait for each other.
+    pub(super) async fn turn(&self, path: &RelPath) -> Turn<'_> {
+        self.turns.take(path).await
     }
 
     async fn bring_file(
@@ -163,13 +160,32 @@ impl<'a> Bringer<'a> {
     async fn directory(&self, key: &Key, spot: &Spot, directory: Option<&Directory>) -> Result<(), Fault> {
         let Some(path) = key.marked().filter(|_| !self.options.dry_run) else { return Ok(()) };
         self.target.make_directory(&path).await?;
-        if let (Some(directory), Some(head)) =
-            (directory, self.live.silence().patiently(|| self.store.head_of(spot)).await?)
-        {
-            // when it was marked says nothing of it
-            directory.gets(Finish { mtime: head.mtime, ..self.finish(&head)? });
-        }
+        let Some(directory) = directory else { return Ok(()) };
+        directory.gets(self.finish_by(spot).await?);
         Ok(())
+    }
+
+    /// What a directory without a marker among what is restored is to get. One above what is named, or matches, has a marker
+    /// that is not among it: what that says.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub(super) async fn finish_above(&self, path: &RelPath, scope: &Scope) -> Result<Finish, Fault> {
+        if scope.has_marker_of(path) {
+            return Ok(Finish::default());
+        }
+        let marker = source::marker(self.store, self.live, path, self.options.past.as_ref()).await?;
+        let Some(spot) = marker else { return Ok(Finish::default()) };
+        self.finish_by(&spot).await
+    }
+
+    /// What the marker says of its directory; nothing, if it is not there.
+    async fn finish_by(&self, marker: &Spot) -> Result<Finish, Fault> {
+        match self.live.silence().patiently(|| self.store.head_of(marker)).await? {
+            // when it was marked says nothing of it
+            Some(head) if head.meta.size == 0 => Ok(Finish { mtime: head.mtime, ..self.finish(&head)? }),
+            _ => Ok(Finish::default()),
+        }
     }
 
     async fn land(&self, key: &Key, spot: &Spot, path: &RelPath, meta: &RemoteMeta) -> Result<Ending, Fault> {
@@ -226,8 +242,8 @@ impl<'a> Bringer<'a> {
         let file = Memory(fetch.rest().await?);
         let bytes = file.0.len() as u64;
         self.live.arrived(bytes);
-        let proven = match self.prove(key, &head, &file).await {
-            Ok(true) => true,
+        let agreed = match self.prove(key, &head, &file).await {
+            Ok(Some(agreed)) => Some(agreed),
             // HEAD tells the store's checksum as well
             unproven => {
                 let closer = self.look(key).await?;
@@ -238,7 +254,8 @@ impl<'a> Bringer<'a> {
             }
         };
         let put = self.target.put(path, file.0, self.finish(&head)?, there);
-        self.placed(&head, path, there, put).await?;
+        let proven = agreed.is_some();
+        self.placed(&head, agreed, path, there, put).await?;
         Ok(Ending::Restored { bytes, proven })
     }
 
@@ -248,14 +265,19 @@ impl<'a> Bringer<'a> {
         self.memory.acquire_many(share).await.expect("it is never closed")
     }
 
-    /// True if something that the store tells of the object agrees with what came of it; false if there is nothing.
+    /// What the store tells of the object and agrees with what came of it; `None` if it tells nothing.
     ///
     /// # Errors
     /// `Permanent` if all disagree.
-    pub(super) async fn prove<F: Source>(&self, key: &Spot, head: &Head, file: &F) -> Result<bool, Fault> {
+    pub(super) async fn prove<F: Source>(
+        &self,
+        key: &Spot,
+        head: &Head,
+        file: &F,
+    ) -> Result<Option<Witness>, Fault> {
         let all = witnesses(head);
         if all.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         let mut hashes = Hashes::new(&self.hashing, head.meta.size, head.part_size);
         let etag = head.meta.etag.to_string();
@@ -267,7 +289,7 @@ impl<'a> Bringer<'a> {
                 Witness::Md5OfParts(sizes) => hashes.is_md5_of_parts(file, &etag, sizes).await?,
             };
             if agrees {
-                return Ok(true);
+                return Ok(Some(witness));
             }
         }
         let cause =
@@ -317,6 +339,19 @@ impl<'a> Bringer<'a> {
         let xattrs = xattrs.unwrap_or_default();
         Ok(Finish { mode: head.mode, special, owner, mtime: wanted(head).time(), xattrs })
     }
+}
+
+/// Nothing that is restored has the name of a draft.
+///
+/// # Errors
+/// It would have.
+pub(super) fn is_no_draft(key: &Key, path: &RelPath) -> Result<(), Fault> {
+    if !is_draft(path.name()) {
+        return Ok(());
+    }
+    let cause = "it has the name of a file that is not whole yet";
+    Err(Fault::new(Class::Permanent, format!("restore {key}"), cause)
+        .remedy("fetch it with another tool, to a name of your choice"))
 }
 
 /// What becomes of an object that is not fetched.

@@ -3,16 +3,20 @@
 //!
 //! Objects come in the order of their keys, so a directory's marker comes before all that is in it. Whoever is at work
 //! below a directory holds it; when nobody does any more, it is done. So what is held is the directories on the way down,
-//! not all there are. Where a store lists out of order, the time may be that of the restore.
+//! not all there are. Where a store lists out of order, the time may be that of the restore. One without a marker is held
+//! as well: if it is made for what lies in it, it is to have a mode in the end.
 
 use crate::{
     local::Finish,
     model::{Key, RelPath},
 };
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
-/// A directory that is done, and what it is to get.
-pub(super) type Done = (Key, RelPath, Finish);
+/// A directory that is done, and what it is to get; `None`: it has no marker.
+pub(super) type Done = (Key, RelPath, Option<Finish>);
 
 /// Those that are done. No more come to wait than objects are under way, each with its directories.
 #[derive(Clone, Debug, Default)]
@@ -37,11 +41,13 @@ pub(super) struct Directories {
     done: Finished,
 }
 
-/// One directory that has a marker.
+/// One directory.
 #[derive(Debug)]
 pub(super) struct Directory {
     key: Key,
     path: RelPath,
+    /// A marker came, whatever came of it.
+    marked: AtomicBool,
     finish: OnceLock<Finish>,
     done: Finished,
     _above: Option<Arc<Directory>>,
@@ -57,14 +63,20 @@ impl Directories {
     pub(super) fn come_to(&mut self, key: &Key) -> Option<Arc<Directory>> {
         let is_within = |dir: &Arc<Directory>| key.as_str().starts_with(dir.key.as_str());
         while self.open.pop_if(|dir| !is_within(dir)).is_some() {}
-        if let Some(path) = key.marked()
-            && self.open.last().is_none_or(|dir| dir.key != *key)
-        {
+        let text = key.as_str();
+        let known = self.open.last().map_or(0, |dir| dir.key.as_str().len());
+        for (at, _) in text[known..].match_indices('/') {
+            let key = Key::raw(&text[..=known + at]);
+            let Some(path) = key.marked() else { continue };
             let (above, done) = (self.open.last().cloned(), self.done.clone());
-            let finish = OnceLock::new();
-            self.open.push(Arc::new(Directory { key: key.clone(), path, finish, done, _above: above }));
+            let (marked, finish) = (AtomicBool::default(), OnceLock::new());
+            self.open.push(Arc::new(Directory { key, path, marked, finish, done, _above: above }));
         }
-        self.open.last().cloned()
+        let last = self.open.last()?;
+        if last.key == *key {
+            last.marked.store(true, Relaxed);
+        }
+        Some(Arc::clone(last))
     }
 }
 
@@ -77,8 +89,10 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        if let Some(finish) = self.finish.get() {
-            self.done.push((self.key.clone(), self.path.clone(), finish.clone()));
+        let finish = self.finish.get().cloned();
+        // what a marker says that could not be had may be that nobody is to enter
+        if finish.is_some() || !self.marked.load(Relaxed) {
+            self.done.push((self.key.clone(), self.path.clone(), finish));
         }
     }
 }
@@ -101,12 +115,14 @@ mod tests {
         drop(come("d/z"));
         assert_eq!(told(), [""; 0], "y is under way");
         drop(deep);
-        assert_eq!(told(), ["d/s/"]);
+        assert_eq!(told(), ["d/s/x/", "d/s/"]);
         drop(come("e/"));
         assert_eq!(told(), [""; 0], "f is under way");
         drop(file);
         assert_eq!(told(), ["d/"]);
-        drop(all);
+        drop(come("n/o/f"));
         assert_eq!(told(), [""; 0], "nobody said what e is to get");
+        drop(all);
+        assert_eq!(told(), ["n/o/", "n/"], "they have no marker");
     }
 }

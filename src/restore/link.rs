@@ -2,7 +2,7 @@
 
 use super::{
     Ending,
-    bring::{Bringer, Memory, settled, wanted},
+    bring::{Bringer, Memory, is_no_draft, settled, wanted},
 };
 use crate::{
     model::{Class, Fault, Key, Kind, RemoteMeta},
@@ -27,15 +27,23 @@ impl Bringer<'_> {
         if head.mode.is_none_or(|mode| Kind::of(mode) != Kind::Link) {
             return Ok(None);
         }
+        is_no_draft(key, &path)?;
         let to = Memory(fetch.rest().await?);
+        // a file may be on its way to the same name
+        let _turn = self.turn(&path).await;
         let (there, had) = (self.target.look(&path).await?, self.target.read_link(&path).await?);
         let alike = had.as_deref() == Some(&*to.0);
         match landing_of_link(&wanted(&head), there, alike, self.options.replace) {
             Landing::Fetch if self.options.dry_run => return Ok(Some(Ending::Planned(meta.size))),
             Landing::Fetch => {}
-            other => return settled(&path, other).map(Some),
+            other => {
+                if !self.options.dry_run {
+                    self.target.clear(&path).await?;
+                }
+                return settled(&path, other).map(Some);
+            }
         }
-        let proven = self.prove(spot, &head, &to).await?;
+        let proven = self.prove(spot, &head, &to).await?.is_some();
         if to.0.is_empty() || to.0.contains(&0) {
             return Err(Fault::new(Class::Permanent, format!("restore {path}"), "no link can lead there"));
         }

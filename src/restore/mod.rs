@@ -8,24 +8,28 @@
 mod bring;
 mod directories;
 mod link;
+mod named;
 mod past;
 mod pieces;
 mod silence;
 mod source;
 mod trash;
+mod turns;
 mod twin;
 
+pub use named::Pattern;
 pub use past::{Past, When};
 
 use crate::{
-    local::Target,
+    local::{Finish, Target},
     model::{Class, Fault, Key, RelPath, RemoteMeta},
-    plan::{Moment, Replace, apart},
+    plan::{Moment, Replace},
     store::{Depth, S3, Start, Store},
 };
 use bring::Bringer;
 use directories::Directories;
 use futures::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream};
+use named::Scope;
 use silence::Silence;
 use source::{Item, Shown};
 use std::sync::{
@@ -50,10 +54,12 @@ pub struct Options {
     pub owner_names: bool,
     /// Give them set-user-id, set-group-id and sticky bits, too.
     pub special: bool,
-    /// Files, and directories with all below them; empty: everything.
+    /// Files, and directories with all below them; neither these nor patterns: everything.
     pub paths: Vec<RelPath>,
     /// Of `paths` only what has these very names, and nothing that is below them.
     pub alone: bool,
+    /// Patterns of files and directories.
+    pub patterns: Vec<Pattern>,
     /// What may be held of transfers, in bytes.
     pub memory: u64,
     /// As it was then; `None`: as it is.
@@ -186,9 +192,33 @@ pub async fn run(
     let bringer = &Bringer::new(store, target, options, live);
     let mut directories = Directories::default();
     let finished = directories.finished();
-    let (items, moment) = items(store, live, options);
-    let brought = items
-        .map_ok(move |(key, shown)| {
+    let all = async {
+        let scope = &Scope::find(store, live, options).await?;
+        let dress = async || {
+            for (key, path, finish) in finished.take() {
+                let finish = match finish {
+                    Some(finish) => Ok(finish),
+                    None if options.dry_run || !target.is_unfinished(&path) => continue,
+                    None => bringer.finish_above(&path, scope).await,
+                };
+                let dressed = match finish {
+                    Ok(finish) => target.dress(&path, finish).await,
+                    Err(fault) => Err(fault),
+                };
+                match dressed {
+                    Ok(()) => {}
+                    Err(fault) if fault.class == Class::Fatal => return Err(fault),
+                    Err(fault) => {
+                        let ending = Ending::Failed(fault);
+                        live.count(&ending);
+                        tell(Event { key, ending });
+                    }
+                }
+            }
+            Ok(())
+        };
+        let (items, moment) = items(store, live, scope, options.past.as_ref());
+        let brought = items.map_ok(move |(key, shown)| {
             let directory = directories.come_to(&key);
             async move {
                 let found = match shown {
@@ -203,30 +233,14 @@ pub async fn run(
                 };
                 Ok::<_, Fault>((key, was_there, ending))
             }
-        })
-        .try_buffer_unordered(ABREAST);
-    let dress = async || {
-        for (key, path, finish) in finished.take() {
-            match target.dress(&path, finish).await {
-                Ok(()) => {}
-                Err(fault) if fault.class == Class::Fatal => return Err(fault),
-                Err(fault) => {
-                    let ending = Ending::Failed(fault);
-                    live.count(&ending);
-                    tell(Event { key, ending });
-                }
-            }
-        }
-        Ok(())
-    };
-    let all = async {
-        let mut brought = Box::pin(brought);
-        // what is named and was not there is told, too
-        let mut missed = if moment.is_some() { options.paths.clone() } else { vec![] };
+        });
+        let mut brought = Box::pin(brought.try_buffer_unordered(ABREAST));
+        // what is named and is not there is told, too
+        let mut missed: Vec<_> = scope.all().iter().filter(|sought| !sought.name().is_root()).collect();
         while let Some((key, was_there, ending)) = brought.try_next().await? {
             dress().await?;
             if was_there {
-                missed.retain(|path| !source::is_within(&key, path));
+                missed.retain(|sought| !sought.holds(&key));
             }
             let ending = match ending {
                 Ok(Some(ending)) => ending,
@@ -240,9 +254,8 @@ pub async fn run(
         // with it go the directories that are still open
         drop(brought);
         dress().await?;
-        for path in missed.iter().filter(|path| !path.is_root()) {
-            let key = Key::of(path);
-            let cause = "the bucket had nothing of that name then";
+        for sought in missed {
+            let (key, cause) = (Key::of(sought.name()), sought.lacks(moment.is_some()));
             let ending = Ending::Failed(Fault::new(Class::Missing, format!("restore {key}"), cause));
             live.count(&ending);
             tell(Event { key, ending });
@@ -268,6 +281,12 @@ pub async fn run(
         }
     };
     let done = stop.run_until_cancelled(answered).await.unwrap_or_else(|| Err(stopped()));
+    // what was made stays for its owner alone: the next restore goes on with it
+    for path in target.opened_up() {
+        if let Err(fault) = target.dress(&path, Finish::default()).await {
+            tracing::warn!(%path, "a directory that was opened up did not get its mode back: {fault}");
+        }
+    }
     bringer.tell_unknown();
     // whatever has its name is taken for whole the next time
     let synced = if options.dry_run { Ok(()) } else { target.sync().await };
@@ -278,23 +297,25 @@ pub async fn run(
 fn items<'a>(
     store: &'a S3,
     live: &'a Live,
-    options: &Options,
+    scope: &Scope,
+    past: Option<&Past>,
 ) -> (BoxStream<'a, Result<Item, Fault>>, Option<Moment>) {
-    let paths = if options.alone { options.paths.clone() } else { apart(&options.paths) };
-    match &options.past {
+    let (scope, paths, alone) = (scope.clone(), scope.roots(), scope.alone());
+    let (all, moment) = match past {
         None => {
             let now = |(key, found): Found| (key, found.map(Shown::Now));
-            (objects(store, live, paths, options.alone).map_ok(now).boxed(), None)
+            (objects(store, live, paths, alone).map_ok(now).boxed(), None)
         }
         Some(Past::Versions(moment)) => {
             (source::versions(store, live, *moment, paths).boxed(), Some(*moment))
         }
         Some(Past::Trash(moment, _)) => {
             let there = |(key, found): Found| std::future::ready(Ok(found.ok().map(|meta| (key, meta))));
-            let present = objects(store, live, paths.clone(), options.alone).try_filter_map(there);
+            let present = move |path| objects(store, live, vec![path], alone).try_filter_map(there);
             (trash::objects(store, live, *moment, paths, present).boxed(), Some(*moment))
         }
-    }
+    };
+    (all.try_filter(move |(key, _)| std::future::ready(scope.holds(key))).boxed(), moment)
 }
 
 /// A key, and the object that a listing shows there; or why one that was named cannot be had.
@@ -308,10 +329,9 @@ fn objects<'a>(
     alone: bool,
 ) -> impl Stream<Item = Result<Found, Fault>> + 'a {
     stream::iter(paths).flat_map(move |path| {
-        let (key, found) = (Key::of(&path), Arc::new(AtomicU64::new(0)));
-        let (named, counted) = (!path.is_root(), Arc::clone(&found));
+        let named = !path.is_root();
         // as a file, and as a link
-        let itself = [key.clone(), Key::of_link(&path)].into_iter().filter(move |_| named);
+        let itself = [Key::of(&path), Key::of_link(&path)].into_iter().filter(move |_| named);
         let itself = stream::iter(itself).filter_map(async move |key| {
             let found = match store.head(&key).await {
                 // a name that is too long for a link's object may well be a file's
@@ -320,17 +340,9 @@ fn objects<'a>(
             };
             found.map(|found| (key, found))
         });
-        let nothing = async move {
-            let none = || {
-                Fault::new(Class::Missing, format!("restore {key}"), "the bucket has nothing of that name")
-            };
-            (named && found.load(Relaxed) == 0).then(|| Ok((key.clone(), Err(none()))))
-        };
         let below = (!alone).then(|| below(store, live, Key::directory(&path)));
         let below = stream::iter(below).flatten().map_ok(|(key, meta)| (key, Ok(meta)));
-        let all = itself.map(Ok).chain(below);
-        let all = all.inspect_ok(move |_| _ = counted.fetch_add(1, Relaxed));
-        all.chain(stream::once(nothing).filter_map(async |nothing| nothing))
+        itself.map(Ok).chain(below)
     })
 }
 

@@ -108,8 +108,9 @@ impl Bringer<'_> {
             filled = self.filled(key, &head, &road, &draft, &vec![0; done.len()]).await;
         }
         match filled {
-            Ok(proven) => {
-                self.placed(&head, path, there, draft.place(finish, there)).await?;
+            Ok(agreed) => {
+                let proven = agreed.is_some();
+                self.placed(&head, agreed, path, there, draft.place(finish, there)).await?;
                 Ok(Ending::Restored { bytes: head.meta.size, proven })
             }
             // it was tried often enough; the next run goes on with it
@@ -121,7 +122,7 @@ impl Bringer<'_> {
         }
     }
 
-    /// Brings what is not there yet of an object. True if something that the store tells of it agrees.
+    /// Brings what is not there yet of an object. What the store tells of it and agrees, if there is something.
     async fn filled(
         &self,
         key: &Spot,
@@ -129,7 +130,7 @@ impl Bringer<'_> {
         road: &Road,
         draft: &Draft,
         done: &[u64],
-    ) -> Result<bool, Fault> {
+    ) -> Result<Option<Witness>, Fault> {
         let front = Front::new(&road.cut, done);
         let tally = Mutex::new(Tally::default());
         let (front_of, tally_of) = (&front, &tally);
@@ -152,7 +153,10 @@ impl Bringer<'_> {
         pieces.await?;
         let sum = tally.into_inner().unwrap_or_else(PoisonError::into_inner).finish(form);
         // what else can be compared is taken from the file
-        if sum == want { Ok(true) } else { self.prove(key, head, &draft.written()).await }
+        if sum == want {
+            return Ok(witnesses(head).into_iter().next());
+        }
+        self.prove(key, head, &draft.written()).await
     }
 
     /// One that breaks off goes on where it was, by itself.

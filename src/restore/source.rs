@@ -1,6 +1,6 @@
 //! What is brought: of each key the object whose bytes its file is to have, as it is now or as it was.
 
-use super::{Live, trash};
+use super::{Live, Past, trash};
 use crate::{
     model::{Class, Fault, Key, RelPath, RemoteMeta, Version},
     plan::{Moment, Seen, Was},
@@ -78,6 +78,26 @@ pub(super) fn versions<'a>(
         keys(store, live, moment, prefix)
             .try_filter(move |(key, _)| std::future::ready(is_within(key, &path)))
     })
+}
+
+/// The marker of a directory, if it may have one: as it was, where versions tell, else as it is.
+pub(super) async fn marker(
+    store: &S3,
+    live: &Live,
+    path: &RelPath,
+    past: Option<&Past>,
+) -> Result<Option<Spot>, Fault> {
+    let key = Key::directory(path);
+    let Some(Past::Versions(moment)) = past else { return Ok(Some(key.into())) };
+    // it comes before all that is below it
+    let first = Box::pin(keys(store, live, *moment, key.clone())).try_next().await?;
+    match first {
+        Some((of, Ok(Shown::Version(version)))) if of == key => {
+            Ok(Some(Spot { key, version: Some(version.id) }))
+        }
+        Some((of, Err(fault))) if of == key => Err(fault),
+        _ => Ok(None),
+    }
 }
 
 /// What is known of the keys so far.

@@ -33,41 +33,62 @@ pub(super) struct Copy {
 
 type Copies = BTreeMap<Key, Vec<Copy>>;
 
-/// What the keys below these paths were. `present` lists what is there, in the order of keys, and so all comes.
+/// What the keys below these paths were. `present` lists what is there of one of them, in the order of keys. Keys of one may
+/// lie between those of another (`a b` between `a` and `a/b`): so they come path by path.
 pub(super) fn objects<'a, P: Stream<Item = Result<(Key, RemoteMeta), Fault>> + Send + 'a>(
     store: &'a S3,
     live: &'a Live,
     moment: Moment,
     paths: Vec<RelPath>,
-    present: P,
+    present: impl Fn(RelPath) -> P + Send + 'a,
 ) -> impl Stream<Item = Result<Item, Fault>> + 'a {
-    let paths = Arc::new(paths);
     let begin = async move {
         let since = (store.clock().unwrap_or(moment.0) - SLACK).max(moment.0);
-        let first = copies(store, live, moment.0, &paths).await?;
+        let mut first = copies(store, live, moment.0, &paths).await?;
         let recent = first.values().flatten().filter(|copy| at(copy) > since);
         let seen: HashSet<_> = recent.map(|copy| copy.key.clone()).collect();
-        let shared = Arc::new(Mutex::new(first));
-        let all = Arc::clone(&shared);
-        let there = present.map_ok(move |(key, meta)| {
-            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-            let copies = all.remove(&key).unwrap_or_default();
-            let later = all.split_off(&key);
-            let before = std::mem::replace(&mut *all, later);
-            let this = (key, Ok(Shown::Gone(copies, Some(meta))));
-            stream::iter(gone(before).chain([Ok(this)]).collect::<Vec<_>>())
+        let all = paths.clone();
+        let named = stream::iter(paths.clone()).flat_map(move |path| {
+            let (of_path, others) =
+                std::mem::take(&mut first).into_iter().partition(|(key, _)| is_within(key, &path));
+            first = others;
+            // a link that is named, too, has this very key
+            let told = path.linked().filter(|link| all.contains(link)).map(|_| Key::of(&path));
+            let is_new = move |(key, _): &(Key, RemoteMeta)| std::future::ready(told.as_ref() != Some(key));
+            merged(of_path, present(path).try_filter(is_new))
         });
-        let rest = stream::once(async move {
-            let last = std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner));
+        let late = stream::once(async move {
             let mut late = copies(store, live, since, &paths).await?;
             let is_late = |copy: &Copy| at(copy) > since && !seen.contains(&copy.key);
             late.values_mut().for_each(|copies| copies.retain(is_late));
             late.retain(|_, copies| !copies.is_empty());
-            Ok::<_, Fault>(stream::iter(gone(last).chain(gone(late))))
+            Ok::<_, Fault>(stream::iter(gone(late)))
         });
-        Ok::<_, Fault>(there.try_flatten().chain(rest.try_flatten()))
+        Ok::<_, Fault>(named.chain(late.try_flatten()))
     };
     stream::once(begin).try_flatten()
+}
+
+/// Each key once: with what the trash has of it, and what is there, if there is something.
+fn merged<'a, P: Stream<Item = Result<(Key, RemoteMeta), Fault>> + Send + 'a>(
+    copies: Copies,
+    present: P,
+) -> impl Stream<Item = Result<Item, Fault>> + Send + 'a {
+    let shared = Arc::new(Mutex::new(copies));
+    let all = Arc::clone(&shared);
+    let there = present.map_ok(move |(key, meta)| {
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let copies = all.remove(&key).unwrap_or_default();
+        let later = all.split_off(&key);
+        let before = std::mem::replace(&mut *all, later);
+        let this = (key, Ok(Shown::Gone(copies, Some(meta))));
+        stream::iter(gone(before).chain([Ok(this)]).collect::<Vec<_>>())
+    });
+    let rest = stream::once(async move {
+        let last = std::mem::take(&mut *shared.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok::<_, Fault>(stream::iter(gone(last)))
+    });
+    there.try_flatten().chain(rest.try_flatten())
 }
 
 /// Keys that are not there now.

@@ -1,13 +1,14 @@
 //! Files that were one under several names are one again: what comes second is linked to what came first, if both are alike.
 //!
-//! Which files were one is told by their objects, and believed only where size, digest and all that is beside the bytes
-//! agree. Each object is proven, or known by the digest of one that was; and the first is known by its inode, so that
-//! whatever takes its name meanwhile is not linked to.
+//! Which files were one is told by their objects, and believed only where size, bytes and all that is beside them agree.
+//! The bytes do if the store tells of both objects the very thing that the first was proven by: what else it tells of the
+//! first may be wrong. And the first is known by its inode, so that whatever takes its name meanwhile is not linked to.
 
 use super::bring::Bringer;
 use crate::{
     local::Placed,
     model::{Fault, Head, RelPath, Said, There},
+    plan::{Witness, witnesses},
 };
 use std::{
     collections::HashMap,
@@ -29,6 +30,8 @@ struct First {
     path: RelPath,
     placed: Placed,
     head: Head,
+    /// What it was proven by.
+    agreed: Witness,
 }
 
 impl Twins {
@@ -48,10 +51,12 @@ impl Bringer<'_> {
         self.joined(first.as_ref(), head, path, there).await
     }
 
-    /// Places a file that is whole, unless it can be linked by now; the next ones of its group may be linked to it.
+    /// Places a file that is whole, unless it can be linked by now; the next ones of its group may be linked to it if
+    /// something `agreed`.
     pub(super) async fn placed(
         &self,
         head: &Head,
+        agreed: Option<Witness>,
         path: &RelPath,
         there: There,
         place: impl Future<Output = Result<Placed, Fault>>,
@@ -62,7 +67,9 @@ impl Bringer<'_> {
             return Ok(());
         }
         let placed = place.await?;
-        first.get_or_insert_with(|| First { path: path.clone(), placed, head: head.clone() });
+        if let Some(agreed) = agreed {
+            first.get_or_insert_with(|| First { path: path.clone(), placed, head: head.clone(), agreed });
+        }
         Ok(())
     }
 
@@ -73,16 +80,31 @@ impl Bringer<'_> {
         path: &RelPath,
         there: There,
     ) -> Result<bool, Fault> {
-        match first.filter(|first| is_alike(&first.head, head)) {
-            Some(First { path: first, placed, .. }) => self.target.join(path, (first, *placed), there).await,
-            None => Ok(false),
+        match first.filter(|first| first.is_alike(head)) {
+            Some(First { path: first, placed, .. })
+                if self.target.join(path, (first, *placed), there).await? =>
+            {
+                // what was begun of a file of its own
+                self.target.clear(path).await?;
+                Ok(true)
+            }
+            _ => Ok(false),
         }
     }
 }
 
-/// True if the files of both objects are the same in all that comes back.
-fn is_alike(a: &Head, b: &Head) -> bool {
-    let digest = |head: &Head| head.sha256.map(|sha256| (sha256, head.part_size));
-    let same_bytes = a.meta.etag == b.meta.etag || digest(a).is_some() && digest(a) == digest(b);
-    same_bytes && a.meta.size == b.meta.size && Said::by(a) == Said::by(b) && a.extra == b.extra
+impl First {
+    /// True if the file of this object is the same in all that comes back.
+    fn is_alike(&self, other: &Head) -> bool {
+        let First { head, agreed, .. } = self;
+        let same_bytes = match agreed {
+            // a tag is compared with the bytes by what it is made of, and is no digest where that is not told
+            Witness::Md5 | Witness::Md5OfParts(_) => head.meta.etag == other.meta.etag && !other.opaque,
+            digest => witnesses(other).contains(digest),
+        };
+        same_bytes
+            && head.meta.size == other.meta.size
+            && Said::by(head) == Said::by(other)
+            && head.extra == other.extra
+    }
 }

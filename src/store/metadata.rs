@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 const OWN: &str = "s3mirrord-own";
 const SHA256: &str = "s3mirrord-sha256";
+/// The most parts an object has (S3 user guide, *Multipart upload limits*).
+const MOST_PARTS: u64 = 10_000;
 const PART_SIZE: &str = "s3mirrord-part-size";
 
 /// What else a file has.
@@ -124,11 +126,14 @@ fn value(head: &HeadObjectOutput, name: &str) -> Option<String> {
 pub(super) fn incoming(meta: RemoteMeta, head: &HeadObjectOutput) -> Head {
     let get = |name: &str| value(head, name);
     let number = |name: &str| get(name)?.parse().ok();
+    let part_size = get(PART_SIZE).and_then(|text| text.parse().ok()).filter(|size| *size > 0);
+    // whoever believed that a part has one byte would hash for hours
+    let is_sane = part_size.is_none_or(|part: u64| meta.size.div_ceil(part) <= MOST_PARTS);
     Head {
-        meta,
         own: get(OWN),
-        sha256: get(SHA256).and_then(|text| hex::decode(text).ok()?.try_into().ok()),
-        part_size: get(PART_SIZE).and_then(|text| text.parse().ok()).filter(|size| *size > 0),
+        sha256: get(SHA256).and_then(|text| hex::decode(text).ok()?.try_into().ok()).filter(|_| is_sane),
+        part_size: part_size.filter(|_| is_sane),
+        meta,
         checksum: checksum(head),
         opaque: is_opaque(head),
         mtime: get("mtime").and_then(|text| time_of(&text)),
@@ -304,6 +309,12 @@ mod tests {
         assert_eq!(head.own.as_deref(), Some("id häsh"));
         assert_eq!((head.sha256, head.part_size), (Some([7; 32]), Some(8 << 20)));
         assert_eq!((head.mtime, head.mode, head.owner), (Some(spec.mtime), Some(0o100_644), Some((1000, 0))));
+        for (size, want) in [(80_000, Some(8)), (80_001, None)] {
+            let sent = outgoing(&spec, Some([7; 32]), Some(8));
+            let answer = HeadObjectOutput::builder().set_metadata(Some(sent)).build();
+            let head = incoming(RemoteMeta { size, ..meta.clone() }, &answer);
+            assert_eq!((head.part_size, head.sha256.is_some()), (want, want.is_some()), "{size}");
+        }
         assert_eq!((head.names, head.extra), (spec.names, spec.extra));
         let bare = incoming(meta, &HeadObjectOutput::builder().build());
         assert_eq!(

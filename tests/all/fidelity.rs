@@ -1,11 +1,12 @@
 //! What a directory holds beside plain files, on its way up and back: links, directories, modes, owners, times.
 
 use crate::support::{
-    bench::{Bench, Ran},
+    bench::{Bench, PATIENCE, Ran},
     scene::Scene,
     skip,
 };
 use rustix::fs::{XattrFlags, getxattr, listxattr, removexattr, setxattr};
+use s3mirrord::embedded::{Kind as Fault, Rule};
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -15,7 +16,7 @@ use std::{
         fs::{FileExt, MetadataExt, PermissionsExt, chown, lchown, symlink},
     },
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// All that is to come back of one entry.
@@ -467,6 +468,145 @@ async fn hard_links_come_back_as_one_file_and_only_where_they_are_alike() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(fs::read(apart.join("dir/another")).unwrap(), b"another!");
     assert_eq!(fs::read(apart.join("small")).unwrap(), b"one file");
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().mode() & 0o7777
+}
+
+/// That of a directory which is made like any other, by a process like this one.
+fn usual(bench: &Bench) -> u32 {
+    let any = bench.dir.path().join("any");
+    fs::create_dir_all(&any).unwrap();
+    mode(&any)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn directories_are_their_owners_alone_until_all_is_there_also_after_a_kill() {
+    let bench = Bench::new().await;
+    for name in ["dir/fast", "dir/slow", "dir/sub/file"] {
+        bench.write(name, name);
+    }
+    for (name, mode) in [("dir/sub", 0o711), ("dir", 0o750)] {
+        fs::set_permissions(bench.root.join(name), Permissions::from_mode(mode)).unwrap();
+    }
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    for name in ["plain/deep/fast", "plain/deep/slow"] {
+        bench.put(&format!("www/{name}"), name).await;
+    }
+    let out = bench.dir.path().join("out");
+    let faults = bench.server.faults();
+    let slow =
+        |key: &str| Rule::new(Fault::Latency(Duration::from_secs(600))).operation("GetObject").exact_key(key);
+    let slow = ["www/dir/slow", "www/plain/deep/slow"].map(|key| faults.add(slow(key)));
+    let mut child = bench.start(&["restore", "--to", out.to_str().unwrap()]);
+    let begun = Instant::now();
+    while !["dir/fast", "dir/sub/file", "plain/deep/fast"].iter().all(|name| out.join(name).exists()) {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let names = ["dir", "plain", "plain/deep"];
+    let modes = |out: &Path| names.map(|name| mode(&out.join(name)));
+    assert_eq!(modes(&out).map(|mode| mode & 0o777), [0o700; 3]);
+    child.kill().await.unwrap();
+    slow.into_iter().for_each(|rule| assert!(faults.remove(rule)));
+    let ran = restore(&bench, &out, &[]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let usual = usual(&bench);
+    assert_eq!((modes(&out), mode(&out.join("dir/sub"))), ([0o750, usual, usual], 0o711));
+    // those above what is named have markers, too
+    let some = bench.dir.path().join("some");
+    let ran = restore(&bench, &some, &["dir/sub/file", "plain/deep/fast"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!((modes(&some), mode(&some.join("dir/sub"))), ([0o750, usual, usual], 0o711));
+    // one that was there, and has no marker, is left as it is
+    fs::set_permissions(some.join("plain"), Permissions::from_mode(0o705)).unwrap();
+    fs::remove_file(some.join("plain/deep/fast")).unwrap();
+    assert_eq!(restore(&bench, &some, &["plain/deep/fast"]).await.code, 0);
+    assert_eq!(modes(&some), [0o750, 0o705, usual]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_may_not_be_written_to_is_restored_to_again() {
+    let bench = Bench::new().await;
+    bench.write("closed/file", "a file");
+    bench.write("closed/sub/file", "another");
+    fs::set_permissions(bench.root.join("closed"), Permissions::from_mode(0o555)).unwrap();
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let out = bench.dir.path().join("out");
+    let words = ["restore", "--to", out.to_str().unwrap()];
+    for name in ["", "closed/file", "closed/sub"] {
+        match name {
+            "" => {}
+            "closed/sub" => fs::remove_dir_all(out.join(name)).unwrap(),
+            file => fs::remove_file(out.join(file)).unwrap(),
+        }
+        let Some(command) = bench.restrained(&words).await else {
+            return skip("setpriv cannot take away root's right to write everywhere");
+        };
+        let ran = Ran::of(command).await;
+        assert_eq!((ran.code, mode(&out.join("closed"))), (0, 0o555), "{name} {ran:?}");
+        assert_eq!(fs::read_to_string(out.join("closed/file")).unwrap(), "a file");
+        assert_eq!(fs::read_to_string(out.join("closed/sub/file")).unwrap(), "another");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_restored_has_no_acl_of_the_directory_that_it_comes_to() {
+    let bench = Bench::new().await;
+    bench.write("dir/file", "for its owner and group");
+    for (name, mode) in [("dir/file", 0o640), ("dir", 0o750)] {
+        fs::set_permissions(bench.root.join(name), Permissions::from_mode(mode)).unwrap();
+    }
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    bench.put("www/foreign", "by another tool").await;
+    let out = bench.dir.path().join("out");
+    fs::create_dir(&out).unwrap();
+    if setxattr(&out, "system.posix_acl_default", &acl(6), XattrFlags::empty()).is_err() {
+        return skip("it takes a file system that has ACLs");
+    }
+    let ran = restore(&bench, &out, &[]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for name in ["dir", "dir/file"] {
+        assert_eq!(xattrs(&out.join(name)), BTreeMap::new(), "{name}");
+        assert_eq!(mode(&out.join(name)), mode(&bench.root.join(name)), "{name}");
+    }
+    // of this one nothing is known: it is a new file there
+    assert!(xattrs(&out.join("foreign")).contains_key("system.posix_acl_access"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_directorys_marker_holds_is_told_to_be_lost() {
+    let bench = Bench::new().await;
+    bench.put("www/dir/", "content").await;
+    bench.put("www/dir/file", "a file").await;
+    let out = bench.dir.path().join("out");
+    for words in [&["--dry-run"][..], &[]] {
+        let ran = restore(&bench, &out, words).await;
+        let told = (ran.code, &ran.summary()["failed"], &ran.summary()["restored"]);
+        assert_eq!(told, (1, &1.into(), &1.into()), "{ran:?}");
+        assert!(ran.stderr.contains("no file can have that name"), "{}", ran.stderr);
+    }
+    assert_eq!(fs::read_to_string(out.join("dir/file")).unwrap(), "a file");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_digest_that_the_first_was_not_proven_by_joins_no_file_to_it() {
+    let bench = Bench::new().await;
+    // of both objects the metadata tells the same digest, which is that of neither: what they are their tags tell
+    for (key, body) in [("www/a", "one"), ("www/b", "two")] {
+        let put =
+            bench.client().put_object().bucket("backups").key(key).body(body.as_bytes().to_vec().into());
+        let put =
+            put.metadata("s3mirrord-links", "0123456789abcdef").metadata("s3mirrord-sha256", "7".repeat(64));
+        put.send().await.unwrap();
+    }
+    let out = bench.dir.path().join("out");
+    let ran = restore(&bench, &out, &[]).await;
+    assert_eq!((ran.code, &ran.summary()["unproven"]), (0, &0.into()), "{ran:?}");
+    for (name, body) in [("a", "one"), ("b", "two")] {
+        assert_eq!(fs::read_to_string(out.join(name)).unwrap(), body, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -118,6 +118,11 @@ async fn each_comes_back(bench: &Bench, all: &[(u64, Files)]) {
     assert_eq!(tree(&out).into_keys().collect::<Vec<_>>(), want.map(PathBuf::from));
     assert_eq!((ran.code, outcomes(&ran)["to"].as_str()), (1, "failed"), "{ran:?}");
     assert!(ran.stderr.contains("nothing of that name then"), "{}", ran.stderr);
+    let matched = bench.dir.path().join("matched");
+    let ran = restore(bench, &matched, &["--at", &at(all[0].0), "dir/*", "no/*"]).await;
+    let want = ["dir/gone", "dir/kept"];
+    assert_eq!(tree(&matched).into_keys().collect::<Vec<_>>(), want.map(PathBuf::from));
+    assert_eq!((ran.code, &ran.summary()["failed"]), (1, &1.into()), "{ran:?}");
     // again, and as a rehearsal: all is there
     for words in [&["--dry-run"][..], &[]] {
         let third = at(all[2].0);
@@ -176,6 +181,24 @@ async fn each_generation_comes_back_by_the_trash() {
     command.env("AWS_ACCESS_KEY_ID", key).env("AWS_SECRET_ACCESS_KEY", secret).env("AWS_REGION", "us-east-1");
     let ran = Ran::of(command).await;
     assert_eq!((ran.code, tree(&out) == all[1].1), (0, true), "{}", ran.stderr);
+}
+
+/// `a b` lies between `a` and `a/x` among the keys: of either the trash tells what it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_whose_keys_lie_among_each_other_come_back_by_the_trash() {
+    let bench = Bench::with(&format!("{QUICK}{TRASH}")).await;
+    let names = ["a/x", "a b", "a.rclonelink"];
+    for n in 1..3 {
+        for name in names {
+            write(&bench.root, name.as_bytes(), format!("{name} {n}").as_bytes(), 0o644, 1_600_000_000 + n);
+        }
+        assert_eq!(bench.run(&["once"]).await.code, 0);
+        passed().await;
+    }
+    let out = bench.dir.path().join("out");
+    let ran = restore(&bench, &out, &["--at", &at(passed().await), "a", "a b", "a.rclonelink"]).await;
+    assert_eq!((ran.code, &ran.summary()["restored"]), (0, &3.into()), "{ran:?}");
+    assert!(tree(&out) == tree(&bench.root), "{:?}", tree(&out).keys());
 }
 
 /// New metadata makes an object new to the store; the bytes are what they were, and by versions all is.

@@ -127,6 +127,46 @@ async fn a_file_or_a_directory_comes_back_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_pattern_matches_comes_back() {
+    let bench = Bench::new().await;
+    let names = [
+        "photos/2024-01/a.jpg",
+        "photos/2024-02/b",
+        "photos/2025-01/c.jpg",
+        "photos/[x]/d",
+        "photos/x/e",
+        "f.jpg",
+    ];
+    for name in names {
+        write(&bench.root, name.as_bytes(), name.as_bytes(), 0o644, 1_700_000_000);
+    }
+    fs::set_permissions(bench.root.join("photos/2024-01"), fs::Permissions::from_mode(0o711)).unwrap();
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    for (n, (words, want, failed)) in [
+        (&["photos/2024-*/**"][..], &[names[0], names[1]][..], 0),
+        (&["*.jpg"], &[names[5], names[0], names[2]], 0),
+        (&["./*.jpg", "photos/x"], &[names[5], names[4]], 0),
+        // one that is there under this very name
+        (&["photos/[x]"], &[names[3]], 0),
+        (&["photos/[x]/*", "no/such/*", "photos/{x,y}", "photos/?"], &[names[4]], 2),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let out = bench.dir.path().join(format!("out{n}"));
+        let ran = restore(&bench, &out, words).await;
+        assert_eq!((ran.code, &ran.summary()["failed"]), (i32::from(failed > 0), &failed.into()), "{ran:?}");
+        assert_eq!(
+            tree(&out).into_keys().collect::<Vec<_>>(),
+            want.iter().map(PathBuf::from).collect::<Vec<_>>()
+        );
+        let modes =
+            [&out, &bench.root].map(|dir| fs::metadata(dir.join("photos/2024-01")).ok().map(|m| m.mode()));
+        assert!(modes[0].is_none() || modes[0] == modes[1], "{words:?} {modes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_there_gives_way_only_if_it_is_asked_to() {
     let bench = Bench::new().await;
     for name in ["same", "older", "newer", "longer"] {
@@ -239,6 +279,25 @@ async fn c69_hostile_keys_and_planted_links_lead_nowhere_and_are_told() {
     let left: Vec<_> =
         walk(&out).into_iter().filter(|name| name.to_string_lossy().contains(".part")).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// What the bucket has of one name, as a file and as a link: what comes second finds what came first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_and_a_link_of_one_name_are_brought_one_after_the_other() {
+    let bench = Bench::new().await;
+    write(&bench.root, b"x", &noise(20 << 20, 1), 0o644, 1_700_000_000);
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let link =
+        bench.client().put_object().bucket("backups").key("www/x.rclonelink").metadata("mode", "120777");
+    link.body(b"aim".to_vec().into()).send().await.unwrap();
+    let slow = Rule::new(Kind::Latency(Duration::from_millis(500))).operation("GetObject").exact_key("www/x");
+    bench.server.faults().add(slow);
+    let out = bench.dir.path().join("out");
+    let ran = restore(&bench, &out, &[]).await;
+    assert_eq!((ran.code, outcomes(&ran)["x"].as_str()), (1, "done"), "{ran:?}");
+    assert_eq!(outcomes(&ran)["x.rclonelink"], "failed");
+    assert!(ran.stderr.contains("a file of that name is there"), "{}", ran.stderr);
+    assert_eq!(tree(&out), tree(&bench.root));
 }
 
 /// How many files have their names, while others get theirs.
@@ -394,8 +453,11 @@ async fn a_restore_feeds_no_mirror() {
     assert_eq!((ran.code, &ran.summary()["uploaded"]), (0, &0.into()), "{ran:?}");
     // one that somebody else put there
     bench.put("www/.s3mirrord-0123456789abcdef01234567.part", "x").await;
+    let link = bench.client().put_object().bucket("backups").body(b"aim".to_vec().into());
+    let link = link.key("www/.s3mirrord-0123456789abcdef01234567.part.rclonelink").metadata("mode", "120777");
+    link.send().await.unwrap();
     let ran = restore(&bench, &bench.dir.path().join("out"), &[]).await;
-    assert_eq!((ran.code, &ran.summary()["failed"], &ran.summary()["restored"]), (1, &1.into(), &8.into()));
+    assert_eq!((ran.code, &ran.summary()["failed"], &ran.summary()["restored"]), (1, &2.into(), &8.into()));
 }
 
 /// An object that is listed and cannot be had is no reason to say that all is there.
