@@ -1,10 +1,14 @@
 //! What is counted for every file: numbers that anybody may add to and read at any time, without a lock. A
 //! look at a million files counts a million times.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -44,6 +48,17 @@ pub(super) struct Live {
     pending: AtomicU64,
     in_flight: AtomicU64,
     deletes_wait: AtomicBool,
+    behind: Mutex<Behind>,
+}
+
+/// Since when something is unsynced, and how much longer than that. Nobody knows before it is told.
+#[derive(Debug)]
+struct Behind(Option<(Instant, Duration)>);
+
+impl Default for Behind {
+    fn default() -> Self {
+        Self(Some((Instant::now(), Duration::ZERO)))
+    }
 }
 
 /// What the bucket is to hold for a mirror.
@@ -125,6 +140,17 @@ impl Live {
     /// What is to stay in the bucket, by the last look at everything that was completed.
     pub(super) fn stored(&self) -> Option<Stored> {
         *self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when something is unsynced, and how much longer than that; `None`: nothing is.
+    pub(super) fn lags(&self, since: Option<(Instant, Duration)>) {
+        *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = Behind(since);
+    }
+
+    /// For how long something has been unsynced.
+    pub(super) fn unsynced(&self) -> Option<Duration> {
+        let behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner).0;
+        behind.map(|(since, before)| since.elapsed().saturating_add(before))
     }
 
     /// With the files `sent`, which are counted elsewhere.

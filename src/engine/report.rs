@@ -151,6 +151,9 @@ pub struct Status {
     pub stored: Option<Stored>,
     /// Comparisons with the bucket that were completed.
     pub compared: u64,
+    /// For how long something has been known that is not proven in the bucket; `None`: all is in sync. Before the first
+    /// comparison with the bucket, since it last was.
+    pub unsynced: Option<Duration>,
     /// How far the scrub is.
     pub scrub: Option<Coverage>,
     /// Objects that it found damaged or missing, and put back.
@@ -182,6 +185,7 @@ impl Report {
         (sums.skipped, sums.bytes_read) = (live.skipped.get(), live.bytes_read.get());
         (status.pending, status.in_flight) = live.pending();
         (status.stored, status.compared) = (live.stored(), live.compared.get());
+        status.unsynced = live.unsynced();
         status
     }
 
