@@ -123,7 +123,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     /// Keys below `scope` whose files failed, or are to arrive before an object that is kept for them goes.
     pub(super) fn remembered(&self, scope: &Scope) -> BTreeSet<Key> {
         if let Scope::File(path) = scope {
-            let keys = [Key::of(path), Key::of_link(path)].into_iter();
+            let keys = [Key::of(path), Key::of_link(path), Key::directory(path)].into_iter();
             let known = |key: &Key| self.is_told(key) || self.sources.awaits(key) || self.unsynced.has(key);
             return keys.filter(known).collect();
         }

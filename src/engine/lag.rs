@@ -4,7 +4,7 @@
 //! when the change was noted. Until the first comparison with the bucket is over nobody knows what differs, so all of that
 //! counts from the end of the life before, or from the start. The ledger remembers it, so that a restart makes nothing younger.
 
-use super::{Report, session::Session};
+use super::{Event, Report, Status, session::Session};
 use crate::{
     ledger::Ledger,
     local::Tree,
@@ -44,7 +44,8 @@ impl Lag {
         let kept = ledger.unsynced().await;
         // what cannot be read is told by the session that begins
         let written = kept.as_ref().ok().map(|kept| kept.map(|_| Mono::ZERO));
-        let seconds = |kept: Stamp| Duration::from_secs(wall.sec.saturating_sub(kept.sec).max(0).unsigned_abs());
+        let seconds =
+            |kept: Stamp| Duration::from_secs(wall.sec.saturating_sub(kept.sec).max(0).unsigned_abs());
         let kept = kept.ok().flatten().map_or(Duration::ZERO, seconds);
         let known = report.live().unsynced().unwrap_or_default();
         let mut lag = Self { start, before: kept.max(known), told: None, written, at: None };
@@ -108,6 +109,26 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     pub(super) fn lag_due(&self, now: Mono) -> Option<Mono> {
         let due = self.life.lag.due(self.ctx.options.once).filter(|_| !self.ctx.options.dry_run);
         due.filter(|due| *due > now)
+    }
+
+    /// Tells whether all that was seen is in sync, held or failing, if that is news.
+    pub(super) fn tell_settled(&mut self) {
+        let mine = self.ctx.root != Sameness::Changed;
+        let settled = mine && self.relisted && self.is_idle() && (self.docket.is_empty() || self.is_held());
+        // what is held or fails is not in sync, and that nothing has happened since is no news
+        let whole = |status: &mut Status| {
+            status.failing.is_empty() && status.held.is_none() && status.overwrites_held.is_none()
+        };
+        if settled && self.life.report.with(whole) {
+            self.unsynced.all_in_sync();
+            if std::mem::take(&mut self.news) {
+                self.tell(&Event::Settled);
+            }
+        }
+        if settled != self.settled {
+            self.settled = settled;
+            self.life.report.with(|status| status.settled = settled);
+        }
     }
 
     /// Since when something is unsynced.

@@ -159,7 +159,7 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) looks: u64,
     /// The note that the first comparison with the bucket followed, until rows that it did not find absent are dropped.
     pub(super) purge: Option<u64>,
-    settled: bool,
+    pub(super) settled: bool,
     /// Something was begun since it was last told that all is in sync.
     pub(super) news: bool,
     pub(super) progressed: bool,
@@ -174,7 +174,11 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let mut pending = Pending::new(wait);
         let base = life.lag.begins(now);
         pending.owe(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0, Some(base));
-        let held = life.report.with(|status| status.overwrites_held.is_some());
+        let held = life.report.with(|status| {
+            // what the session before saw may hold no longer
+            status.settled = false;
+            status.overwrites_held.is_some()
+        });
         let reviews = Reviews::new(now, !options.once && (held || options.overwrites.is_some()));
         let round = Round::new(now, options.scrub.is_some() && !options.once);
         let mut timetable = Timetable::new(options.relist, options.rescan, now);
@@ -309,22 +313,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         self.begin_sweep(now);
         self.begin_review(now);
         self.begin_scrub(now);
-        let mine = self.ctx.root != Sameness::Changed;
-        let settled = mine && self.relisted && self.is_idle() && (self.docket.is_empty() || self.is_held());
-        // what is held or fails is not in sync, and that nothing has happened since is no news
-        let whole = |status: &mut super::Status| {
-            status.failing.is_empty() && status.held.is_none() && status.overwrites_held.is_none()
-        };
-        if settled && self.life.report.with(whole) {
-            self.unsynced.all_in_sync();
-            if std::mem::take(&mut self.news) {
-                self.tell(&Event::Settled);
-            }
-        }
-        if settled != self.settled {
-            self.settled = settled;
-            self.life.report.with(|status| status.settled = settled);
-        }
+        self.tell_settled();
         let deletes = !self.docket.is_empty();
         self.life.report.live().waiting(self.pending.len(), self.jobs.len(), deletes);
     }
@@ -364,7 +353,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let review = self.reviews.next().filter(|_| paused.is_none());
         let regular = (!self.ctx.options.once).then(|| self.timetable.next());
         let scrub = self.round.next().filter(|_| self.relisted);
-        let known = [paused, due, commit, sweep, regular, self.denials.next(), review, scrub, self.lag_due(now)];
+        let known =
+            [paused, due, commit, sweep, regular, self.denials.next(), review, scrub, self.lag_due(now)];
         known.into_iter().flatten().min()
     }
 
@@ -434,7 +424,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         }
     }
 
-    fn is_held(&self) -> bool {
+    pub(super) fn is_held(&self) -> bool {
         self.life.report.with(|status| status.held.is_some())
     }
 

@@ -226,7 +226,8 @@ impl Story {
         let (sides, stop) = (self.sides(), CancellationToken::new());
         let (options, prune) = (self.options(false), self.config.prune());
         let report = self.report();
-        let _law = AbortOnDropHandle::new(tokio::spawn(lags(self.world.clone(), report.clone())));
+        let _law =
+            AbortOnDropHandle::new(tokio::spawn(lags(self.world.clone(), report.clone(), stop.clone())));
         let engine = engine::run(sides, options, prune, input, stop.clone(), report);
         tokio::pin!(engine);
         if timeout(end, &mut engine).await.is_err() && !crashes {
@@ -272,7 +273,8 @@ impl Story {
             operator(&self.world, &report, tell).await;
             stop.cancel();
         };
-        let _law = AbortOnDropHandle::new(tokio::spawn(lags(self.world.clone(), report.clone())));
+        let _law =
+            AbortOnDropHandle::new(tokio::spawn(lags(self.world.clone(), report.clone(), stop.clone())));
         let options = Options { take_over, ..self.options(false) };
         let prune = self.config.prune();
         let engine = engine::run(self.sides(), options, prune, input, stop.clone(), report.clone());
@@ -323,17 +325,22 @@ impl Config {
 }
 
 /// I5: something is told as unsynced if and only if something is known to differ.
-async fn lags(world: Fake, report: Report) {
+async fn lags(world: Fake, report: Report, stop: CancellationToken) {
     loop {
         // in step with nothing
         sleep(Duration::from_millis(1_300)).await;
+        if stop.is_cancelled() {
+            return;
+        }
         let status = report.status();
         let fails = !status.failing.is_empty();
         let waits = status.trouble.is_some() || status.held.is_some() || status.overwrites_held.is_some();
         match status.unsynced {
             None if fails => world.with(|w| w.broke(format!("I5: told as in sync: {status:?}"))),
             Some(age) if status.settled && !fails && !waits => {
-                world.with(|w| w.broke(format!("I5: unsynced for {age:?}, and all is in sync")));
+                world.with(|w| {
+                    w.broke(format!("I5: all is in sync, and told as unsynced for {age:?}: {status:?}"))
+                });
             }
             _ => {}
         }
