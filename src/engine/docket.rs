@@ -203,7 +203,8 @@ impl Docket {
     pub(super) fn judge_again(&mut self, when: Mono) {
         let known = |mark: &&Mark| mark.seq <= self.ripe.seq;
         let due = self.marks.iter().filter(known).map(|mark| mark.due).fold(when, Mono::min);
-        let since = self.marks.iter().filter(known).filter_map(|mark| mark.since).chain(self.ripe.since).min();
+        let since =
+            self.marks.iter().filter(known).filter_map(|mark| mark.since).chain(self.ripe.since).min();
         self.dealt_with();
         self.insert(Mark { due, born: 0, since, ..self.ripe });
     }

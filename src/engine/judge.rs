@@ -159,11 +159,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         self.timetable.took = time;
         self.sources.seen_since(self.looks);
         self.looks += 1;
-        if note.against == Against::Ledger {
-            return;
-        }
-        self.life.report.live().compared.add(1);
-        if !self.relisted {
+        let compared = note.against != Against::Ledger;
+        self.life.report.live().looked_by((self.ctx.options.wall)().sec, compared);
+        if compared && !self.relisted {
             self.relisted = true;
             self.purge = Some(note.born);
         }

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -48,6 +48,9 @@ pub(super) struct Live {
     pending: AtomicU64,
     in_flight: AtomicU64,
     deletes_wait: AtomicBool,
+    /// Wall times, in seconds since 1970; 0: never.
+    looked_at: AtomicI64,
+    compared_at: AtomicI64,
     behind: Mutex<Behind>,
 }
 
@@ -140,6 +143,21 @@ impl Live {
     /// What is to stay in the bucket, by the last look at everything that was completed.
     pub(super) fn stored(&self) -> Option<Stored> {
         *self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything was looked at, and maybe compared with the bucket, by this wall time.
+    pub(super) fn looked_by(&self, at: i64, compared: bool) {
+        self.looked_at.store(at, Relaxed);
+        if compared {
+            self.compared_at.store(at, Relaxed);
+            self.compared.add(1);
+        }
+    }
+
+    /// When everything was looked at, and when it was compared with the bucket, the last time.
+    pub(super) fn looked(&self) -> (Option<i64>, Option<i64>) {
+        let at = |at: &AtomicI64| Some(at.load(Relaxed)).filter(|at| *at != 0);
+        (at(&self.looked_at), at(&self.compared_at))
     }
 
     /// Since when something is unsynced, and how much longer than that; `None`: nothing is.

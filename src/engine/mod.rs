@@ -155,7 +155,14 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
     let (mut failures, mut watch) = (0, Watch::default());
     let mut lag = Lag::inherited(&sides.2, start, (options.wall)(), &report).await;
     loop {
-        let life = Life { stop: &stop, report: &report, start, jitter: &mut jitter, watch: &mut watch, lag: &mut lag };
+        let life = Life {
+            stop: &stop,
+            report: &report,
+            start,
+            jitter: &mut jitter,
+            watch: &mut watch,
+            lag: &mut lag,
+        };
         let begun = Instant::now();
         let session = session::run(&sides, &options, &prune, input.as_mut(), life).await;
         lag.ends(start.elapsed(), &report);

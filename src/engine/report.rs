@@ -154,6 +154,12 @@ pub struct Status {
     /// For how long something has been known that is not proven in the bucket; `None`: all is in sync. Before the first
     /// comparison with the bucket, since it last was.
     pub unsynced: Option<Duration>,
+    /// When the last look at everything ended, and
+    pub looked_at: Option<i64>,
+    /// the last comparison of everything with the bucket: wall time, seconds since 1970.
+    pub compared_at: Option<i64>,
+    /// Errors that were told, by class.
+    pub faults: BTreeMap<Class, u64>,
     /// How far the scrub is.
     pub scrub: Option<Coverage>,
     /// Objects that it found damaged or missing, and put back.
@@ -186,6 +192,7 @@ impl Report {
         (status.pending, status.in_flight) = live.pending();
         (status.stored, status.compared) = (live.stored(), live.compared.get());
         status.unsynced = live.unsynced();
+        (status.looked_at, status.compared_at) = live.looked();
         status
     }
 
@@ -269,6 +276,9 @@ impl Sums {
 }
 
 fn note(status: &mut Status, event: &Event) {
+    if let Event::Action { ending: Ending::Failed(fault), .. } | Event::Trouble(fault) = event {
+        *status.faults.entry(fault.class).or_default() += 1;
+    }
     match event {
         Event::Action { key, deed, ending, bytes, .. } => match ending {
             Ending::Done | Ending::Planned => {

@@ -28,6 +28,7 @@ mod batch;
 mod buffers;
 mod cached;
 mod canary;
+mod census;
 mod clone;
 mod descend;
 mod directory;
@@ -64,6 +65,7 @@ mod xattr;
 
 pub use accounts::Accounts;
 pub use canary::Pulse;
+pub use census::{watch_limit, watches_held};
 pub use directory::Directory;
 pub(crate) use hash::CHUNK;
 pub use hash::{Hashes, Hashing};
