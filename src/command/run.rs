@@ -5,6 +5,7 @@ use crate::{
     config::Config,
     service::{
         control::Server,
+        metrics,
         shutdown::Shutdown,
         supervise::{Ended, Setting, Supervisor},
     },
@@ -38,6 +39,19 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Failure> {
         let state_dir = config.state_dir.display();
         tracing::error!(%error, "no control socket in {state_dir}: `status` and `approve` cannot ask this daemon");
     }
+    let _metrics = match &config.metrics {
+        None => None,
+        Some(address) => match metrics::Server::start(address, &config.state_dir, supervisor.posts()).await {
+            Ok(server) => {
+                tracing::info!("metrics are at http://{}/metrics", server.address());
+                Some(server)
+            }
+            Err(error) => {
+                tracing::error!(%error, "nothing listens at {address}: no metrics");
+                None
+            }
+        },
+    };
     match supervisor.watch(&mut shutdown).await {
         Ended::Stopped => Ok(Exit::InSync),
         Ended::Another => Ok(Exit::Another),

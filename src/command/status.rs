@@ -85,6 +85,10 @@ fn told(mirror: &MirrorStatus, paint: Paint) -> String {
         mirror.pending,
         mirror.in_flight
     );
+    if mirror.unsynced_seconds > 0 {
+        let age = humantime::format_duration(Duration::from_secs(mirror.unsynced_seconds));
+        text += &format!("  the oldest change that is not in the bucket: {age} old\n");
+    }
     text += &format!(
         "  since start: {} uploaded ({}), {} copied, {} deleted",
         HumanCount(mirror.uploaded),

@@ -73,6 +73,7 @@ impl Config {
                     state_dir,
                     memory_limit: MEMORY,
                     bandwidth: Rates::default(),
+                    metrics: None,
                     mirrors: vec![mirror],
                     warnings,
                 });

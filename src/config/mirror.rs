@@ -2,6 +2,7 @@
 
 use super::{
     bandwidth,
+    heartbeat::Heartbeat,
     hooks::Hooks,
     labels,
     limits::{Budget, DeletePolicy, Limits},
@@ -75,6 +76,8 @@ pub struct Mirror {
     pub requester_pays: bool,
     /// What is run before its files are read, and after.
     pub hooks: Hooks,
+    /// Where it says that it is well; `None`: nowhere.
+    pub heartbeat: Option<Heartbeat>,
     /// Bytes a second that it may send.
     pub bandwidth: Rates,
     /// How the store is reached.
@@ -157,6 +160,7 @@ impl Draft {
         let requester_pays = table.boolean("requester_pays", reader).unwrap_or(false);
         let bandwidth = bandwidth::read(table, reader).unwrap_or_default();
         let hooks = Hooks::read(table, reader);
+        let heartbeat = Heartbeat::read(table, reader);
         let own = table.table("s3", &S3_SHAPE, reader).map(|inner| Layer::read(&inner, reader));
         let s3 = own.unwrap_or_default().over(shared.0).resolve(credentials);
         let own = table.table("prices", &PRICES, reader);
@@ -180,7 +184,7 @@ impl Draft {
             let mirror = Mirror::new(name, root, &target.value, exclude, limits, s3);
             let trash = trash.map(|trash| trash.value);
             let mirror = Mirror { links, directories, keep, scrub_fetch, trash, prices, options, ..mirror };
-            Some(Mirror { owner_names, rules, requester_pays, hooks, bandwidth, ..mirror })
+            Some(Mirror { owner_names, rules, requester_pays, hooks, heartbeat, bandwidth, ..mirror })
         })();
         Self { name, target, root, trash: away, mirror }
     }
@@ -223,6 +227,7 @@ impl Mirror {
             rules: Vec::new(),
             requester_pays: false,
             hooks: Hooks::default(),
+            heartbeat: None,
             bandwidth: Rates::default(),
             s3,
             prices: Prices::default(),

@@ -9,9 +9,11 @@ mod direct;
 mod duration;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod heartbeat;
 mod hooks;
 mod labels;
 mod limits;
+mod metrics;
 mod mirror;
 mod objects;
 mod prices;
@@ -26,6 +28,7 @@ mod valid;
 
 pub use direct::Direct;
 pub use duration::span;
+pub use heartbeat::Heartbeat;
 pub use hooks::Hooks;
 pub use limits::{Budget, DeletePolicy};
 pub use mirror::Mirror;
@@ -61,6 +64,8 @@ pub struct Config {
     pub memory_limit: u64,
     /// Bytes a second that all mirrors together may send.
     pub bandwidth: Rates,
+    /// Where the daemon tells machines how it is: an address or a name, and a port; `None`: nowhere.
+    pub metrics: Option<String>,
     /// The mirrors, at least one, in the order of the file.
     pub mirrors: Vec<Mirror>,
     /// What is allowed and probably not meant.

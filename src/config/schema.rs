@@ -30,6 +30,7 @@ pub(super) static TOP: Shape = Shape {
         key("state_dir", "state_dir = \"/var/lib/s3mirrord\""),
         key("memory_limit", "memory_limit = \"64MiB\""),
         key("bandwidth", BANDWIDTH),
+        key("metrics", "metrics = \"127.0.0.1:9633\""),
         key("s3", "[s3] and its keys below it"),
         key("prices", "[prices] and its keys below it"),
         key("mirror", "[[mirror]] and its keys below it"),
@@ -86,6 +87,9 @@ pub(super) static MIRROR: Shape = Shape {
         key("scrub", "scrub = \"30d\""),
         key("scrub_fetch", "scrub_fetch = true"),
         key("drill", "drill = \"7d\""),
+        key("heartbeat", "heartbeat = \"https://…\""),
+        key("heartbeat_every", "heartbeat_every = \"5m\""),
+        key("heartbeat_within", "heartbeat_within = \"15m\""),
         key("requester_pays", "requester_pays = true"),
         key("bandwidth", BANDWIDTH),
         key("s3", "[mirror.s3] and its keys below it"),
@@ -158,7 +162,7 @@ static SHAPES: [&Shape; 10] =
     [&TOP, &S3, &PRICES, &MIRROR, &OBJECTS, &MAX_DELETE, &MAX_OVERWRITE, &DEBOUNCE, &SSE, &RETENTION];
 
 /// Keys whose meaning is settled and that this version does not act on: never taken without a word.
-static LATER: [&str; 4] = ["root_marker", "cross_mounts", "metrics", "heartbeat"];
+static LATER: [&str; 2] = ["root_marker", "cross_mounts"];
 
 /// Every key, with the table it belongs in as the file spells it (empty for the top).
 pub fn known_keys() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -141,7 +141,7 @@ fn each_wrong_value_is_told_with_its_line_and_a_remedy() {
         ("root_marker = \"x\"", "not yet built", "take it out"),
         ("bandwidth = \"1M\"", "not a rate", "2MiB/s"),
         ("bandwidth = [\"1MiB/s\", \"8:00 = 1MiB/s\"]", "not a time", "Mon-Fri"),
-        ("metrics = { listen = 1 }", "not yet built", "take it out"),
+        ("metrics = \"127.0.0.1:9633\"", "not a key of [[mirror]]", "above the first [table]"),
         ("delete = \"bin\"", "is not a policy", "\"keep\" or \"trash\""),
         ("trash_keep = \"1d\"", "does nothing without delete = \"trash\"", "write that, or take it out"),
         ("trash_prefix = \"t/\"", "does nothing without delete = \"trash\"", "write that, or take it out"),

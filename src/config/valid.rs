@@ -1,7 +1,7 @@
 //! The whole file: its top, and what its mirrors must not be to each other.
 
 use super::{
-    Config, MEMORY, Mirror, bandwidth, bytes,
+    Config, MEMORY, Mirror, bandwidth, bytes, metrics,
     mirror::Draft,
     objects::unknown_class,
     prices::Prices,
@@ -31,6 +31,7 @@ pub(super) fn read(
     let state_dir = state_dir(&top, around, &mut reader);
     let memory_limit = memory_limit(&top, &mut reader).unwrap_or(MEMORY);
     let bandwidth = bandwidth::read(&top, &mut reader).unwrap_or_default();
+    let metrics = metrics::read(&top, &mut reader);
     let shared =
         top.table("s3", &S3, &mut reader).map(|table| Layer::read(&table, &mut reader)).unwrap_or_default();
     let usual = Prices::default();
@@ -59,7 +60,7 @@ pub(super) fn read(
     match state_dir {
         Some(state_dir) if problems.is_empty() => {
             let mirrors = drafts.into_iter().filter_map(|draft| draft.mirror).collect();
-            Ok(Config { state_dir, memory_limit, bandwidth, mirrors, warnings })
+            Ok(Config { state_dir, memory_limit, bandwidth, metrics, mirrors, warnings })
         }
         _ => Err(problems),
     }

@@ -130,6 +130,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 self.free(&keys);
                 let dry_run = self.ctx.options.dry_run;
                 if let Some(key) = keys.first() {
+                    if !again {
+                        self.unsynced.proven(key);
+                    }
                     self.life.report.did(now, key, &did, why, dry_run);
                     if let Some(path) = key.place().filter(|_| again) {
                         self.pending.retry(Scope::File(path), Against::Ledger, now, Mono::ZERO, 0);

@@ -23,12 +23,18 @@ struct Mark {
     born: u64,
     /// When they may be judged.
     due: Mono,
+    /// When the oldest of them was noted; `None`: there are none.
+    since: Option<Mono>,
 }
 
 /// What waits to be deleted.
 #[derive(Debug, Default)]
 pub(super) struct Docket {
     absent: Vec<(Key, ETag)>,
+    /// When the oldest of those was noted that have no mark yet.
+    since: Option<Mono>,
+    /// Commits that will make marks.
+    unmarked: usize,
     /// By when they are due.
     marks: VecDeque<Mark>,
     /// Rows last seen absent before this commit were not seen absent by this session.
@@ -69,9 +75,10 @@ impl Docket {
         Self { begin, ..Self::default() }
     }
 
-    /// The survey found no file for this object of ours.
-    pub(super) fn absent(&mut self, key: Key, etag: ETag) {
+    /// The survey found no file for this object of ours, which was noted at `since`.
+    pub(super) fn absent(&mut self, key: Key, etag: ETag, since: Mono) {
         self.absent.push((key, etag));
+        self.since = Some(self.since.map_or(since, |other| other.min(since)));
     }
 
     /// True while surveys may go on.
@@ -89,16 +96,41 @@ impl Docket {
         Some(std::mem::replace(&mut self.absent, rest))
     }
 
+    /// They were looked at once more, and if there are `rows` to be written they come back by [`Docket::condemned`].
+    pub(super) fn sentenced(&mut self, rows: bool) {
+        self.sentencing = false;
+        self.unmarked += usize::from(rows);
+        self.forget_since();
+    }
+
+    fn forget_since(&mut self) {
+        if self.all_sentenced() && self.unmarked == 0 {
+            self.since = None;
+        }
+    }
+
+    /// Since when something is to be deleted; those that come soon after each other are as old as the first.
+    pub(super) fn oldest(&self) -> Option<Mono> {
+        let marks = self.marks.iter().map(|mark| mark.since);
+        let judged = if self.judging || self.interrupted.is_some() { self.ripe.since } else { None };
+        marks.chain([self.since, judged]).flatten().min()
+    }
+
     /// Rows were written by commit `seq`. Marks within a sixteenth of the grace are one, but for the first, which
     /// would wait for ever; with `once`, which ends, all are.
     pub(super) fn condemned(&mut self, seq: Seq, now: Mono, born: u64, grace: Duration, once: bool) {
         let waiting = (0..self.marks.len()).filter(|n| self.marks[*n].seq > self.ripe.seq);
-        match waiting.skip(1).last().filter(|n| now.saturating_sub(self.marks[*n].seen) < grace / 16) {
-            _ if once => self.marks.clear(),
-            Some(close) => drop(self.marks.remove(close)),
-            None => {}
-        }
-        self.insert(Mark { seq, seen: now, born, due: now + grace });
+        let close = match waiting.skip(1).last() {
+            _ if once => std::mem::take(&mut self.marks),
+            Some(n) if now.saturating_sub(self.marks[n].seen) < grace / 16 => {
+                self.marks.remove(n).into_iter().collect()
+            }
+            _ => VecDeque::new(),
+        };
+        let since = close.iter().filter_map(|mark| mark.since).chain(self.since).min();
+        self.insert(Mark { seq, seen: now, born, due: now + grace, since });
+        self.unmarked = self.unmarked.saturating_sub(1);
+        self.forget_since();
     }
 
     fn insert(&mut self, mark: Mark) {
@@ -134,7 +166,9 @@ impl Docket {
         let known = |mark: &Mark| mark.seq <= before.seq;
         // what is judged again may be due after newer rows, and has its own time
         let whole = self.marks.range(..ripe).any(known) || !self.marks.range(ripe..).any(known);
-        self.ripe = self.marks.drain(..ripe).fold(before, |a, b| if b.seq > a.seq { b } else { a });
+        let since = self.marks.range(..ripe).filter_map(|mark| mark.since).min();
+        let newest = self.marks.drain(..ripe).fold(before, |a, b| if b.seq > a.seq { b } else { a });
+        self.ripe = Mark { since, ..newest };
         Some(Sweep {
             begin: if whole { self.begin } else { before.seq + 1 },
             whole,
@@ -157,6 +191,7 @@ impl Docket {
     /// Nothing of the rows up to the last pass is left to be judged again.
     pub(super) fn dealt_with(&mut self) {
         self.marks.retain(|mark| mark.seq > self.ripe.seq);
+        self.ripe.since = None;
     }
 
     /// True if no absent file waits for its second look.
@@ -168,8 +203,10 @@ impl Docket {
     pub(super) fn judge_again(&mut self, when: Mono) {
         let known = |mark: &&Mark| mark.seq <= self.ripe.seq;
         let due = self.marks.iter().filter(known).map(|mark| mark.due).fold(when, Mono::min);
+        let since =
+            self.marks.iter().filter(known).filter_map(|mark| mark.since).chain(self.ripe.since).min();
         self.dealt_with();
-        self.insert(Mark { due, born: 0, ..self.ripe });
+        self.insert(Mark { due, born: 0, since, ..self.ripe });
     }
 }
 
@@ -219,6 +256,45 @@ mod tests {
         assert!(d.sweep(S * 310, None, 0).unwrap().whole);
         d.swept();
         assert_eq!(d.next(), None);
+    }
+
+    #[test]
+    fn what_is_to_be_deleted_is_as_old_as_the_first_of_it() {
+        let mut d = Docket::new(1);
+        let (a, tag) = (Key::raw("a"), ETag::new("t"));
+        let absent = |d: &mut Docket, since: u32, seq, now: u32| {
+            d.absent(a.clone(), tag.clone(), S * since);
+            assert!(d.take_absent().is_some());
+            d.sentenced(true);
+            d.condemned(seq, S * now, 1, GRACE, false);
+        };
+        assert_eq!(d.oldest(), None);
+        d.absent(a.clone(), tag.clone(), S);
+        assert!(d.take_absent().is_some() && d.oldest() == Some(S));
+        d.sentenced(false);
+        assert_eq!(d.oldest(), None, "it was back");
+        absent(&mut d, 2, 10, 5);
+        absent(&mut d, 4, 20, 9);
+        assert_eq!(d.oldest(), Some(S * 2));
+        assert!(d.sweep(S * 15, None, 0).is_some());
+        assert_eq!(d.oldest(), Some(S * 2), "it is being judged");
+        d.swept();
+        d.dealt_with();
+        assert_eq!(d.oldest(), Some(S * 4), "the first is deleted");
+        assert!(d.sweep(S * 19, None, 0).is_some());
+        d.swept();
+        d.judge_again(S * 80);
+        assert_eq!(d.oldest(), Some(S * 4), "it is held");
+        absent(&mut d, 30, 30, 40);
+        assert!(!d.sweep(S * 50, None, 0).unwrap().whole && d.oldest() == Some(S * 4));
+        d.swept();
+        assert_eq!(d.oldest(), Some(S * 4));
+        assert!(d.sweep(S * 80, None, 0).unwrap().whole);
+        d.swept();
+        d.dealt_with();
+        assert_eq!(d.oldest(), None);
+        d.judge_again(S * 90);
+        assert_eq!(d.oldest(), None, "an operator asked, and there is nothing");
     }
 
     #[test]

@@ -28,11 +28,14 @@ struct From {
     swift: bool,
     /// There was no quiet.
     restless: bool,
+    /// When the change was noted.
+    since: Mono,
 }
 
 impl From {
-    fn of(note: &Note) -> Self {
-        Self { born: note.born, failures: note.failures, swift: note.is_swift(), restless: note.restless }
+    fn of(note: &Note, now: Mono) -> Self {
+        let (swift, since) = (note.is_swift(), note.since.unwrap_or(now));
+        Self { born: note.born, failures: note.failures, swift, restless: note.restless, since }
     }
 }
 
@@ -52,7 +55,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     Local::Skipped(_) => {}
                     Local::Present(_) | Local::Absent(_) => drop(awaited.remove(&triple.key)),
                 }
-                let (from, failures, against) = (From::of(note), note.failures, note.against);
+                let (from, failures, against) = (From::of(note, now), note.failures, note.against);
+                let since = note.since;
                 let old = window.is_old(&triple.key);
                 window.pass(&triple.key);
                 let whole = self.whole == Some(id);
@@ -60,7 +64,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     self.count(&triple);
                 }
                 match triple.key.place().filter(|_| old) {
-                    Some(path) => self.pending.retry(Scope::File(path), against, now, Mono::ZERO, failures),
+                    Some(path) => {
+                        self.pending.owe(Scope::File(path), against, now, Mono::ZERO, failures, since);
+                    }
                     None => self.judge(*triple, &from, against),
                 }
             }
@@ -83,15 +89,22 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     self.jobs.seen(.., surveyed.note.against);
                 }
                 if self.whole == Some(id) {
+                    self.unsynced.look_begins();
                     self.life.report.live().look_begins();
                 }
             }
-            Seen::Also(scope, against) => self.pending.retry(scope, against, now, Mono::ZERO, 0),
+            Seen::Also(scope, against) => {
+                let since = self.surveying.get(&id).and_then(|surveyed| surveyed.note.since);
+                self.pending.owe(scope, against, now, Mono::ZERO, 0, since);
+            }
             Seen::End(result) => {
                 let Some(surveyed) = self.surveying.remove(&id) else { return };
                 let Surveyed { note, begun, in_sync, awaited, .. } = surveyed;
                 if self.whole.take_if(|whole| *whole == id).is_some() {
                     self.life.report.live().look_ends(result.is_ok());
+                    if result.is_ok() {
+                        self.unsynced.look_ends();
+                    }
                 }
                 match result {
                     // a look that is broken off comes to the same files again; a single file was looked at before
@@ -110,14 +123,15 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     /// Keys below `scope` whose files failed, or are to arrive before an object that is kept for them goes.
     pub(super) fn remembered(&self, scope: &Scope) -> BTreeSet<Key> {
         if let Scope::File(path) = scope {
-            let key = Key::of(path);
-            return (self.is_told(&key) || self.sources.awaits(&key)).then_some(key).into_iter().collect();
+            let keys = [Key::of(path), Key::of_link(path), Key::directory(path)].into_iter();
+            let known = |key: &Key| self.is_told(key) || self.sources.awaits(key) || self.unsynced.has(key);
+            return keys.filter(known).collect();
         }
         let held = |key: &&Key| scope.holds(key);
         let failing =
             |status: &mut Status| status.failing.keys().filter(held).cloned().collect::<BTreeSet<_>>();
         let mut keys = self.life.report.with(failing);
-        keys.extend(self.sources.awaited().filter(held).cloned());
+        keys.extend(self.sources.awaited().chain(self.unsynced.keys()).filter(held).cloned());
         keys
     }
 
@@ -127,6 +141,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             return;
         }
         self.life.report.with(|status| status.fails_no_longer(key));
+        self.unsynced.in_sync(key);
         self.vanished(key);
     }
 
@@ -144,11 +159,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         self.timetable.took = time;
         self.sources.seen_since(self.looks);
         self.looks += 1;
-        if note.against == Against::Ledger {
-            return;
-        }
-        self.life.report.live().compared.add(1);
-        if !self.relisted {
+        let compared = note.against != Against::Ledger;
+        self.life.report.live().looked_by((self.ctx.options.wall)().sec, compared);
+        if compared && !self.relisted {
             self.relisted = true;
             self.purge = Some(note.born);
         }
@@ -182,6 +195,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             // it may be this one alone that the store fails
             Some(key) => {
                 self.store_failed();
+                self.unsynced.differs(&key, note.since.unwrap_or(now));
                 if failures >= ROUNDS && !self.is_told(&key) {
                     self.tell(&unseen(key, fault));
                 }
@@ -193,7 +207,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 self.ctx.turns.failed(jitter);
             }
         }
-        self.pending.retry(note.scope, note.against, now, delay(failures, jitter), failures);
+        self.pending.owe(note.scope, note.against, now, delay(failures, jitter), failures, note.since);
     }
 
     /// Decides what is to be done about a key, and begins it.
@@ -202,7 +216,6 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             return;
         }
         match &triple.local {
-            Local::Skipped(Skip::Excluded) => return,
             Local::Skipped(kind) => return self.skipped(&triple.key, *kind),
             Local::Unknown => return self.unknown(&triple.key),
             Local::Present(_) | Local::Absent(_) => {}
@@ -212,9 +225,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
         let Triple { key, local, record, .. } = &triple;
         if matches!(local, Local::Absent(_)) && self.ctx.prune.excludes_known(key, local, record.as_ref()) {
+            self.unsynced.in_sync(key);
             return;
         }
         if self.jobs.busy(&triple.key, against) {
+            self.unsynced.differs_again(&triple.key, from.since);
             return;
         }
         let verdict = decide(&triple, self.ctx.view());
@@ -223,7 +238,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             (Local::Absent(_), _) => self.vanished(&triple.key),
             _ => {}
         }
-        if self.has_to_rest(&triple, &verdict, from.failures, against) {
+        if self.has_to_rest(&triple, &verdict, from, against) {
             return;
         }
         let Triple { key, local, remote, asked, kin, .. } = triple;
@@ -235,10 +250,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let job = |op, why| Job { key: key.clone(), op, expect, former: former.clone(), why, asked };
         match verdict {
             // those in sync were only counted
-            Verdict::InSync | Verdict::Leave => {}
+            Verdict::InSync | Verdict::Leave => drop(self.unsynced.in_sync(&key)),
             Verdict::Condemn(etag) => {
                 self.news = true;
-                self.docket.absent(key, etag);
+                let since = self.unsynced.in_sync(&key).map_or(from.since, |known| known.min(from.since));
+                self.docket.absent(key, etag, since);
             }
             Verdict::Acquit => self.acquit(key),
             Verdict::Put(only, why) => self.start(&[], job(Op::Put(only), why), from),
@@ -258,6 +274,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     /// The file of a condemned object is back as it was.
     fn acquit(&mut self, key: Key) {
         self.life.report.live().unchanged.add(1);
+        self.unsynced.in_sync(&key);
         if !self.ctx.options.dry_run && self.jobs.take_beside(&key) {
             self.batch.push(Change::Acquit(key.clone()));
             self.after.push(After::Row { key, deleted: false, again: None });
@@ -265,7 +282,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     /// True if the file is to be read, and changed each time that it was. It is looked at again then.
-    fn has_to_rest(&mut self, triple: &Triple, verdict: &Verdict, failures: u32, against: Against) -> bool {
+    fn has_to_rest(&mut self, triple: &Triple, verdict: &Verdict, from: &From, against: Against) -> bool {
+        let From { failures, since, .. } = *from;
         let reads = matches!(verdict, Verdict::Put(..) | Verdict::Copy(_) | Verdict::Prove(_));
         let Local::Present(meta) = &triple.local else { return false };
         let now = self.now();
@@ -273,6 +291,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             .then(|| self.restless.wait(&triple.key, &meta.print, now, against))
             .flatten();
         if let (Some((wait, against)), Some(path)) = (wait, triple.key.place()) {
+            self.unsynced.differs(&triple.key, since);
             self.pending.retry(Scope::File(path), against.max(self.against()), now, wait, failures);
         }
         wait.is_some()
@@ -283,6 +302,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if !self.jobs.take(&keys.iter().collect::<Vec<_>>(), from.born) {
             return;
         }
+        self.unsynced.differs(&job.key, from.since);
         let (ctx, seen, From { failures, swift, .. }) = (self.ctx.clone(), Instant::now(), *from);
         // of a pass, the last round
         let last = self.ctx.options.once && failures + 1 >= ROUNDS;
@@ -296,7 +316,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         self.workers.spawn(work.in_current_span());
     }
 
-    fn skipped(&self, key: &Key, kind: Skip) {
+    fn skipped(&mut self, key: &Key, kind: Skip) {
+        self.unsynced.in_sync(key);
+        if kind == Skip::Excluded {
+            return;
+        }
         tracing::debug!(%key, ?kind, "skipped");
         self.life.report.live().skipped.add(1);
     }

@@ -1,10 +1,14 @@
 //! What is counted for every file: numbers that anybody may add to and read at any time, without a lock. A
 //! look at a million files counts a million times.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -44,6 +48,20 @@ pub(super) struct Live {
     pending: AtomicU64,
     in_flight: AtomicU64,
     deletes_wait: AtomicBool,
+    /// Wall times, in seconds since 1970; 0: never.
+    looked_at: AtomicI64,
+    compared_at: AtomicI64,
+    behind: Mutex<Behind>,
+}
+
+/// Since when something is unsynced, and how much longer than that. Nobody knows before it is told.
+#[derive(Debug)]
+struct Behind(Option<(Instant, Duration)>);
+
+impl Default for Behind {
+    fn default() -> Self {
+        Self(Some((Instant::now(), Duration::ZERO)))
+    }
 }
 
 /// What the bucket is to hold for a mirror.
@@ -125,6 +143,32 @@ impl Live {
     /// What is to stay in the bucket, by the last look at everything that was completed.
     pub(super) fn stored(&self) -> Option<Stored> {
         *self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything was looked at, and maybe compared with the bucket, by this wall time.
+    pub(super) fn looked_by(&self, at: i64, compared: bool) {
+        self.looked_at.store(at, Relaxed);
+        if compared {
+            self.compared_at.store(at, Relaxed);
+            self.compared.add(1);
+        }
+    }
+
+    /// When everything was looked at, and when it was compared with the bucket, the last time.
+    pub(super) fn looked(&self) -> (Option<i64>, Option<i64>) {
+        let at = |at: &AtomicI64| Some(at.load(Relaxed)).filter(|at| *at != 0);
+        (at(&self.looked_at), at(&self.compared_at))
+    }
+
+    /// Since when something is unsynced, and how much longer than that; `None`: nothing is.
+    pub(super) fn lags(&self, since: Option<(Instant, Duration)>) {
+        *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = Behind(since);
+    }
+
+    /// For how long something has been unsynced.
+    pub(super) fn unsynced(&self) -> Option<Duration> {
+        let behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner).0;
+        behind.map(|(since, before)| since.elapsed().saturating_add(before))
     }
 
     /// With the files `sent`, which are counted elsewhere.

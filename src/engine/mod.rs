@@ -12,6 +12,7 @@ mod delete;
 mod docket;
 mod hold;
 mod judge;
+mod lag;
 mod live;
 mod overwrite;
 mod owner;
@@ -43,6 +44,7 @@ use crate::{
     store::Store,
 };
 use futures::{Stream, StreamExt, stream::Fuse};
+use lag::Lag;
 use session::{Failed, Life};
 use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -151,10 +153,19 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
     let mut input = Box::pin(input.fuse());
     let mut jitter = fastrand::Rng::with_seed(options.seed);
     let (mut failures, mut watch) = (0, Watch::default());
+    let mut lag = Lag::inherited(&sides.2, start, (options.wall)(), &report).await;
     loop {
-        let life = Life { stop: &stop, report: &report, start, jitter: &mut jitter, watch: &mut watch };
+        let life = Life {
+            stop: &stop,
+            report: &report,
+            start,
+            jitter: &mut jitter,
+            watch: &mut watch,
+            lag: &mut lag,
+        };
         let begun = Instant::now();
         let session = session::run(&sides, &options, &prune, input.as_mut(), life).await;
+        lag.ends(start.elapsed(), &report);
         let Err(Failed { fault, worked, progressed }) = session else { return End::Done };
         // one that only finds again what cannot be done must not be followed by the next at once; and a pass
         // gives up after some, however far each came

@@ -153,6 +153,15 @@ pub struct Status {
     pub stored: Option<Stored>,
     /// Comparisons with the bucket that were completed.
     pub compared: u64,
+    /// For how long something has been known that is not proven in the bucket; `None`: all is in sync. Before the first
+    /// comparison with the bucket, since it last was.
+    pub unsynced: Option<Duration>,
+    /// When the last look at everything ended, and
+    pub looked_at: Option<i64>,
+    /// the last comparison of everything with the bucket: wall time, seconds since 1970.
+    pub compared_at: Option<i64>,
+    /// Errors that were told, by class.
+    pub faults: BTreeMap<Class, u64>,
     /// How far the scrub is.
     pub scrub: Option<Coverage>,
     /// Objects that it found damaged or missing, and put back.
@@ -184,6 +193,8 @@ impl Report {
         (sums.skipped, sums.bytes_read) = (live.skipped.get(), live.bytes_read.get());
         (status.pending, status.in_flight) = live.pending();
         (status.stored, status.compared) = (live.stored(), live.compared.get());
+        status.unsynced = live.unsynced();
+        (status.looked_at, status.compared_at) = live.looked();
         status
     }
 
@@ -267,6 +278,9 @@ impl Sums {
 }
 
 fn note(status: &mut Status, event: &Event) {
+    if let Event::Action { ending: Ending::Failed(fault), .. } | Event::Trouble(fault) = event {
+        *status.faults.entry(fault.class).or_default() += 1;
+    }
     match event {
         Event::Action { key, deed, ending, bytes, .. } => match ending {
             Ending::Done | Ending::Planned => {

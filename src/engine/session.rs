@@ -8,6 +8,7 @@ use super::{
     delete,
     docket::Docket,
     hold::Reviews,
+    lag::Lag,
     overwrite, owner,
     scrub::Round,
     settle::{Task, Worked},
@@ -20,7 +21,7 @@ use crate::{
     ledger::Ledger,
     local::{Prune, Tree},
     model::{Against, Change, Class, Fault, Key, Sameness, Scope},
-    queue::{self, Denials, Jobs, Mono, Note, Pending, Restless, Sources},
+    queue::{self, Denials, Jobs, Mono, Note, Pending, Restless, Sources, Unsynced},
     store::Store,
 };
 use futures::{
@@ -62,6 +63,8 @@ pub(super) struct Life<'a> {
     pub jitter: &'a mut fastrand::Rng,
     /// What is known of the watcher.
     pub watch: &'a mut Watch,
+    /// How far the bucket is behind.
+    pub lag: &'a mut Lag,
 }
 
 /// Opens the mirror, compares everything once and follows `input` until `stop` or, with `once`, until all is dealt with.
@@ -120,6 +123,9 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) restless: Restless,
     pub(super) denials: Denials,
     pub(super) sources: Sources,
+    pub(super) unsynced: Unsynced,
+    /// What the first comparison finds has been so since then.
+    pub(super) base: Mono,
     pub(super) docket: Docket,
     pub(super) batch: Vec<Change>,
     pub(super) after: Vec<After>,
@@ -153,7 +159,7 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) looks: u64,
     /// The note that the first comparison with the bucket followed, until rows that it did not find absent are dropped.
     pub(super) purge: Option<u64>,
-    settled: bool,
+    pub(super) settled: bool,
     /// Something was begun since it was last told that all is in sync.
     pub(super) news: bool,
     pub(super) progressed: bool,
@@ -166,8 +172,13 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let now = life.start.elapsed();
         let wait = queue::Options { quiet: options.quiet, longest: options.longest, most: NOTES };
         let mut pending = Pending::new(wait);
-        pending.retry(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0);
-        let held = life.report.with(|status| status.overwrites_held.is_some());
+        let base = life.lag.begins(now);
+        pending.owe(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0, Some(base));
+        let held = life.report.with(|status| {
+            // what the session before saw may hold no longer
+            status.settled = false;
+            status.overwrites_held.is_some()
+        });
         let reviews = Reviews::new(now, !options.once && (held || options.overwrites.is_some()));
         let round = Round::new(now, options.scrub.is_some() && !options.once);
         let mut timetable = Timetable::new(options.relist, options.rescan, now);
@@ -178,6 +189,8 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             restless: Restless::default(),
             denials: Denials::default(),
             sources: Sources::default(),
+            unsynced: Unsynced::default(),
+            base,
             docket: Docket::new(ctx.ledger.now() + 1),
             batch: vec![],
             after: vec![],
@@ -268,6 +281,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
     /// Begins whatever may begin now.
     fn begin(&mut self) {
         let now = self.now();
+        self.lag(now);
         self.begin_commit(now);
         self.begin_regular(now);
         while let Some(note) = self.due(now) {
@@ -276,6 +290,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             if note.scope.is_everything() {
                 self.whole = Some(id);
                 self.life.report.live().look_begins();
+                self.unsynced.look_begins();
             }
             let window = Window::default();
             let survey = survey(self.ctx.clone(), &note, window.reach());
@@ -298,20 +313,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         self.begin_sweep(now);
         self.begin_review(now);
         self.begin_scrub(now);
-        let mine = self.ctx.root != Sameness::Changed;
-        let settled = mine && self.relisted && self.is_idle() && (self.docket.is_empty() || self.is_held());
-        // what is held or fails is not in sync, and that nothing has happened since is no news
-        let whole = |status: &mut super::Status| {
-            status.failing.is_empty() && status.held.is_none() && status.overwrites_held.is_none()
-        };
-        if settled && self.news && self.life.report.with(whole) {
-            self.news = false;
-            self.tell(&Event::Settled);
-        }
-        if settled != self.settled {
-            self.settled = settled;
-            self.life.report.with(|status| status.settled = settled);
-        }
+        self.tell_settled();
         let deletes = !self.docket.is_empty();
         self.life.report.live().waiting(self.pending.len(), self.jobs.len(), deletes);
     }
@@ -351,7 +353,9 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let review = self.reviews.next().filter(|_| paused.is_none());
         let regular = (!self.ctx.options.once).then(|| self.timetable.next());
         let scrub = self.round.next().filter(|_| self.relisted);
-        [paused, due, commit, sweep, regular, self.denials.next(), review, scrub].into_iter().flatten().min()
+        let known =
+            [paused, due, commit, sweep, regular, self.denials.next(), review, scrub, self.lag_due(now)];
+        known.into_iter().flatten().min()
     }
 
     /// True if nothing is under way; deletes may be waiting.
@@ -420,7 +424,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         }
     }
 
-    fn is_held(&self) -> bool {
+    pub(super) fn is_held(&self) -> bool {
         self.life.report.with(|status| status.held.is_some())
     }
 

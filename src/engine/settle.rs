@@ -40,6 +40,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         keys.iter().for_each(|key| self.jobs.tried(key));
         self.keep_source(&job, &outcome);
         self.scrub_ends(&job.key, &outcome);
+        if !matches!(outcome, Outcome::Done { .. }) {
+            self.unsynced.differs(&job.key, self.now());
+        }
         match outcome {
             Outcome::Done { did, changes } => {
                 self.ctx.turns.answered();
@@ -130,6 +133,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         };
         let (quiet, longest) = (self.ctx.options.quiet, self.ctx.options.longest);
         self.restless.grew(&job.key, now, took, quiet, longest);
+        // what came while it was sent is not in the bucket
+        self.unsynced.differs_again(&job.key, now.saturating_sub(took));
         self.pending.retry(Scope::File(path), Against::Ledger, now, quiet, 0);
     }
 
@@ -211,7 +216,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let now = self.now();
         match task {
             Task::Sentenced(result) => {
-                self.docket.sentencing = false;
+                let rows = result.as_ref().is_ok_and(|(changes, _)| !changes.is_empty());
+                self.docket.sentenced(rows);
                 match result {
                     Ok((changes, again)) => {
                         if !changes.is_empty() {

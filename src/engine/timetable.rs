@@ -134,7 +134,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             Some(Against::Ledger) if self.timetable.polls => {
                 self.pending.retry(Scope::everything(), self.against(), now, Mono::ZERO, 0);
             }
-            Some(Against::Ledger) => self.look_at_everything(now),
+            Some(Against::Ledger) => self.look_at_everything(now, None),
             None => {}
         }
         if self.timetable.tidies(now) && self.ctx.root != Sameness::Changed {
@@ -198,10 +198,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         });
     }
 
-    /// Not more often than a tenth of the time.
-    pub(super) fn look_at_everything(&mut self, now: Mono) {
+    /// Not more often than a tenth of the time; for changes that were noted at `since`.
+    pub(super) fn look_at_everything(&mut self, now: Mono, since: Option<Mono>) {
         let wait = self.ctx.options.quiet.max((self.timetable.took * SHARE).min(self.ctx.options.rescan));
-        self.pending.retry(Scope::everything(), self.against(), now, wait, 0);
+        self.pending.owe(Scope::everything(), self.against(), now, wait, 0, since);
     }
 }
 

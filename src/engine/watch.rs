@@ -39,7 +39,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             Notice::Look(scope) => self.pending.note(scope, self.against(), now),
             Notice::Lost(reason) => {
                 tracing::warn!(reason, "changes were lost; looking at everything");
-                self.look_at_everything(now);
+                self.look_at_everything(now, Some(now));
             }
             // the root is gone, or is another one: begin anew, and nothing is in sync until then
             Notice::Degraded(fault) if fault.class == Class::Fatal => {

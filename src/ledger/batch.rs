@@ -113,6 +113,7 @@ impl<'txn> Batch<'txn> {
             Change::Bind(binding) => meta::put_binding(&mut self.meta, &binding),
             Change::Hold(held) => meta::put_held(&mut self.meta, held),
             Change::Scrubbed(mark) => meta::put_scrubbed(&mut self.meta, &mark),
+            Change::Unsynced(since) => meta::put_unsynced(&mut self.meta, since),
         }
     }
 

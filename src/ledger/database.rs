@@ -413,6 +413,10 @@ impl Ledger for Database {
         self.read(|txn| meta::scrubbed(&txn.open_table(meta::META)?)).await
     }
 
+    async fn unsynced(&self) -> Result<Option<Stamp>, Fault> {
+        self.read(|txn| meta::unsynced(&txn.open_table(meta::META)?)).await
+    }
+
     async fn commit(&self, changes: Vec<Change>) -> Result<Seq, Fault> {
         let shared = Arc::clone(&self.0);
         self.run("write", move || {

@@ -66,6 +66,7 @@ fn look(engine: Database) -> Result<Found, Error> {
     meta::binding(&table)?;
     meta::held(&table)?;
     meta::scrubbed(&table)?;
+    meta::unsynced(&table)?;
     txn.open_table(record::FOREIGN)?;
     txn.open_table(record::INTENTS)?;
     txn.open_table(window::WINDOW)?;

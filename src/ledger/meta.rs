@@ -2,7 +2,7 @@
 
 use super::bytes::{Damage, Reader, Writer};
 use super::record::{read_stamp, write_stamp};
-use crate::model::{Binding, Capabilities, Key, MirrorId, RootId, Scrubbed, Seq, Tally};
+use crate::model::{Binding, Capabilities, Key, MirrorId, RootId, Scrubbed, Seq, Stamp, Tally};
 use redb::{ReadableTable, Table, TableDefinition};
 
 /// Name → value.
@@ -21,6 +21,7 @@ const HELD: &str = "held";
 const SCRUBBED: &str = "scrubbed";
 /// Apart, as older ones of this layout have no such row.
 const SKIPPED: &str = "scrub-skipped";
+const UNSYNCED: &str = "unsynced";
 
 type Writable<'txn> = Table<'txn, &'static str, &'static [u8]>;
 type Found<T> = Result<Option<T>, redb::Error>;
@@ -110,6 +111,14 @@ pub(super) fn put_scrubbed(table: &mut Writable<'_>, mark: &Scrubbed) -> Result<
     put(table, SKIPPED, Writer::new().u64(mark.skipped))?;
     let row = Writer::new().option(mark.after.as_ref().map(Key::as_str), Writer::text).u64(mark.done);
     put(table, SCRUBBED, write_stamp(row, mark.begun).option(mark.whole, write_stamp))
+}
+
+pub(super) fn unsynced(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Found<Stamp> {
+    Ok(get(table, UNSYNCED, |r| r.option(read_stamp))?.flatten())
+}
+
+pub(super) fn put_unsynced(table: &mut Writable<'_>, since: Option<Stamp>) -> Result<(), redb::Error> {
+    put(table, UNSYNCED, Writer::new().option(since, write_stamp))
 }
 
 pub(super) fn binding(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Found<Binding> {

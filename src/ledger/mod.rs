@@ -168,6 +168,12 @@ pub trait Ledger: Clone + Send + Sync + 'static {
     /// As above.
     fn scrubbed(&self) -> impl Future<Output = Result<Option<Scrubbed>, Fault>> + Send;
 
+    /// Since when (wall time) something is unsynced; `None`: nothing is, as far as was written down.
+    ///
+    /// # Errors
+    /// As above.
+    fn unsynced(&self) -> impl Future<Output = Result<Option<Stamp>, Fault>> + Send;
+
     /// Writes a batch: all of it or nothing, durable when it returns, and then seen by every later
     /// read. Returns the counter it was written under.
     ///

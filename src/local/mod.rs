@@ -28,6 +28,7 @@ mod batch;
 mod buffers;
 mod cached;
 mod canary;
+mod census;
 mod clone;
 mod descend;
 mod directory;
@@ -66,6 +67,7 @@ mod xattr;
 
 pub use accounts::Accounts;
 pub use canary::Pulse;
+pub use census::{watch_limit, watches_held};
 pub use directory::Directory;
 pub use draft::Draft;
 pub(crate) use hash::CHUNK;

@@ -55,9 +55,9 @@ impl Shortfall {
 }
 
 /// A limit on what one user may have of inotify.
-struct Limit {
+pub(super) struct Limit {
     name: &'static str,
-    most: usize,
+    pub(super) most: usize,
 }
 
 impl Limit {
@@ -71,7 +71,7 @@ impl Limit {
         limits.min_by_key(|limit| limit.most).unwrap_or(Self { name: global, most: otherwise })
     }
 
-    fn of_watches() -> Self {
+    pub(super) fn of_watches() -> Self {
         Self::lower("fs.inotify.max_user_watches", "user.max_inotify_watches", 0)
     }
 

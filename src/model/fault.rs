@@ -23,6 +23,22 @@ pub enum Class {
     Owned,
 }
 
+impl Class {
+    /// In a word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Throttled => "throttled",
+            Self::Changed => "changed",
+            Self::Missing => "missing",
+            Self::Permanent => "permanent",
+            Self::Denied => "denied",
+            Self::Fatal => "fatal",
+            Self::Owned => "owned",
+        }
+    }
+}
+
 /// An error with its class, what was tried, why it failed and, where one is known, what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {

@@ -246,6 +246,8 @@ pub enum Change {
     Hold(bool),
     /// How far the scrub is.
     Scrubbed(Scrubbed),
+    /// Since when (wall time) something is known that is not proven in the bucket; `None`: all is.
+    Unsynced(Option<Stamp>),
 }
 
 #[cfg(test)]

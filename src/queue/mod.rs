@@ -8,6 +8,8 @@ mod pace;
 mod pending;
 mod restless;
 mod sources;
+mod times;
+mod unsynced;
 
 pub use backoff::delay;
 pub use denials::Denials;
@@ -17,6 +19,7 @@ pub use pace::Pace;
 pub use pending::{Options, Pending};
 pub use restless::Restless;
 pub use sources::Sources;
+pub use unsynced::Unsynced;
 
 /// Time since the engine's start, by the monotonic clock.
 pub type Mono = std::time::Duration;

@@ -16,6 +16,8 @@ pub struct Note {
     pub failures: u32,
     /// It was due at the longest wait: there was no quiet.
     pub restless: bool,
+    /// When the oldest change was noted that it stands for; `None`: a look that nothing led to.
+    pub since: Option<Mono>,
     /// The first that was noted here,
     pub(super) first: Mono,
     /// and when it is to be looked at.
@@ -35,6 +37,7 @@ impl Note {
         self.born = self.born.min(other.born);
         self.failures = self.failures.max(other.failures);
         self.first = self.first.min(other.first);
+        self.since = self.since.into_iter().chain(other.since).min();
     }
 }
 

@@ -6,6 +6,7 @@
 use super::{
     Mono,
     note::{Kind, Note},
+    times::Times,
 };
 use crate::model::{Against, RelPath, Scope};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,13 +35,16 @@ pub struct Pending {
     due: [BTreeSet<(Mono, RelPath, Kind)>; 2],
     /// How many `File` notes a directory has.
     files: BTreeMap<RelPath, usize>,
+    /// When the changes were noted that the notes stand for.
+    since: Times,
     born: u64,
 }
 
 impl Pending {
     /// An empty queue.
     pub fn new(options: Options) -> Self {
-        Self { options, notes: BTreeMap::new(), due: Default::default(), files: BTreeMap::new(), born: 0 }
+        let (notes, files) = (BTreeMap::new(), BTreeMap::new());
+        Self { options, notes, due: Default::default(), files, since: Times::default(), born: 0 }
     }
 
     /// Something happened here: look when it is quiet.
@@ -48,13 +52,35 @@ impl Pending {
         self.born += 1;
         let due = now + self.options.quiet;
         self.add(
-            Note { scope, against, born: self.born, failures: 0, restless: false, first: now, due },
+            Note {
+                scope,
+                against,
+                born: self.born,
+                failures: 0,
+                restless: false,
+                since: Some(now),
+                first: now,
+                due,
+            },
             true,
         );
     }
 
     /// Look here again in `wait`, after `failures` failures in a row.
     pub fn retry(&mut self, scope: Scope, against: Against, now: Mono, wait: Mono, failures: u32) {
+        self.owe(scope, against, now, wait, failures, None);
+    }
+
+    /// As [`Pending::retry`], for a change that was noted at `since`.
+    pub fn owe(
+        &mut self,
+        scope: Scope,
+        against: Against,
+        now: Mono,
+        wait: Mono,
+        failures: u32,
+        since: Option<Mono>,
+    ) {
         self.born += 1;
         self.add(
             Note {
@@ -63,6 +89,7 @@ impl Pending {
                 born: self.born,
                 failures,
                 restless: false,
+                since,
                 first: now + wait,
                 due: now + wait,
             },
@@ -96,6 +123,11 @@ impl Pending {
     /// The number of the oldest note.
     pub fn oldest(&self) -> Option<u64> {
         self.notes.values().map(|note| note.born).min()
+    }
+
+    /// When the oldest change was noted that is still to be looked at.
+    pub fn since(&self) -> Option<Mono> {
+        self.since.first()
     }
 
     /// The number of the newest note ever made.
@@ -132,6 +164,7 @@ impl Pending {
         if let Scope::File(path) = &note.scope {
             *self.files.entry(path.parent().unwrap_or_else(RelPath::root)).or_default() += 1;
         }
+        note.since.into_iter().for_each(|since| self.since.add(since));
         let id = (note.scope.path().clone(), Kind::of(&note.scope));
         self.due[usize::from(note.is_swift())].insert((note.due, id.0.clone(), id.1));
         self.notes.insert(id, note);
@@ -139,6 +172,7 @@ impl Pending {
 
     fn remove(&mut self, id: &(RelPath, Kind)) -> Option<Note> {
         let note = self.notes.remove(id)?;
+        note.since.into_iter().for_each(|since| self.since.remove(since));
         self.due[usize::from(note.is_swift())].remove(&(note.due, id.0.clone(), id.1));
         if let Scope::File(path) = &note.scope {
             let parent = path.parent().unwrap_or_else(RelPath::root);
@@ -322,6 +356,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_folded_is_as_old_as_the_oldest_change_in_it() {
+        let mut q = queue(2);
+        q.retry(Scope::everything(), Against::Bucket, S, S * 300, 0);
+        assert_eq!(q.since(), None, "a look that nothing led to");
+        assert_eq!(pop(&mut q, S * 400).map(|note| note.since), Some(None));
+        q.owe(Scope::File(path("a/z")), Against::Ledger, S * 9, S * 2, 1, Some(S * 3));
+        q.note(Scope::File(path("b/y")), Against::Ledger, S * 5);
+        assert_eq!(q.since(), Some(S * 3));
+        q.note(Scope::File(path("a/z")), Against::Ledger, S * 10);
+        q.note(Scope::File(path("a/x")), Against::Ledger, S * 11);
+        let folded = q.pop(S * 100, false).expect("due");
+        assert_eq!((folded.scope, folded.since), (Scope::everything(), Some(S * 3)));
+        assert_eq!((q.since(), q.len()), (None, 0));
+    }
+
+    #[test]
     fn an_event_hastens_a_retry_and_a_retry_does_not_delay_an_event() {
         let mut q = queue(100);
         q.retry(Scope::File(path("a")), Against::Bucket, S, S * 300, 4);
@@ -397,6 +447,7 @@ mod tests {
                 }
                 prop_assert!(owed.iter().all(|(_, latest)| now <= *latest));
                 prop_assert!(q.len() <= most + 1);
+                prop_assert_eq!(q.since(), q.notes.values().filter_map(|note| note.since).min());
                 prop_assert_eq!(q.due.iter().map(BTreeSet::len).sum::<usize>(), q.notes.len());
             }
             while let Some(due) = next(&q) {
@@ -404,7 +455,7 @@ mod tests {
                 owed.retain(|(scope, _)| !note.scope.covers(scope));
             }
             prop_assert!(owed.is_empty(), "{owed:?}");
-            prop_assert!(q.files.is_empty() && q.is_empty());
+            prop_assert!(q.files.is_empty() && q.is_empty() && q.since().is_none());
         }
     }
 

@@ -3,7 +3,9 @@
 
 use super::{
     assembly::{self, Commons, Manner, Sides},
-    drill, progress,
+    drill,
+    heartbeat::{self, Signs},
+    progress,
     supervise::Setting,
 };
 use crate::{
@@ -134,6 +136,18 @@ impl Post {
         (self.opened.load(Relaxed) && self.armed.load(Relaxed)) || self.trouble().is_some()
     }
 
+    /// Whether it is well, by all that is known of it.
+    pub(super) fn signs(&self) -> Signs {
+        let status = self.report.status();
+        Signs {
+            up: self.is_up() && !self.is_over(),
+            lives: self.lives(),
+            trouble: self.trouble().is_some(),
+            held: status.held.is_some() || status.overwrites_held.is_some(),
+            unsynced: status.unsynced,
+        }
+    }
+
     /// How long it may take from its stop until it has ended.
     pub(super) fn last(&self) -> Duration {
         let hooks = &self.mirror.hooks;
@@ -167,6 +181,10 @@ impl Post {
     /// Mirrors until the stop, once nothing is left of those that were in its place `before`.
     pub(super) async fn run(self: Arc<Self>, told: mpsc::Receiver<Input>, before: Vec<Arc<Self>>) -> Ended {
         let _over = self.over.clone().drop_guard();
+        let _beats = self.mirror.heartbeat.clone().map(|heartbeat| {
+            let beats = heartbeat::beat(self.clone(), heartbeat);
+            AbortOnDropHandle::new(tokio::spawn(beats.in_current_span()))
+        });
         let life = async {
             match self.stop.run_until_cancelled(self.follow(before)).await {
                 Some(()) => self.lives_on(told).await,

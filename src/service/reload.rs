@@ -40,6 +40,23 @@ impl Changes {
                 remedy: format!("restart it, or write state_dir = {was:?} again"),
             });
         }
+        if old.metrics != new.metrics {
+            let shown =
+                |at: &Option<String>| at.as_ref().map_or("not there".to_owned(), |at| format!("{at:?}"));
+            let again = match &old.metrics {
+                Some(was) => format!("write metrics = {was:?} again"),
+                None => "take it out again".to_owned(),
+            };
+            return Err(Problem {
+                line: None,
+                column: None,
+                message: format!(
+                    "`metrics` is {} now, and cannot change while the daemon runs",
+                    shown(&new.metrics)
+                ),
+                remedy: format!("restart it, or {again}"),
+            });
+        }
         let shared = old.memory_limit != new.memory_limit || old.bandwidth != new.bandwidth;
         let fates = new.mirrors.iter().map(|mirror| {
             match old.mirrors.iter().position(|other| other.name == mirror.name) {
@@ -114,6 +131,9 @@ mod tests {
         let moved =
             Changes::between(&old, &config("state_dir = \"/else\"", AB)).expect_err("it takes a restart");
         assert!(moved.remedy.contains("restart") && moved.remedy.contains("\"/no/state\""), "{moved:?}");
+        let told = Changes::between(&old, &config("metrics = \"127.0.0.1:9633\"", AB))
+            .expect_err("it takes a restart");
+        assert!(told.message.contains("9633") && told.remedy.contains("take it out again"), "{told:?}");
         let fates = vec![Added, Kept(0), Changed(1), Kept(3)];
         let told = Changes { fates, removed: vec![2], shared: false };
         assert_eq!(told.to_string(), "1 added, 1 changed, 1 removed, 2 as before");

@@ -165,13 +165,18 @@ impl Direct {
         store.options().throttle.wait(bytes.len() as u64).await;
         let request = way.request(full, (payload, bytes), headers, ahead).await?;
         self.0.requests.count(PUT);
+        let mut status = None;
         let answer = async {
             match way.connector.call(request).await {
-                Ok(answer) => read(full, answer).await,
+                Ok(answer) => {
+                    status = Some(answer.status().as_u16());
+                    read(full, answer).await
+                }
                 Err(_) => Answer::Failed,
             }
         };
         let answer = timeout(payload.patience(store.options()), answer).await.unwrap_or(Answer::Failed);
+        self.0.requests.answered(PUT, status);
         let mut rest = self.rest();
         match answer {
             Answer::Done(tagged) => {
@@ -179,8 +184,12 @@ impl Direct {
                 Some(Ok(tagged))
             }
             Answer::No(fault) => Some(Err(fault)),
-            Answer::Refused => None,
+            Answer::Refused => {
+                self.0.requests.again();
+                None
+            }
             Answer::Failed => {
+                self.0.requests.again();
                 rest.begin(Instant::now());
                 None
             }

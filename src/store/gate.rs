@@ -193,12 +193,19 @@ impl S3 {
     pub(super) async fn send<T, E: Failure, F>(
         &self,
         load: impl Into<Load>,
-        request: impl FnMut() -> F,
+        mut request: impl FnMut() -> F,
     ) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
     {
-        self.gate().send(self.options().max_attempts, load, request).await
+        let mut sent = false;
+        let counted = || {
+            if std::mem::replace(&mut sent, true) {
+                self.retried();
+            }
+            request()
+        };
+        self.gate().send(self.options().max_attempts, load, counted).await
     }
 
     /// Sends the request once and without waiting: it rests on a look of just now.

@@ -52,6 +52,7 @@ pub use memory::Memory;
 pub use object::Objects;
 pub use options::{Options, Secret};
 pub use patience::{PAUSE, TRIES, listed, patiently};
+pub use requests::Outcomes;
 pub use s3::S3;
 pub use standing::Caller;
 pub use throttle::Throttle;

@@ -11,7 +11,7 @@ use super::{
     head,
     lanes::Lane,
     page, part, probe,
-    requests::Requests,
+    requests::{Outcomes, Requests},
     resume, splice, trash,
     upload::{self, Road},
     versions, whole,
@@ -111,6 +111,21 @@ impl S3 {
     /// Requests sent so far by operation (`PutObject`), retries included.
     pub fn requests(&self) -> BTreeMap<String, u64> {
         self.0.requests.so_far()
+    }
+
+    /// Attempts that ended so far, by operation and HTTP status; `None`: without an answer.
+    pub fn outcomes(&self) -> Outcomes {
+        self.0.requests.outcomes()
+    }
+
+    /// Requests that were sent once more so far.
+    pub fn retries(&self) -> u64 {
+        self.0.requests.retries()
+    }
+
+    /// What is sent once more is counted.
+    pub(super) fn retried(&self) {
+        self.0.requests.again();
     }
 
     /// When it answered last, whatever it said; small uploads not counted.

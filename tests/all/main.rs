@@ -51,6 +51,8 @@ mod ls;
 mod many;
 mod memory;
 #[cfg(feature = "demo")]
+mod metrics;
+#[cfg(feature = "demo")]
 mod migrating;
 #[cfg(feature = "demo")]
 mod moments;

@@ -21,6 +21,7 @@ mod copies;
 mod deletes;
 mod denials;
 mod hooks;
+mod lag;
 mod outages;
 mod overwrites;
 mod plan;

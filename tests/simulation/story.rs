@@ -22,7 +22,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// What is broken on purpose.
 #[derive(Clone, Copy, Default)]
@@ -225,7 +225,10 @@ impl Story {
         let crashes = self.world.draw(8) > 0 && self.world.strikes("crash", 1);
         let (sides, stop) = (self.sides(), CancellationToken::new());
         let (options, prune) = (self.options(false), self.config.prune());
-        let engine = engine::run(sides, options, prune, input, stop.clone(), self.report());
+        let report = self.report();
+        let _law =
+            AbortOnDropHandle::new(tokio::spawn(lags(self.world.clone(), report.clone(), stop.clone())));
+        let engine = engine::run(sides, options, prune, input, stop.clone(), report);
         tokio::pin!(engine);
         if timeout(end, &mut engine).await.is_err() && !crashes {
             stop.cancel();
@@ -270,6 +273,8 @@ impl Story {
             operator(&self.world, &report, tell).await;
             stop.cancel();
         };
+        let _law =
+            AbortOnDropHandle::new(tokio::spawn(lags(self.world.clone(), report.clone(), stop.clone())));
         let options = Options { take_over, ..self.options(false) };
         let prune = self.config.prune();
         let engine = engine::run(self.sides(), options, prune, input, stop.clone(), report.clone());
@@ -316,6 +321,29 @@ impl Config {
             return Prune::default();
         }
         Prune::new(|path, is_dir| if is_dir { path == b"e/f" } else { path.ends_with(b"n3") })
+    }
+}
+
+/// I5: something is told as unsynced if and only if something is known to differ.
+async fn lags(world: Fake, report: Report, stop: CancellationToken) {
+    loop {
+        // in step with nothing
+        sleep(Duration::from_millis(1_300)).await;
+        if stop.is_cancelled() {
+            return;
+        }
+        let status = report.status();
+        let fails = !status.failing.is_empty();
+        let waits = status.trouble.is_some() || status.held.is_some() || status.overwrites_held.is_some();
+        match status.unsynced {
+            None if fails => world.with(|w| w.broke(format!("I5: told as in sync: {status:?}"))),
+            Some(age) if status.settled && !fails && !waits => {
+                world.with(|w| {
+                    w.broke(format!("I5: all is in sync, and told as unsynced for {age:?}: {status:?}"))
+                });
+            }
+            _ => {}
+        }
     }
 }
 

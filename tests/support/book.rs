@@ -28,6 +28,7 @@ pub struct Book {
     pub binding: Option<Binding>,
     pub held: bool,
     pub scrubbed: Option<Scrubbed>,
+    pub unsynced: Option<Stamp>,
     pub rows: u64,
 }
 
@@ -176,6 +177,7 @@ impl Book {
                 Change::Bind(binding) => self.binding = Some(binding),
                 Change::Hold(held) => self.held = held,
                 Change::Scrubbed(mark) => self.scrubbed = Some(mark),
+                Change::Unsynced(since) => self.unsynced = since,
             }
         }
         seq
@@ -294,6 +296,10 @@ impl Ledger for Fake {
 
     async fn scrubbed(&self) -> Result<Option<Scrubbed>, Fault> {
         Ok(self.with(|w| w.book.scrubbed.clone()))
+    }
+
+    async fn unsynced(&self) -> Result<Option<Stamp>, Fault> {
+        Ok(self.with(|w| w.book.unsynced))
     }
 
     async fn commit(&self, batch: Vec<Change>) -> Result<Seq, Fault> {

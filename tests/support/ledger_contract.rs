@@ -389,7 +389,7 @@ async fn a_file_costs_one_replacement_a_window<L: Ledger>(l: &L) {
 }
 
 async fn binding_and_hold_are_kept<L: Ledger>(l: &L) {
-    assert_eq!(l.scrubbed().await, Ok(None));
+    assert_eq!((l.scrubbed().await, l.unsynced().await), (Ok(None), Ok(None)));
     for n in 1..5 {
         let at = Stamp { sec: n.into(), nsec: 7 };
         let whole = (n > 2).then_some(at);
@@ -398,6 +398,8 @@ async fn binding_and_hold_are_kept<L: Ledger>(l: &L) {
         put(l, [Change::Bind(binding(n)), Change::Hold(n % 2 == 1), Change::Scrubbed(mark.clone())]).await;
         assert_eq!((l.binding().await, l.held().await), (Ok(Some(binding(n))), Ok(n % 2 == 1)));
         assert_eq!(l.scrubbed().await, Ok(Some(mark)));
+        put(l, [Change::Unsynced(whole)]).await;
+        assert_eq!(l.unsynced().await, Ok(whole));
     }
 }
 
@@ -551,7 +553,7 @@ impl Model {
             }
             Change::Bind(binding) => self.binding = Some(binding),
             Change::Hold(held) => self.held = held,
-            Change::Scrubbed(_) => {}
+            Change::Scrubbed(_) | Change::Unsynced(_) => {}
         }
     }
 

@@ -134,6 +134,10 @@ pub struct MirrorStatus {
     pub failing: usize,
     /// Some of them, and why.
     pub failing_sample: Vec<Failing>,
+    /// For how many seconds, rounded up, something has been known that is not proven in the bucket; 0: all is in sync. Until
+    /// the mirror was compared with the bucket once, since it last was, or since the start.
+    #[serde(default)]
+    pub unsynced_seconds: u64,
     /// Files the ledger holds a proof of.
     pub files: u64,
     /// Since the daemon's start: files uploaded,

@@ -225,6 +225,7 @@ async fn mirror(post: &Post) -> MirrorStatus {
         trouble: trouble.map(|fault| fault.to_string()),
         degraded: status.degraded.map(|fault| fault.to_string()),
         unknown: status.unknown,
+        unsynced_seconds: status.unsynced.map_or(0, |age| age.as_secs() + u64::from(age.subsec_nanos() > 0)),
         failing: status.failing.len(),
         failing_sample: sample.collect(),
         files: tally.records,

@@ -1,0 +1,156 @@
+//! How far the bucket is behind: as old as the oldest change that is not proven there, through silence and restarts.
+
+use crate::{
+    cases::{ms, unbroken},
+    deletes::until,
+    story::Story,
+    support::disk::path,
+};
+use futures::{StreamExt, stream};
+use s3mirrord::{
+    engine::{self, Input, Options, Report},
+    ledger::Ledger,
+    local::{Notice, Prune, Tree},
+    model::{Change, Scope},
+    plan::Limits,
+};
+use std::time::Duration;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A life that is ended by a crash, when `script` is over.
+async fn life(story: &Story, options: Options, script: impl AsyncFnOnce(&Report, mpsc::Sender<Input>)) {
+    let (tell, told) = mpsc::channel(64);
+    let told = stream::unfold(told, |mut told| async { told.recv().await.map(|input| (input, told)) });
+    let (_notices, watch) = mpsc::channel(64);
+    story.world.with(|w| w.disk.watch = Some(watch));
+    let input = stream::select(story.world.watch(Prune::default()).map(Input::Notice), told);
+    let (stop, report) = (CancellationToken::new(), story.report());
+    let sides = (story.world.clone(), story.world.clone(), story.world.clone());
+    let engine = engine::run(sides, options, Prune::default(), input, stop, report.clone());
+    tokio::select! {
+        end = engine => panic!("{end:?}"),
+        () = script(&report, tell) => {}
+    }
+}
+
+fn follows(story: &Story) -> Options {
+    Options { rescan: 9 * 60 * MINUTE, relist: 99 * 60 * MINUTE, ..story.options(false) }
+}
+
+async fn changed(tell: &mpsc::Sender<Input>) {
+    tell.send(Input::Notice(Notice::Look(Scope::everything()))).await.unwrap();
+}
+
+fn behind(report: &Report) -> Option<u64> {
+    report.status().unsynced.map(|age| age.as_secs())
+}
+
+fn silent(story: &Story, silent: bool) {
+    story.world.with(|w| w.shelf.down = silent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_age_of_the_oldest_change_rises_while_the_store_is_silent_outlives_a_crash_and_falls_to_nothing()
+{
+    let story = Story::calm();
+    story.world.with(|w| ["a", "b"].iter().for_each(|name| w.write(&path(name), 0, 1)));
+    let mut begun = Instant::now();
+    life(&story, follows(&story), async |report, tell| {
+        assert!(behind(report).is_some(), "what is not known is not in sync");
+        until(&story, MINUTE, "in sync", || behind(report).is_none()).await;
+        until(&story, MINUTE, "nothing to do", || report.status().settled).await;
+        assert_eq!(story.world.unsynced().await.unwrap(), None);
+        silent(&story, true);
+        story.world.with(|w| w.write(&path("a"), 0, 2));
+        begun = Instant::now();
+        changed(&tell).await;
+        sleep(ms(100)).await;
+        for minute in 1..30 {
+            sleep(MINUTE - ms(1)).await;
+            // what comes later is not what is told of
+            story.world.with(|w| w.write(&path("b"), 0, minute));
+            changed(&tell).await;
+            let (age, want) = (behind(report).expect("behind"), begun.elapsed().as_secs());
+            assert!(age.abs_diff(want) <= 1, "{age} after {want} s");
+        }
+    })
+    .await;
+    // nobody runs for ten minutes
+    sleep(10 * MINUTE).await;
+    life(&story, follows(&story), async |report, _| {
+        for _ in 0..10 {
+            sleep(MINUTE).await;
+            let (age, want) = (behind(report).expect("behind"), begun.elapsed().as_secs());
+            assert!(age.abs_diff(want) <= 5, "{age} after {want} s");
+        }
+        silent(&story, false);
+        until(&story, 10 * MINUTE, "in sync again", || behind(report).is_none()).await;
+        sleep(ms(1_000)).await;
+        assert_eq!(story.world.unsynced().await.unwrap(), None);
+    })
+    .await;
+    unbroken(&story);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_proven_soon_is_not_written_down_as_unsynced() {
+    let story = Story::calm();
+    life(&story, follows(&story), async |report, tell| {
+        until(&story, MINUTE, "in sync", || behind(report).is_none()).await;
+        for text in 0..20 {
+            story.world.with(|w| w.write(&path("a"), 0, text));
+            changed(&tell).await;
+            sleep(ms(3_000)).await;
+        }
+        assert!(behind(report).is_none());
+    })
+    .await;
+    let written = |line: &&String| line.contains("Unsynced(Some");
+    assert_eq!(story.world.with(|w| w.trace.iter().filter(written).count()), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_or_denied_is_unsynced_until_it_is_released() {
+    let story = Story::calm();
+    let names: Vec<_> = (0..12).map(|n| path(&format!("d/f{n:02}"))).collect();
+    story.world.with(|w| names.iter().for_each(|name| w.write(name, 0, 1)));
+    let few = Some(Limits { count: 8, percent: 100, window: 60 * MINUTE });
+    let options = Options { limits: few, overwrites: few, ..follows(&story) };
+    life(&story, options, async |report, tell| {
+        until(&story, MINUTE, "in sync", || behind(report).is_none()).await;
+        for what in ["deletes", "replacements", "denied"] {
+            let begun = Instant::now();
+            story.world.with(|w| match what {
+                "deletes" => names.iter().for_each(|name| w.remove(name)),
+                "replacements" => names.iter().for_each(|name| w.write(name, 0, 3)),
+                _ => drop(w.shelf.denied.insert("e")),
+            });
+            if what == "denied" {
+                story.world.with(|w| w.write(&path("e"), 0, 1));
+            }
+            changed(&tell).await;
+            sleep(20 * MINUTE).await;
+            let (age, want) = (behind(report).expect(what), begun.elapsed().as_secs());
+            assert!(age.abs_diff(want) <= 3, "{what}: {age} after {want} s");
+            let tally = story.world.tally().await.unwrap();
+            story.world.with(|w| w.shelf.denied.clear());
+            let release = [Change::Approve(tally.last_row), Change::ApproveOverwrites(tally.last_overwrite)];
+            story.world.commit(release.to_vec()).await.unwrap();
+            tell.send(Input::Approved).await.unwrap();
+            until(&story, 90 * MINUTE, what, || behind(report).is_none()).await;
+            if what == "deletes" {
+                story.world.with(|w| names.iter().for_each(|name| w.write(name, 0, 2)));
+                changed(&tell).await;
+                sleep(MINUTE).await;
+            }
+        }
+    })
+    .await;
+    unbroken(&story);
+}
