@@ -1,5 +1,6 @@
 //! What the operator left out of the mirror, as far as the disk needs to know.
 
+use super::kinds::Kinds;
 use crate::model::{Key, Kind, Local, Record, RelPath};
 use std::sync::Arc;
 
@@ -9,13 +10,25 @@ type Rule = dyn Fn(&[u8], bool) -> bool + Send + Sync;
 /// What is not to be mirrored. Acts before stat, and a directory it names is not entered: with it goes all
 /// that is below it. By default it leaves nothing out. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Prune(Option<Arc<Rule>>);
+pub struct Prune {
+    rule: Option<Arc<Rule>>,
+    /// No link has an object,
+    links: bool,
+    /// and no directory a marker.
+    markers: bool,
+}
 
 impl Prune {
     /// By a rule that tells of one entry whether it is named itself: its path below the root, and
     /// whether it is a directory. The directories above it are asked for by themselves.
     pub fn new(names: impl Fn(&[u8], bool) -> bool + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(names)))
+        Self { rule: Some(Arc::new(names)), ..Self::default() }
+    }
+
+    /// The same for a mirror of these kinds: objects of the others are left out, whatever became of what they were made of.
+    #[must_use]
+    pub fn of_kinds(self, kinds: Kinds) -> Self {
+        Self { links: !kinds.links, markers: !kinds.directories, ..self }
     }
 
     /// True if `path` is left out: named itself, or below a directory that is. The root never is.
@@ -23,7 +36,7 @@ impl Prune {
         let bytes = path.as_bytes();
         let mut above =
             bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &bytes[..at]);
-        self.0.is_some() && (above.any(|dir| self.names(dir, true)) || self.names(bytes, is_dir))
+        self.rule.is_some() && (above.any(|dir| self.names(dir, true)) || self.names(bytes, is_dir))
     }
 
     /// True if what has this key is left out.
@@ -35,7 +48,7 @@ impl Prune {
     /// file. Where that is not known either is enough: nothing is deleted that was left out.
     pub fn excludes_known(&self, key: &Key, local: &Local, record: Option<&Record>) -> bool {
         if let Some(directory) = key.marked() {
-            return self.excludes(&directory, true);
+            return self.markers || self.excludes(&directory, true);
         }
         let excluded = |path: Option<RelPath>| path.is_some_and(|path| self.excludes(&path, false));
         let kind = match local {
@@ -43,15 +56,15 @@ impl Prune {
             _ => record.and_then(Record::kind),
         };
         match kind {
-            Some(Kind::Link) => excluded(key.link()),
+            Some(Kind::Link) => self.links || excluded(key.link()),
             Some(_) => excluded(key.path()),
-            None => excluded(key.path()) || excluded(key.link()),
+            None => excluded(key.path()) || excluded(key.link()) || self.links && key.link().is_some(),
         }
     }
 
     /// True if the entry is named itself. For those who have come down to it, and asked on the way.
     pub(super) fn names(&self, path: &[u8], is_dir: bool) -> bool {
-        self.0.as_ref().is_some_and(|rule| !path.is_empty() && rule(path, is_dir))
+        self.rule.as_ref().is_some_and(|rule| !path.is_empty() && rule(path, is_dir))
     }
 }
 
@@ -82,9 +95,30 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_gone_the_ledger_says_whether_it_was_a_link() {
-        let prune = Prune::new(|path, _| path.ends_with(b".rclonelink") || path == b"x");
-        let row = |mode| Record {
+    fn objects_of_kinds_that_are_not_mirrored_are_left_out() {
+        let of = |links, directories| {
+            let prune = Prune::default().of_kinds(Kinds { links, directories, ..Kinds::default() });
+            move |key: &str, mode| {
+                let record = Some(row(mode)).filter(|_| mode != 0);
+                prune.excludes_known(&Key::raw(key), &Local::Unknown, record.as_ref())
+            }
+        };
+        for (key, mode, links, directories) in [
+            ("l.rclonelink", 0o120_777, true, false),
+            ("l.rclonelink", 0, true, false),
+            ("l.rclonelink", 0o100_644, false, false),
+            ("d/", 0o040_755, false, true),
+            ("d/", 0, false, true),
+            ("f", 0o100_644, false, false),
+        ] {
+            let left_out =
+                [of(false, true)(key, mode), of(true, false)(key, mode), of(true, true)(key, mode)];
+            assert_eq!(left_out, [links, directories, false], "{key} {mode:o}");
+        }
+    }
+
+    fn row(mode: u32) -> Record {
+        Record {
             print: None,
             attributes: Some(Attributes { mode, uid: 0, gid: 0 }),
             kept: Kept::default(),
@@ -95,7 +129,12 @@ mod tests {
             etag: ETag::new("e"),
             digest: None,
             seq: 1,
-        };
+        }
+    }
+
+    #[test]
+    fn of_what_is_gone_the_ledger_says_whether_it_was_a_link() {
+        let prune = Prune::new(|path, _| path.ends_with(b".rclonelink") || path == b"x");
         let (link, file, untold) = (row(0o120_777), row(0o100_644), row(0));
         for (key, record, want) in [
             ("l.rclonelink", Some(&link), false),

@@ -143,13 +143,17 @@ pub async fn sides(commons: &Commons, mirror: &Mirror, ledger: Database) -> Resu
 /// # Errors
 /// A root that cannot be named.
 pub fn directory(mirror: &Mirror) -> Result<Directory, Fault> {
-    let kinds = Kinds {
+    Directory::new(&mirror.root, kinds(mirror))
+}
+
+/// What is mirrored beside regular files.
+fn kinds(mirror: &Mirror) -> Kinds {
+    Kinds {
         links: mirror.links,
         directories: mirror.directories,
         keep: mirror.keep,
         owner_names: mirror.owner_names,
-    };
-    Directory::new(&mirror.root, kinds)
+    }
 }
 
 /// The bucket of a mirror.
@@ -208,7 +212,7 @@ fn objects(mirror: &Mirror) -> store::Objects {
     store::Objects::by(mirror.options.clone(), move |path| choice.of(path))
 }
 
-/// What is left out of the mirror: by its patterns, our own state if it lies below the root, and what a restore has not
+/// What is left out of the mirror: by its patterns and settings, our own state if it lies below the root, and what a restore has not
 /// finished there.
 pub fn prune(mirror: &Mirror) -> Prune {
     // the configuration has checked the patterns
@@ -220,6 +224,7 @@ pub fn prune(mirror: &Mirror) -> Prune {
             || !is_dir && is_draft(name)
             || !filter.is_empty() && filter.names(path, is_dir)
     })
+    .of_kinds(kinds(mirror))
 }
 
 /// The options of a mirror's engine.

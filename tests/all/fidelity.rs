@@ -221,6 +221,35 @@ async fn what_changes_of_links_and_directories_is_seen_and_converges_without_bei
     assert_eq!((with.code, wrote), (0, [0; 3]), "{with:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_of_links_and_directories_that_are_mirrored_no_longer_stay_when_these_are_gone() {
+    let bench = Bench::new().await;
+    fs::create_dir(bench.root.join("d")).unwrap();
+    symlink("d", bench.root.join("l")).unwrap();
+    bench.write("f", "1");
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let set = |lines: &str| {
+        let lines = format!("{}{lines}", crate::support::bench::QUICK);
+        bench.configure(&bench.mirror("www", &bench.root, "www/", &lines));
+    };
+    set("links = false\ndirectories = false\n");
+    fs::remove_dir(bench.root.join("d")).unwrap();
+    bench.remove("l");
+    bench.remove("f");
+    // named by an event or found by a comparison
+    for _ in 0..2 {
+        let ran = bench.run(&["once", "--json"]).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.actions().iter().all(|(op, path, _)| (&**op, &**path) == ("delete", "f")), "{ran:?}");
+    }
+    let all = bench.client().list_objects_v2().bucket("backups").prefix("www/").send().await.unwrap();
+    let keys: Vec<_> = all.contents().iter().filter_map(|object| object.key()).collect();
+    assert_eq!(keys, ["www/.s3mirrord/owner.json", "www/d/", "www/l.rclonelink"]);
+    set("");
+    let ran = bench.run(&["once", "--json"]).await;
+    assert_eq!((ran.code, ran.summary()["deleted"].as_u64()), (0, Some(2)), "{ran:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_daemon_sees_links_and_directories_come_change_and_go() {
     let Some(mut scene) = Scene::new().await else { return };
