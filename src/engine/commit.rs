@@ -141,6 +141,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             }
             After::Row { key, deleted, again } => {
                 self.free(std::slice::from_ref(&key));
+                if again.is_none() {
+                    self.unsynced.in_sync(&key);
+                }
                 if deleted {
                     let (deed, ending) = (Deed::Delete, Ending::Done);
                     self.tell(&Event::Action {

@@ -27,9 +27,11 @@ struct Since {
 }
 
 impl Unsynced {
-    /// The key is to be dealt with, for a change that was noted then. If that is known of an earlier one, that stands.
+    /// The key is to be dealt with, or dealt with anew, for a change that was noted then. If that is known of an earlier one,
+    /// that stands; what comes of it is the file as it is from now on.
     pub fn differs(&mut self, key: &Key, since: Mono) {
         if let Some(known) = self.keys.get_mut(key) {
+            known.again = None;
             if since < known.at {
                 self.times.remove(known.at);
                 self.times.add(since);
@@ -150,6 +152,11 @@ mod tests {
         all.differs_again(&a, S * 8);
         all.in_sync(&a);
         assert_eq!(all.oldest(), None, "a look found it in sync");
+        all.differs(&a, S);
+        all.differs_again(&a, S * 3);
+        all.differs(&a, S * 5);
+        all.proven(&a);
+        assert_eq!(all.oldest(), None, "it was held, say, and dealt with anew");
     }
 
     #[test]

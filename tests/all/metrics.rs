@@ -164,7 +164,8 @@ async fn the_table_the_scrape_and_the_document_say_the_same() {
         assert_eq!(told.value(name).await, Some(want), "{name}");
     }
     assert!(told.value("s3mirrord_sent_bytes_total").await >= Some(12.0));
-    assert!(told.value("s3mirrord_watches").await >= Some(2.0), "the root, and a directory");
+    told.until("the root, and a directory", async || told.value("s3mirrord_watches").await >= Some(2.0))
+        .await;
     let sent: u64 = told.bench.server.requests().values().sum();
     assert_eq!(told.value("s3mirrord_requests_total").await, Some(sent as f64), "each request is counted");
     assert!(
@@ -207,10 +208,10 @@ async fn how_far_the_bucket_is_behind_rises_while_the_server_is_silent_outlives_
     let age = told.behind().await.unwrap();
     assert!(age <= begun.elapsed().as_secs_f64() + 1.5, "{age}: no older than it is");
     assert_eq!(told.get("/readyz").await.map(|(status, _)| status), Some(503), "nor is it ready");
+    told.until("it is told", async || told.value("s3mirrord_errors_total").await > Some(0.0)).await;
     told.bench.server.faults().remove(refused);
     told.in_sync().await;
     told.bench.await_objects(&[("a", "2")]).await;
-    assert!(told.value("s3mirrord_errors_total").await > Some(0.0));
     assert!(told.value("s3mirrord_request_retries_total").await > Some(0.0));
     let status = told.bench.await_status("in sync", |told| told["mirrors"][0]["settled"] == true).await;
     assert_eq!(status["mirrors"][0]["unsynced_seconds"], 0);

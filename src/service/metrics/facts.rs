@@ -25,8 +25,13 @@ use tokio::task::spawn_blocking;
 
 /// How long a ledger may take to tell its sums.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The kernel lists all watches to have them counted: not more often than this.
-const CENSUS: Duration = Duration::from_secs(300);
+/// The kernel lists all watches to have them counted: not more often than this,
+const CENSUS: Duration = Duration::from_secs(5);
+/// and for one in so many parts of the time at the most.
+const SHARE: u32 = 1000;
+
+/// Until when watches need not be counted again, and how many there were; `None`: nobody can tell.
+type Census = (Instant, Option<u64>);
 
 /// Of the process.
 pub(super) struct Process {
@@ -56,7 +61,7 @@ pub(super) struct Mirror {
 pub(super) struct Gatherer {
     state_dir: PathBuf,
     begun: f64,
-    census: Arc<Mutex<Option<(Instant, Option<u64>)>>>,
+    census: Arc<Mutex<Option<Census>>>,
 }
 
 impl Gatherer {
@@ -112,11 +117,13 @@ impl Gatherer {
 
     async fn watches(&self) -> Option<u64> {
         let known = *self.census.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, watches)) = known.filter(|(at, _)| at.elapsed() < CENSUS) {
+        let begun = Instant::now();
+        if let Some((_, watches)) = known.filter(|(until, _)| *until > begun) {
             return watches;
         }
         let watches = spawn_blocking(local::watches_held).await.ok().and_then(Result::ok);
-        *self.census.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), watches));
+        let until = begun + CENSUS.max(begun.elapsed() * SHARE);
+        *self.census.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, watches));
         watches
     }
 }

@@ -79,14 +79,9 @@ pub static TABLE: &[Metric] = &[
         s.add(&[], p.begun);
     }),
     once("s3mirrord_mirrors", &[], "Mirrors of the configuration.", |p, s| s.count(&[], p.mirrors)),
-    once(
-        "s3mirrord_watches",
-        &[],
-        "inotify watches that the daemon holds, as of some minutes ago at most.",
-        |p, s| {
-            s.maybe(p.watches.map(|n| n as f64));
-        },
-    ),
+    once("s3mirrord_watches", &[], "inotify watches that the daemon holds.", |p, s| {
+        s.maybe(p.watches.map(|n| n as f64));
+    }),
     once(
         "s3mirrord_watches_limit",
         &[],
