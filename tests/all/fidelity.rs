@@ -227,6 +227,7 @@ async fn objects_of_links_and_directories_that_are_mirrored_no_longer_stay_when_
     fs::create_dir(bench.root.join("d")).unwrap();
     symlink("d", bench.root.join("l")).unwrap();
     bench.write("f", "1");
+    bench.write("stays", "2");
     assert_eq!(bench.run(&["once"]).await.code, 0);
     let set = |lines: &str| {
         let lines = format!("{}{lines}", crate::support::bench::QUICK);
@@ -244,7 +245,7 @@ async fn objects_of_links_and_directories_that_are_mirrored_no_longer_stay_when_
     }
     let all = bench.client().list_objects_v2().bucket("backups").prefix("www/").send().await.unwrap();
     let keys: Vec<_> = all.contents().iter().filter_map(|object| object.key()).collect();
-    assert_eq!(keys, ["www/.s3mirrord/owner.json", "www/d/", "www/l.rclonelink"]);
+    assert_eq!(keys, ["www/.s3mirrord/owner.json", "www/d/", "www/l.rclonelink", "www/stays"]);
     set("");
     let ran = bench.run(&["once", "--json"]).await;
     assert_eq!((ran.code, ran.summary()["deleted"].as_u64()), (0, Some(2)), "{ran:?}");
