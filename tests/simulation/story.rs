@@ -337,7 +337,8 @@ async fn lags(world: Fake, report: Report, stop: CancellationToken) {
         let waits = status.trouble.is_some() || status.held.is_some() || status.overwrites_held.is_some();
         match status.unsynced {
             None if fails => world.with(|w| w.broke(format!("I5: told as in sync: {status:?}"))),
-            Some(age) if status.settled && !fails && !waits => {
+            // what changed where nothing could be read is looked for by the next rescan
+            Some(age) if status.settled && !fails && !waits && status.unknown == 0 => {
                 world.with(|w| {
                     w.broke(format!("I5: all is in sync, and told as unsynced for {age:?}: {status:?}"))
                 });

@@ -56,6 +56,14 @@ pub(super) struct Mirror {
     pub(super) ledger: Option<u64>,
 }
 
+/// What was counted.
+#[derive(Clone, Copy)]
+struct Census {
+    /// It holds until then.
+    until: Instant,
+    watches: Option<u64>,
+}
+
 /// Whoever gathers them. Clones share what was counted.
 #[derive(Clone)]
 pub(super) struct Gatherer {
@@ -118,12 +126,12 @@ impl Gatherer {
     async fn watches(&self) -> Option<u64> {
         let known = *self.census.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = Instant::now();
-        if let Some((_, watches)) = known.filter(|(until, _)| *until > begun) {
-            return watches;
+        if let Some(census) = known.filter(|census| census.until > begun) {
+            return census.watches;
         }
         let watches = spawn_blocking(local::watches_held).await.ok().and_then(Result::ok);
         let until = begun + CENSUS.max(begun.elapsed() * SHARE);
-        *self.census.lock().unwrap_or_else(PoisonError::into_inner) = Some((until, watches));
+        *self.census.lock().unwrap_or_else(PoisonError::into_inner) = Some(Census { until, watches });
         watches
     }
 }
