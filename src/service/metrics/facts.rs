@@ -30,9 +30,6 @@ const CENSUS: Duration = Duration::from_secs(5);
 /// and for one in so many parts of the time at the most.
 const SHARE: u32 = 1000;
 
-/// Until when watches need not be counted again, and how many there were; `None`: nobody can tell.
-type Census = (Instant, Option<u64>);
-
 /// Of the process.
 pub(super) struct Process {
     pub(super) begun: f64,
