@@ -112,7 +112,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     /// Tells whether all that was seen is in sync, held or failing, if that is news.
-    pub(super) fn tell_settled(&mut self) {
+    pub(super) fn tell_settled(&mut self, now: Mono) {
         let mine = self.ctx.root != Sameness::Changed;
         let settled = mine && self.relisted && self.is_idle() && (self.docket.is_empty() || self.is_held());
         // what is held or fails is not in sync, and that nothing has happened since is no news
@@ -120,7 +120,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             status.failing.is_empty() && status.held.is_none() && status.overwrites_held.is_none()
         };
         if settled && self.life.report.with(whole) {
-            self.unsynced.all_in_sync();
+            let all_seen = self.life.report.with(|status| status.unknown == 0);
+            if self.unsynced.all_in_sync(all_seen) {
+                self.lag(now);
+            }
             if std::mem::take(&mut self.news) {
                 self.tell(&Event::Settled);
             }

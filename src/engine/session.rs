@@ -313,7 +313,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         self.begin_sweep(now);
         self.begin_review(now);
         self.begin_scrub(now);
-        self.tell_settled();
+        self.tell_settled(now);
         let deletes = !self.docket.is_empty();
         self.life.report.live().waiting(self.pending.len(), self.jobs.len(), deletes);
     }

@@ -94,9 +94,16 @@ impl Unsynced {
         }
     }
 
-    /// All that was seen is dealt with, and nothing fails or waits.
-    pub fn all_in_sync(&mut self) {
+    /// All that was seen is dealt with, and nothing fails or waits. With `all_seen`, nothing is left that could not be looked at
+    /// either: what is still known to differ is nobody's affair any more. True if there was something.
+    pub fn all_in_sync(&mut self, all_seen: bool) -> bool {
+        let before = self.oldest();
         self.others = None;
+        if all_seen {
+            self.keys.clear();
+            self.times = Times::default();
+        }
+        self.oldest() != before
     }
 
     /// Since when something is not in sync; `None`: all is.
@@ -183,7 +190,11 @@ mod tests {
         assert_eq!(all.oldest(), None);
         every().for_each(|key| all.differs(&key, S));
         settle(&mut all);
-        all.all_in_sync();
+        assert!(all.all_in_sync(false));
+        assert_eq!(all.oldest(), None);
+        all.differs(&key(1), S);
+        assert!(!all.all_in_sync(false), "it lies where nobody could look, say");
+        assert!(all.all_in_sync(true) && !all.has(&key(1)));
         assert_eq!(all.oldest(), None);
     }
 }
