@@ -121,7 +121,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         };
         if settled && self.life.report.with(whole) {
             let all_seen = self.life.report.with(|status| status.unknown == 0);
-            if self.unsynced.all_in_sync(all_seen) {
+            if self.unsynced.all_in_sync(all_seen) || !self.settled {
+                // whoever reads that all is in sync reads no lag beside it
                 self.lag(now);
             }
             if std::mem::take(&mut self.news) {
