@@ -3,8 +3,8 @@
 
 use super::{
     Common, Exit, Failure,
-    lines::print,
     paint::{Paint, Tone},
+    print::print,
     which::Which,
 };
 use crate::{

@@ -1,6 +1,6 @@
 //! `completions`: what a shell needs to complete our words.
 
-use super::{Cli, Exit, Failure, lines::print};
+use super::{Cli, Exit, Failure, print::print};
 use clap::CommandFactory;
 use clap_complete::Shell;
 

@@ -2,8 +2,8 @@
 
 use super::{
     Common, Exit, Failure,
-    lines::{json, print},
     paint::{Paint, Tone},
+    print::{json, print},
     which,
 };
 use crate::{

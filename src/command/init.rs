@@ -1,6 +1,6 @@
 //! `init`: a configuration with everything explained, for what is asked or named, and a look at what stands in its way.
 
-use super::{CONFIG, Common, Exit, Failure, doctor, lines::print, paint::Paint};
+use super::{CONFIG, Common, Exit, Failure, doctor, paint::Paint, print::print};
 use anyhow::Context;
 use std::{
     fs::{DirBuilder, OpenOptions},

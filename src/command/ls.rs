@@ -2,8 +2,10 @@
 
 use super::{
     Common, Exit, Failure,
-    lines::{ended, json, path_of, print, requests},
+    lines::path_of,
     paint::{Paint, Tone},
+    print::{ended, json, print},
+    sums::requests,
     which,
 };
 use crate::{

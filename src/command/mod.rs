@@ -17,9 +17,11 @@ mod ls;
 mod man;
 mod once;
 mod paint;
+mod print;
 mod restore;
 mod run;
 mod status;
+mod sums;
 mod verify;
 mod which;
 
@@ -189,7 +191,7 @@ pub fn run(cli: Cli) -> Exit {
     // a disk or a resolver that hangs on a thread of its own is not waited for
     runtime.shutdown_background();
     let exit = done.unwrap_or_else(|failure| tell(&failure));
-    match lines::broken() {
+    match print::broken() {
         // the work is done; who reads what was printed must not take it for the whole
         Some(error) => {
             let text = format!("standard output: {error}; not everything was printed");

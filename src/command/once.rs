@@ -2,8 +2,9 @@
 
 use super::{
     Common, Exit, Failure,
-    lines::{Lines, Pass, Style, shown},
+    lines::{Lines, Style, shown},
     paint::Paint,
+    sums::Pass,
     which::Which,
 };
 use crate::{

@@ -2,8 +2,10 @@
 
 use super::{
     Common, Exit, Failure, at,
-    lines::{Action, json, print, requests, shown},
+    lines::{Action, shown},
     paint::{Paint, Tone},
+    print::{json, print},
+    sums::requests,
     which,
 };
 use crate::{

@@ -2,8 +2,9 @@
 
 use super::{
     Common, Exit, Failure,
-    lines::{ended, month, print, requests},
     paint::{Paint, Tone},
+    print::{ended, print},
+    sums::{month, requests},
 };
 use crate::{
     config::Config,

@@ -2,8 +2,10 @@
 
 use super::{
     Common, Exit, Failure,
-    lines::{json, path_of, print, requests, shown},
+    lines::{path_of, shown},
     paint::{Paint, Tone},
+    print::{json, print},
+    sums::requests,
     which,
 };
 use crate::{

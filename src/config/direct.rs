@@ -3,10 +3,11 @@
 use super::{
     Config, DeletePolicy, MEMORY, Mirror, Problems,
     limits::Limits,
-    mirror::{Target, bucket, prefix, root},
+    names::{bucket, prefix, root},
     problem::Complaint,
     s3::{Layer, absolute, endpoint, store},
     surroundings::Surroundings,
+    target::Target,
     valid::settle,
 };
 use crate::model::Rates;

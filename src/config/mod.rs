@@ -15,6 +15,7 @@ mod labels;
 mod limits;
 mod metrics;
 mod mirror;
+mod names;
 mod objects;
 mod prices;
 mod problem;
@@ -23,6 +24,7 @@ mod raw;
 mod s3;
 mod schema;
 mod surroundings;
+mod target;
 mod trash;
 mod valid;
 

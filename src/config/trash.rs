@@ -2,7 +2,7 @@
 
 use super::{
     limits::{DAY, DeletePolicy, span},
-    mirror::prefix_of,
+    names::prefix_of,
     problem::Complaint,
     raw::{Given, Reader, Table},
 };

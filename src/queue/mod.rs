@@ -4,6 +4,7 @@ mod backoff;
 mod denials;
 mod jobs;
 mod note;
+mod notes;
 mod pace;
 mod pending;
 mod restless;

@@ -3,13 +3,9 @@
 //! Folds itself: many files of one directory become its `Children`, too many notes become the trees of
 //! the top, and those the root. So its memory is bounded whatever happens on the disk (promise I8).
 
-use super::{
-    Mono,
-    note::{Kind, Note},
-    times::Times,
-};
+use super::{Mono, note::Note, notes::Notes};
 use crate::model::{Against, RelPath, Scope};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Files of one directory that are noted one by one; more become one note of its `Children`.
 const SIBLINGS: usize = 64;
@@ -29,22 +25,14 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Pending {
     options: Options,
-    /// By path, so that a tree's notes lie together; then by kind.
-    notes: BTreeMap<(RelPath, Kind), Note>,
-    /// By time; the swift ones apart from the others.
-    due: [BTreeSet<(Mono, RelPath, Kind)>; 2],
-    /// How many `File` notes a directory has.
-    files: BTreeMap<RelPath, usize>,
-    /// When the changes were noted that the notes stand for.
-    since: Times,
+    notes: Notes,
     born: u64,
 }
 
 impl Pending {
     /// An empty queue.
     pub fn new(options: Options) -> Self {
-        let (notes, files) = (BTreeMap::new(), BTreeMap::new());
-        Self { options, notes, due: Default::default(), files, since: Times::default(), born: 0 }
+        Self { options, notes: Notes::default(), born: 0 }
     }
 
     /// Something happened here: look when it is quiet.
@@ -99,20 +87,18 @@ impl Pending {
 
     /// When the next note is due, of the [swift](Note::is_swift) ones or of the others.
     pub fn next(&self, swift: bool) -> Option<Mono> {
-        self.due[usize::from(swift)].first().map(|(due, ..)| *due)
+        self.notes.next(swift)
     }
 
     /// Takes a note of these that is due, the longest due first.
     pub fn pop(&mut self, now: Mono, swift: bool) -> Option<Note> {
-        let first = self.due[usize::from(swift)].first();
-        let (_, path, kind) = first.filter(|(due, ..)| *due <= now).cloned()?;
-        let note = self.remove(&(path, kind))?;
+        let note = self.notes.pop(now, swift)?;
         Some(Note { restless: note.due >= note.first + self.options.longest, ..note })
     }
 
     /// True if nothing is to be looked at.
     pub fn is_empty(&self) -> bool {
-        self.notes.is_empty()
+        self.notes.len() == 0
     }
 
     /// How many notes there are.
@@ -122,12 +108,12 @@ impl Pending {
 
     /// The number of the oldest note.
     pub fn oldest(&self) -> Option<u64> {
-        self.notes.values().map(|note| note.born).min()
+        self.notes.all().map(|note| note.born).min()
     }
 
     /// When the oldest change was noted that is still to be looked at.
     pub fn since(&self) -> Option<Mono> {
-        self.since.first()
+        self.notes.since()
     }
 
     /// The number of the newest note ever made.
@@ -137,10 +123,10 @@ impl Pending {
 
     /// `quiet` starts the wait for quiet anew; otherwise the earlier of two times stands.
     fn add(&mut self, mut note: Note, quiet: bool) {
-        if let Some(cover) = self.cover(&note.scope) {
+        if let Some(cover) = self.notes.cover(&note.scope) {
             note.scope = cover;
         }
-        for old in self.covered(&note.scope).iter().filter_map(|id| self.remove(id)).collect::<Vec<_>>() {
+        for old in self.notes.take(&note.scope) {
             note.join(&old);
             if !quiet {
                 note.due = note.due.min(old.due);
@@ -151,8 +137,8 @@ impl Pending {
             Scope::File(path) => Some(path.parent().unwrap_or_else(RelPath::root)),
             _ => None,
         };
-        self.insert(note);
-        if let Some(parent) = parent.filter(|parent| self.files.get(parent).is_some_and(|n| *n > SIBLINGS)) {
+        self.notes.insert(note);
+        if let Some(parent) = parent.filter(|parent| self.notes.files_of(parent) > SIBLINGS) {
             self.fold_into(Scope::Children(parent));
         }
         if self.notes.len() > self.options.most {
@@ -160,67 +146,10 @@ impl Pending {
         }
     }
 
-    fn insert(&mut self, note: Note) {
-        if let Scope::File(path) = &note.scope {
-            *self.files.entry(path.parent().unwrap_or_else(RelPath::root)).or_default() += 1;
-        }
-        note.since.into_iter().for_each(|since| self.since.add(since));
-        let id = (note.scope.path().clone(), Kind::of(&note.scope));
-        self.due[usize::from(note.is_swift())].insert((note.due, id.0.clone(), id.1));
-        self.notes.insert(id, note);
-    }
-
-    fn remove(&mut self, id: &(RelPath, Kind)) -> Option<Note> {
-        let note = self.notes.remove(id)?;
-        note.since.into_iter().for_each(|since| self.since.remove(since));
-        self.due[usize::from(note.is_swift())].remove(&(note.due, id.0.clone(), id.1));
-        if let Scope::File(path) = &note.scope {
-            let parent = path.parent().unwrap_or_else(RelPath::root);
-            if let Some(n) = self.files.get_mut(&parent) {
-                *n -= 1;
-                if *n == 0 {
-                    self.files.remove(&parent);
-                }
-            }
-        }
-        Some(note)
-    }
-
-    /// The scope of a note that looks at all of `scope` already.
-    fn cover(&self, scope: &Scope) -> Option<Scope> {
-        if let Scope::File(path) = scope {
-            let children = (path.parent()?, Kind::Children);
-            if self.notes.contains_key(&children) {
-                return Some(Scope::Children(children.0));
-            }
-        }
-        let mut at = Some(scope.path().clone());
-        while let Some(path) = at {
-            if self.notes.contains_key(&(path.clone(), Kind::Tree)) {
-                return Some(Scope::Tree(path));
-            }
-            at = path.parent();
-        }
-        None
-    }
-
-    /// The notes that `scope` looks at too, its own among them.
-    fn covered(&self, scope: &Scope) -> Vec<(RelPath, Kind)> {
-        let path = scope.path();
-        // names such as `a-b` sort between `a` and `a/b`
-        let near = |p: &RelPath| p.as_bytes().starts_with(path.as_bytes());
-        let from = (path.clone(), Kind::File);
-        let below = self.notes.range(from..).take_while(|((p, _), _)| near(p));
-        match scope {
-            Scope::File(_) => vec![(path.clone(), Kind::File)],
-            _ => below.filter(|(_, note)| scope.covers(&note.scope)).map(|(id, _)| id.clone()).collect(),
-        }
-    }
-
     /// Too many notes: the trees of the top stand for them, or if those are many too, the root.
     fn fold(&mut self) {
         let top = |path: &RelPath| path.components().next().and_then(|top| RelPath::new(top).ok());
-        let tops: Option<BTreeSet<RelPath>> = self.notes.keys().map(|(path, _)| top(path)).collect();
+        let tops: Option<BTreeSet<RelPath>> = self.notes.all().map(|note| top(note.scope.path())).collect();
         match tops.filter(|tops| tops.len() <= self.options.most / 2) {
             Some(tops) => tops.into_iter().for_each(|top| self.fold_into(Scope::Tree(top))),
             None => self.fold_into(Scope::everything()),
@@ -229,14 +158,13 @@ impl Pending {
 
     /// Replaces the notes that `scope` covers by one of it.
     fn fold_into(&mut self, scope: Scope) {
-        let folded: Vec<Note> = self.covered(&scope).iter().filter_map(|id| self.remove(id)).collect();
-        let note = folded.into_iter().reduce(|mut all, note| {
+        let note = self.notes.take(&scope).into_iter().reduce(|mut all, note| {
             all.join(&note);
             Note { due: all.due.max(note.due), ..all }
         });
         if let Some(note) = note {
             let due = note.due.min(note.first + self.options.longest);
-            self.insert(Note { scope, due, ..note });
+            self.notes.insert(Note { scope, due, ..note });
         }
     }
 }
@@ -400,7 +328,7 @@ mod tests {
             q.note(Scope::File(path(&format!("t{}/d{}/f{i}", i % 3, i % 1000))), Against::Ledger, S);
             assert!(q.len() <= 501);
         }
-        assert!(q.files.len() <= 501);
+        assert!(q.notes.directories() <= 501);
         let mut q = queue(500);
         for i in 0..1000 {
             q.note(Scope::File(path(&format!("t{i}/f"))), Against::Ledger, S);
@@ -447,15 +375,15 @@ mod tests {
                 }
                 prop_assert!(owed.iter().all(|(_, latest)| now <= *latest));
                 prop_assert!(q.len() <= most + 1);
-                prop_assert_eq!(q.since(), q.notes.values().filter_map(|note| note.since).min());
-                prop_assert_eq!(q.due.iter().map(BTreeSet::len).sum::<usize>(), q.notes.len());
+                prop_assert_eq!(q.since(), q.notes.all().filter_map(|note| note.since).min());
+                prop_assert_eq!(q.notes.timed(), q.notes.len());
             }
             while let Some(due) = next(&q) {
                 let note = pop(&mut q, due).expect("due");
                 owed.retain(|(scope, _)| !note.scope.covers(scope));
             }
             prop_assert!(owed.is_empty(), "{owed:?}");
-            prop_assert!(q.files.is_empty() && q.is_empty() && q.since().is_none());
+            prop_assert!(q.notes.directories() == 0 && q.is_empty() && q.since().is_none());
         }
     }
 

@@ -9,8 +9,9 @@ mod story;
 
 use super::{
     Exit, Failure,
-    lines::{amounts, print},
     paint::{Paint, Tone},
+    print::print,
+    sums::amounts,
 };
 use crate::service::{shutdown::Shutdown, supervise::Post};
 use site::Site;

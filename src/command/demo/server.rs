@@ -2,7 +2,7 @@
 
 use super::Args;
 use crate::{
-    command::{Exit, Failure, lines::print},
+    command::{Exit, Failure, print::print},
     embedded::{Bodies, Kind, Options, Rule, Server},
 };
 use anyhow::Context;

@@ -2,8 +2,9 @@
 
 use crate::{
     command::{
-        lines::{print, shown},
+        lines::shown,
         paint::{Paint, Tone},
+        print::print,
     },
     config::Mirror,
     engine::{Deed, Ending, Event, Sink},

@@ -5,8 +5,8 @@ use super::{show, story};
 use crate::{
     command::{
         Exit, Failure,
-        lines::print,
         paint::{Paint, Tone},
+        print::print,
     },
     config::{Config, Surroundings},
     embedded::{Bodies, Handle, Options, Server},

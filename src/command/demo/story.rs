@@ -7,8 +7,8 @@ use super::{
 use crate::{
     command::{
         Exit, Failure,
-        lines::print,
         paint::{Paint, Tone},
+        print::print,
     },
     engine::Status,
     service::supervise::Post,
