@@ -65,7 +65,7 @@ pub(super) fn needs_reopening(error: &Error) -> bool {
 mod tests {
     use super::super::{Database, Ledger, medium::Medium};
     use super::*;
-    use crate::model::{Change, ETag, Kept, Key, Record};
+    use crate::model::{Change, Key, Record};
     use redb::{Builder, StorageBackend, backends::FileBackend};
     use std::{
         fs::File,
@@ -132,18 +132,7 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         let place = Place(file, Arc::clone(&full));
         let ledger = Database::start(Box::new(place), 1 << 20, None).expect("opened").ledger;
-        let record = |n: u64| Record {
-            print: None,
-            attributes: None,
-            metadata_due: false,
-            doubted: false,
-            condemned: false,
-            kept: Kept::default(),
-            size: n,
-            etag: ETag::new("1"),
-            digest: None,
-            seq: 0,
-        };
+        let record = |n: u64| Record::bare(n, "1");
         let proofs = |n| (0..1000).map(|i| Change::Proof(Key::raw(format!("{i}")), record(n))).collect();
         ledger.commit(proofs(1)).await.expect("there is space");
         full.store(true, Ordering::Relaxed);

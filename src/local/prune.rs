@@ -71,7 +71,7 @@ impl Prune {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Attributes, ETag, Fingerprint, Kept, LocalMeta, Stamp};
+    use crate::model::{Attributes, Fingerprint, LocalMeta, Stamp};
 
     #[test]
     fn a_link_is_left_out_by_its_name_and_a_directory_as_one() {
@@ -118,18 +118,7 @@ mod tests {
     }
 
     fn row(mode: u32) -> Record {
-        Record {
-            print: None,
-            attributes: Some(Attributes { mode, uid: 0, gid: 0 }),
-            kept: Kept::default(),
-            metadata_due: false,
-            doubted: false,
-            condemned: false,
-            size: 1,
-            etag: ETag::new("e"),
-            digest: None,
-            seq: 1,
-        }
+        Record { attributes: Some(Attributes { mode, uid: 0, gid: 0 }), ..Record::bare(1, "e") }
     }
 
     #[test]

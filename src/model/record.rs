@@ -50,6 +50,25 @@ impl Record {
     }
 }
 
+#[cfg(test)]
+impl Record {
+    /// One that nothing else is known of.
+    pub(crate) fn bare(size: u64, etag: &str) -> Self {
+        Self {
+            print: None,
+            attributes: None,
+            kept: Kept::default(),
+            metadata_due: false,
+            doubted: false,
+            condemned: false,
+            size,
+            etag: ETag::new(etag),
+            digest: None,
+            seq: 1,
+        }
+    }
+}
+
 /// An object that is to be deleted when its absence has been proven twice and the budget allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condemned {

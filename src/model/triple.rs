@@ -86,25 +86,14 @@ pub struct Kin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Attributes, ETag, Fingerprint, Kept, Stamp};
+    use crate::model::{Attributes, Fingerprint, Stamp};
 
     #[test]
     fn a_file_is_fresh_that_no_record_is_of() {
         let print = |inode| Fingerprint { size: 1, mtime: Stamp::default(), ctime: Stamp::default(), inode };
         let attributes = Attributes { mode: 0o100_644, uid: 0, gid: 0 };
         let file = Local::Present(LocalMeta { print: print(7), attributes });
-        let record = |print| Record {
-            print,
-            attributes: None,
-            metadata_due: false,
-            doubted: false,
-            condemned: false,
-            kept: Kept::default(),
-            size: 1,
-            etag: ETag::new("e"),
-            digest: None,
-            seq: 1,
-        };
+        let record = |print| Record { print, ..Record::bare(1, "e") };
         assert!(file.is_fresh(None) && file.is_fresh(Some(&record(None))));
         assert!(file.is_fresh(Some(&record(Some(print(8))))), "another file has the name");
         assert!(!file.is_fresh(Some(&record(Some(print(7))))));

@@ -127,18 +127,7 @@ mod tests {
 
     fn record(size: u64, etag: &str, inode: Option<u64>) -> Record {
         let print = inode.map(|i| meta(size, i).print);
-        Record {
-            print,
-            attributes: None,
-            metadata_due: false,
-            doubted: false,
-            condemned: false,
-            kept: Kept::default(),
-            size,
-            etag: ETag::new(etag),
-            digest: None,
-            seq: 1,
-        }
+        Record { print, ..Record::bare(size, etag) }
     }
 
     #[test]

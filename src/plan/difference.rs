@@ -196,14 +196,7 @@ mod tests {
         Record {
             print: Some(meta.print),
             attributes: Some(meta.attributes),
-            metadata_due: false,
-            doubted: false,
-            condemned: false,
-            kept: Kept::default(),
-            size: meta.print.size,
-            etag: ETag::new(tag),
-            digest: None,
-            seq: 0,
+            ..Record::bare(meta.print.size, tag)
         }
     }
 

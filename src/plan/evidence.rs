@@ -127,7 +127,7 @@ fn by_etag(remote: &RemoteMeta, own: Option<u64>) -> Option<Evidence> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ETag, Extra, Kept, Stamp};
+    use crate::model::{ETag, Extra, Stamp};
 
     const MIB: u64 = 1 << 20;
     const SIZE: u64 = 12 * MIB;
@@ -148,18 +148,7 @@ mod tests {
     }
 
     fn row(etag: &str, digest: Option<Digest>) -> Record {
-        Record {
-            print: None,
-            attributes: None,
-            metadata_due: false,
-            doubted: false,
-            condemned: false,
-            kept: Kept::default(),
-            size: SIZE,
-            etag: ETag::new(etag),
-            digest,
-            seq: 1,
-        }
+        Record { digest, ..Record::bare(SIZE, etag) }
     }
 
     fn head() -> Head {

@@ -331,7 +331,7 @@ fn now() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ETag, Keep, Kept};
+    use crate::model::{Keep, Kept};
 
     #[tokio::test]
     async fn what_changed_meanwhile_is_no_failure_of_a_drill() {
@@ -348,15 +348,8 @@ mod tests {
         };
         let record = Record {
             print: Some(meta.print),
-            attributes: None,
             kept: Kept { looked: Keep { mtime: false, ..Keep::default() }, digest: 0 },
-            metadata_due: false,
-            doubted: false,
-            condemned: false,
-            size: 1,
-            etag: ETag::new("e"),
-            digest: None,
-            seq: 1,
+            ..Record::bare(1, "e")
         };
         let ask = async |failed: Option<&str>| {
             unlike(&tree, &restored, &key, &record, failed.map(str::to_owned)).await.map_err(|f| f.class)

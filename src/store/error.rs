@@ -11,6 +11,9 @@ use std::error::Error;
 /// What helps where there is no room left.
 const FULL: &str = "the store is full: make room, or raise the quota";
 
+/// What helps where nobody answers.
+const UNREACHED: &str = "no answer: check `endpoint_url`, DNS, TLS and the network";
+
 /// True if the store has no room left.
 pub(super) fn is_full(fault: &Fault) -> bool {
     fault.remedy.as_deref() == Some(FULL)
@@ -123,7 +126,7 @@ pub(super) fn classify(
         ("NoSuchKey" | "NotFound", _) | (_, 404 | 410) => plain(Missing),
         ("NotImplemented", _) | (_, 501) if copying => plain(Permanent),
         ("NotImplemented", _) | (_, 501) => with(Fatal, "the store lacks what this request needs"),
-        ("", 0) => with(Transient, "no answer: check `endpoint_url`, DNS, TLS and the network"),
+        ("", 0) => with(Transient, UNREACHED),
         (_, 0 | 200..=299 | 408 | 409 | 425 | 500..=599) => plain(Transient),
         // also how HEAD answers for one object under a key of its own (SSE-C): not a reason to stop all
         ("", 400) if operation == "HeadObject" => with(
@@ -253,6 +256,7 @@ where
         SdkError::TimeoutError(_) => {
             Fault::new(Class::Transient, what, format!("no answer in time: {cause}"))
         }
+        SdkError::DispatchFailure(_) => Fault::new(Class::Transient, what, cause).remedy(UNREACHED),
         _ => Fault::new(Class::Transient, what, cause),
     }
 }
@@ -303,6 +307,18 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 mod tests {
     use super::*;
     use Class::*;
+    use aws_sdk_s3::operation::get_object::GetObjectError;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+
+    #[test]
+    fn who_is_not_reached_is_told_with_what_to_check() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let refused = ConnectorError::io(refused.into());
+        let error: SdkError<GetObjectError, HttpResponse> = SdkError::dispatch_failure(refused);
+        let fault = fault("GetObject", "a", &error);
+        assert_eq!(fault.class, Transient);
+        assert!(fault.remedy.is_some_and(|remedy| remedy.contains("`endpoint_url`")));
+    }
 
     #[test]
     fn c54_every_answer_has_its_class_and_remedy() {
