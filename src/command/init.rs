@@ -1,6 +1,6 @@
 //! `init`: a configuration with everything explained, for what is asked or named, and a look at what stands in its way.
 
-use super::{CONFIG, Common, Exit, Failure, doctor, paint::Paint, print::print};
+use super::{Common, Exit, Failure, doctor, paint::Paint, print::print};
 use anyhow::Context;
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -24,9 +24,9 @@ found where the AWS tools find them, or the file says where to put them.
 
 Exit codes: 0 written, and nothing stands in the way, 1 something does, 2 usage, or the file is there, 3 it cannot be written.")]
 pub(super) struct Args {
-    /// Where to write it
-    #[arg(value_name = "FILE", default_value = CONFIG)]
-    file: PathBuf,
+    /// Where to write it; where --config says if it is not said
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
     /// The directory to mirror
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -63,7 +63,7 @@ struct Answers {
 
 /// Asks if somebody is there to answer, writes it, readable to its owner alone (keys may be put into it), and looks at it.
 pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
-    let file = &args.file;
+    let file = args.file.as_ref().unwrap_or(&common.config);
     if file.exists() {
         return Err(is_there(file));
     }

@@ -107,6 +107,9 @@ async fn an_example_is_written_and_never_over_a_file() {
     assert_eq!(fs::read(&file).unwrap(), include_bytes!("../../config.example.toml"));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     fs::write(&file, "mine").unwrap();
+    let by_config = dir.path().join("by-config.toml");
+    assert_eq!(run(&["init", "--config", by_config.to_str().unwrap()]).await.code, 0);
+    assert!(by_config.exists());
     let second = run(&["init", name]).await;
     assert_eq!(second.code, 2, "{second:?}");
     assert_eq!(fs::read(&file).unwrap(), b"mine");
