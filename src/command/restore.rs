@@ -78,6 +78,10 @@ pub(super) struct Args {
     /// Give files the set-user-id, set-group-id and sticky bits that they had, too
     #[arg(long, requires = "owner")]
     special: bool,
+    /// Make the devices that are recorded, as root; without it they are told, and not made: whoever may write to the bucket
+    /// could have them lead to any disk
+    #[arg(long)]
+    devices: bool,
     /// As it was then: 2026-11-29T12:00:00Z, "2h ago", "3d ago"; by the bucket's versions, or the trash
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
@@ -133,6 +137,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
         owner: args.owner,
         owner_names: args.owner_names,
         special: args.special,
+        devices: args.devices,
         paths,
         patterns,
         alone: false,

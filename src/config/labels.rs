@@ -6,7 +6,7 @@ use super::{
 };
 
 /// User metadata that is ours; all that begins with `s3mirrord-` is, too.
-const OURS: [&str; 4] = ["mtime", "mode", "uid", "gid"];
+const OURS: [&str; 5] = ["mtime", "mode", "uid", "gid", "rdev"];
 
 /// Bytes of names and values: S3 takes 2,048 in all, and ours need up to 300.
 const MOST_METADATA: usize = 1536;

@@ -38,6 +38,8 @@ pub struct Mirror {
     pub exclude: Vec<String>,
     /// Symbolic links are mirrored, as what they lead to.
     pub links: bool,
+    /// FIFOs and devices are mirrored, each as an empty object.
+    pub special_files: bool,
     /// Directories are mirrored, with mode, owner and time.
     pub directories: bool,
     /// What is kept of each beside its content.
@@ -123,6 +125,7 @@ impl Draft {
         let rules = rules(table, reader);
         let links = table.boolean("links", reader).unwrap_or(true);
         let directories = table.boolean("directories", reader).unwrap_or(true);
+        let special_files = table.boolean("special_files", reader).unwrap_or(false);
         let owner_names = table.boolean("owner_names", reader).unwrap_or(true);
         let keep = Keep {
             mtime: table.boolean("mtime", reader).unwrap_or(true),
@@ -168,8 +171,18 @@ impl Draft {
             let (name, root) = (name.value.clone(), root.value.clone());
             let mirror = Mirror::new(name, root, &target.value, exclude, limits, s3);
             let trash = trash.map(|trash| trash.value);
-            let mirror = Mirror { links, directories, keep, scrub_fetch, trash, prices, options, ..mirror };
-            Some(Mirror { owner_names, rules, requester_pays, hooks, heartbeat, bandwidth, ..mirror })
+            let mirror =
+                Mirror { links, directories, special_files, keep, scrub_fetch, trash, prices, ..mirror };
+            Some(Mirror {
+                options,
+                owner_names,
+                rules,
+                requester_pays,
+                hooks,
+                heartbeat,
+                bandwidth,
+                ..mirror
+            })
         })();
         Self { name, target, root, trash: away, mirror }
     }
@@ -192,6 +205,7 @@ impl Mirror {
             prefix: target.prefix.clone(),
             exclude,
             links: true,
+            special_files: false,
             directories: true,
             keep: Keep::default(),
             owner_names: true,

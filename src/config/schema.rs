@@ -78,6 +78,7 @@ pub(super) static MIRROR: Shape = Shape {
         key("hook_timeout", "hook_timeout = \"60s\""),
         key("links", "links = true"),
         key("directories", "directories = true"),
+        key("special_files", "special_files = true"),
         key("mtime", "mtime = true"),
         key("mode", "mode = true"),
         key("owner", "owner = true"),

@@ -91,7 +91,7 @@ impl Cloner {
             let [cloned, after] = [Stat::of(fd.as_fd())?.meta(), Stat::of(file)?.meta()];
             // XFS may say that all is well of one that it broke off
             if [cloned, after].iter().all(|now| now.print.size == meta.print.size) {
-                return Ok((fd, Frozen { meta, _share: Some(share) }));
+                return Ok((fd, Frozen { meta, device: None, _share: Some(share) }));
             }
         }
         Err(Errno::AGAIN)

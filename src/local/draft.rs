@@ -175,6 +175,8 @@ pub(super) enum Sort {
     Link,
     /// A second name of a file.
     Join,
+    /// A FIFO or device.
+    Node,
 }
 
 /// The name of a file before it has its own: short enough whatever that is.
@@ -184,6 +186,7 @@ pub(super) fn draft_name(name: &[u8], sort: Sort) -> CString {
         Sort::File => b"",
         Sort::Link => b"\0link",
         Sort::Join => b"\0join",
+        Sort::Node => b"\0node",
     };
     let hash = Sha256::new().chain_update(name).chain_update(sort).finalize();
     c_name(format!("{DRAFT}{}{DRAFT_END}", hex::encode(&hash[..12])).as_bytes())

@@ -162,7 +162,7 @@ impl Target {
 }
 
 /// What is there is not what was seen.
-fn other(path: &RelPath, cause: &'static str) -> Fault {
+pub(super) fn other(path: &RelPath, cause: &'static str) -> Fault {
     Fault::new(Class::Permanent, format!("restore {path}"), cause)
         .remedy("run it again to look at what is there now")
 }
@@ -182,7 +182,7 @@ fn dressed(dir: &OwnedFd, name: &CStr, path: &RelPath, finish: &Finish) -> Resul
 }
 
 /// Gives the link its name, if nothing has it.
-fn place(dir: &OwnedFd, draft: &CStr, name: &CStr) -> rustix::io::Result<()> {
+pub(super) fn place(dir: &OwnedFd, draft: &CStr, name: &CStr) -> rustix::io::Result<()> {
     match retry_on_intr(|| renameat_with(dir, draft, dir, name, RenameFlags::NOREPLACE)) {
         // NFS, 9p, older ZFS and FUSE take no flags: a second name is never put in the place of another
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {

@@ -10,6 +10,8 @@ pub struct Kinds {
     pub links: bool,
     /// Directories, each as a key that ends in `/`, without content.
     pub directories: bool,
+    /// FIFOs and devices, each as a file without content. Sockets never are.
+    pub nodes: bool,
     /// What is kept of each beside its content.
     pub keep: Keep,
     /// With the names of owners beside their numbers, where these are kept.

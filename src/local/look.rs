@@ -67,6 +67,7 @@ pub(super) fn look(root: &Opened, keys: &[Key]) -> Vec<Local> {
                     Stop::File => Claim::Is(Kind::File),
                     // what it leads to is not in the mirror, the link is
                     Stop::Skipped(Skip::Link) if root.kinds.links => Claim::Is(Kind::Link),
+                    Stop::Skipped(Skip::Special) if root.kinds.nodes => Claim::Is(Kind::Special),
                     Stop::Skipped(skip) => {
                         members.iter().for_each(|(at, _)| found[*at] = Local::Skipped(skip));
                         continue;
@@ -100,6 +101,7 @@ fn ask(root: &Opened, dir: &OwnedFd, key: &Key, place: RelPath) -> Result<Local,
                 Kind::File => Err(vec![(place, Claim::Is(Kind::File))]),
                 Kind::Link if root.kinds.links => Err(vec![(place, Claim::Is(Kind::Link))]),
                 Kind::Link => Ok(Local::Skipped(Skip::Link)),
+                Kind::Special if root.kinds.nodes => Err(vec![(place, Claim::Is(Kind::Special))]),
                 Kind::Special => Ok(Local::Skipped(Skip::Special)),
             },
             Err(Errno::NOENT) => Err(vec![(place, Claim::Nothing)]),
@@ -263,6 +265,25 @@ mod tests {
                 "the file goes before the link"
             );
         }
+    }
+
+    #[test]
+    fn where_fifos_are_mirrored_nothing_else_has_their_names() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let at = |path: &str| dir.path().join(path);
+        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .expect("mkfifo");
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).expect("socket");
+        let kinds = Kinds { nodes: true, links: true, directories: true, ..Kinds::default() };
+        let root = Root::new(dir.path()).with(kinds).open().expect("root");
+        let absent = Local::Absent(Absence { ancestor: p(""), instead: None });
+        for key in ["fifo/x", "fifo/", "fifo.rclonelink", "socket/x", "socket/"] {
+            assert_eq!(look(&root, &[Key::raw(key)]), std::slice::from_ref(&absent), "{key}");
+        }
+        assert_eq!(look(&root, &[Key::raw("socket")]), [Local::Skipped(Skip::Special)]);
+        let found = look(&root, &[Key::raw("fifo")]);
+        let is = |meta: &crate::model::LocalMeta| (meta.attributes.kind(), meta.print.size);
+        assert!(matches!(&found[..], [Local::Present(meta)] if is(meta) == (Kind::Special, 0)), "{found:?}");
     }
 
     #[test]

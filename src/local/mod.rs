@@ -46,6 +46,7 @@ mod look;
 mod made;
 mod mount;
 mod names;
+mod node;
 mod opener;
 mod outbox;
 mod piece;

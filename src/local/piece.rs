@@ -135,7 +135,7 @@ impl Target {
         self.run(move |target| {
             let Some(dir) = target.parent(&path, false)? else { return Ok(()) };
             // where nothing can be removed nothing was left
-            for sort in [Sort::File, Sort::Link, Sort::Join] {
+            for sort in [Sort::File, Sort::Link, Sort::Join, Sort::Node] {
                 let _ = unlinkat(&*dir, draft_name(path.name(), sort), AtFlags::empty());
             }
             Ok(())

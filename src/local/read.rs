@@ -1,5 +1,5 @@
-//! Opening a file beneath the root, and reading it by the descriptor alone. A directory and a link are read when they are
-//! opened: the one has no content, and that of the other never changes.
+//! Opening a file beneath the root, and reading it by the descriptor alone. What is no regular file is read when it is
+//! opened: a directory, FIFO or device has no content, and that of a link never changes.
 
 use super::{
     clone::Share,
@@ -11,7 +11,7 @@ use super::{
     walk::c_name,
     xattr,
 };
-use crate::model::{Class, Extra, Fault, Key, Kind, LocalMeta, RelPath, Skip, Source, Xattrs};
+use crate::model::{Class, Extra, Fault, Key, Kind, LocalMeta, Node, RelPath, Skip, Source, Xattrs};
 use bytes::Bytes;
 use rustix::{
     fd::{AsFd, BorrowedFd, OwnedFd},
@@ -24,7 +24,7 @@ use tokio::runtime::Handle;
 /// What is read when it is opened: it costs less than asking for it again.
 pub(super) const SMALL: u64 = 64 << 10;
 
-/// An open regular file; or a directory or link as it was when it was opened.
+/// An open regular file; or a directory, link, FIFO or device as it was when it was opened.
 #[derive(Debug)]
 pub struct File {
     reader: Arc<Reader>,
@@ -38,11 +38,13 @@ pub struct File {
     keeps: Option<Arc<Root>>,
 }
 
-/// What one has that does not change any more: a clone, a directory, a link.
+/// What one has that does not change any more: a clone, or what is no regular file.
 #[derive(Debug)]
 pub(super) struct Frozen {
     /// How the file was.
     pub(super) meta: LocalMeta,
+    /// The number of a device.
+    pub(super) device: Option<u64>,
     /// Of a clone.
     pub(super) _share: Option<Share>,
 }
@@ -128,12 +130,16 @@ pub(super) fn open(root: &Opened, parent: &mut Parent, key: &Key) -> Result<File
         return open_fixed(root, parent, &directory, Kind::Directory);
     }
     let path = key.path().ok_or_else(none)?;
-    match open_file(root, parent, &path) {
-        Err(fault) if root.kinds.links && matches!(fault.class, Class::Missing | Class::Changed) => {
-            let Some(link) = key.link() else { return Err(fault) };
+    let is_other = |fault: &Fault| matches!(fault.class, Class::Missing | Class::Changed);
+    let mut opened = open_file(root, parent, &path);
+    if root.kinds.nodes && opened.as_ref().is_err_and(|fault| fault.class == Class::Changed) {
+        opened = open_fixed(root, parent, &path, Kind::Special);
+    }
+    match (opened, key.link()) {
+        (Err(fault), Some(link)) if root.kinds.links && is_other(&fault) => {
             open_fixed(root, parent, &link, Kind::Link)
         }
-        opened => opened,
+        (opened, _) => opened,
     }
 }
 
@@ -165,13 +171,14 @@ fn above<'a>(
     Ok((dir, c_name(path.name())))
 }
 
-/// A directory or link, as it is now: by a descriptor that only stands for it (open(2), `O_PATH`).
+/// What is no regular file, as it is now: by a descriptor that only stands for it (open(2), `O_PATH`).
 fn open_fixed(root: &Opened, parent: &mut Parent, path: &RelPath, kind: Kind) -> Result<File, Fault> {
     let fault = |errno| fault(format!("open {path}"), errno);
     let (dir, name) = above(root, parent, path)?;
     let fd = beneath(dir.as_fd(), &name, OFlags::PATH | OFlags::NOFOLLOW).map_err(fault)?;
     let stat = Stat::of(fd.as_fd()).map_err(fault)?;
-    if kind_of(stat.kind()) != kind || stat.is_mount(root.place.mount) {
+    let socket = kind == Kind::Special && stat.node().is_none();
+    if kind_of(stat.kind()) != kind || socket || stat.is_mount(root.place.mount) {
         return Err(Fault::new(Class::Changed, format!("open {path}"), "it is something else"));
     }
     let content: Bytes = match kind {
@@ -185,7 +192,7 @@ fn open_fixed(root: &Opened, parent: &mut Parent, path: &RelPath, kind: Kind) ->
         path: path.clone(),
         whole: Some(content),
         remote: false,
-        frozen: Some(Frozen { meta, _share: None }),
+        frozen: Some(Frozen { meta, device: stat.node().and_then(Node::number), _share: None }),
         keeps: None,
     })
 }
@@ -253,8 +260,11 @@ impl Source for File {
 
     async fn extra(&self) -> Result<Extra, Fault> {
         let kind = self.frozen.as_ref().map_or(Kind::File, |frozen| frozen.meta.attributes.kind());
-        let Some(root) = self.keeps.clone().filter(|_| kind != Kind::Link) else {
-            return Ok(Extra::default());
+        let device = self.frozen.as_ref().and_then(|frozen| frozen.device);
+        // what stands for one of the others shows none
+        let shows = matches!(kind, Kind::File | Kind::Directory);
+        let Some(root) = self.keeps.clone().filter(|_| shows) else {
+            return Ok(Extra { device, ..Extra::default() });
         };
         let keep = root.keep();
         let what = format!("read the extended attributes of {}", self.path);
@@ -267,12 +277,12 @@ impl Source for File {
         if !keep.xattrs && !self.remote {
             // of an open file the kernel knows it
             let links = links(&root, &reader).map_err(|errno| fault(what, errno))?;
-            return Ok(Extra { xattrs: None, links });
+            return Ok(Extra { links, ..Extra::default() });
         }
         let read = tokio::task::spawn_blocking(move || {
             let links = links(&root, &reader)?;
             if !keep.xattrs {
-                return Ok(Extra { xattrs: None, links });
+                return Ok(Extra { links, ..Extra::default() });
             }
             let all = match kind {
                 // what only stands for it shows none
@@ -284,7 +294,7 @@ impl Source for File {
                 let names: Vec<_> = left_out.iter().map(|name| name.escape_ascii().to_string()).collect();
                 root.warnings().too_large(path.as_bytes(), &names.join(" "));
             }
-            Ok(Extra { xattrs, links })
+            Ok(Extra { xattrs, links, device: None })
         });
         let read = read.await.map_err(|ended| Fault::new(Class::Transient, &*what, ended))?;
         read.map_err(|errno| fault(what, errno))
@@ -315,6 +325,7 @@ impl Source for File {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local::Kinds;
     use rustix::{fs::inotify, io};
     use std::os::unix::fs::symlink;
 
@@ -348,6 +359,8 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), FileType::Fifo, 0o600.into(), 0).expect("mkfifo");
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).expect("socket");
         let root = Root::new(dir.path()).open().expect("root");
+        let kinds = Kinds { nodes: true, ..Kinds::default() };
+        let all = Root::new(dir.path()).with(kinds).open().expect("root");
         let opens = inotify::init(inotify::CreateFlags::NONBLOCK).expect("inotify");
         inotify::add_watch(&opens, at("fifo"), inotify::WatchFlags::OPEN).expect("watch");
         for (path, want) in [
@@ -369,6 +382,11 @@ mod tests {
             );
         }
         assert!(open(&root, &mut None, &Key::raw("d/f")).is_ok());
+        // where they are mirrored neither
+        assert!(open(&all, &mut None, &Key::raw("fifo")).is_ok());
+        for path in ["socket", "link", "d"] {
+            assert!(open(&all, &mut None, &Key::raw(path)).is_err(), "{path}");
+        }
         let told = io::read(&opens, &mut [0_u8; 256][..]);
         assert_eq!(told, Err(Errno::AGAIN), "not even opened and closed again");
     }

@@ -2,7 +2,7 @@
 //! above it, never through a link, never onto another mount.
 
 use super::{kinds::Kinds, root::Opened};
-use crate::model::{Attributes, Fingerprint, Instead, Local, LocalMeta, Skip, Stamp};
+use crate::model::{Attributes, Fingerprint, Instead, Local, LocalMeta, Node, Skip, Stamp};
 use rustix::{
     fd::{BorrowedFd, OwnedFd},
     ffi::CStr,
@@ -73,14 +73,20 @@ impl Stat {
         StatxFlags::from_bits_retain(self.0.stx_mask).contains(StatxFlags::BTIME)
     }
 
+    /// The FIFO or device that it is.
+    pub(super) fn node(&self) -> Option<Node> {
+        let number = u64::from(self.0.stx_rdev_major) << 32 | u64::from(self.0.stx_rdev_minor);
+        Node::of(self.0.stx_mode.into(), Some(number))
+    }
+
     /// As the mirror knows files.
     pub(super) fn meta(&self) -> LocalMeta {
         let s = &self.0;
         let stamp = |t: StatxTimestamp| Stamp { sec: t.tv_sec, nsec: t.tv_nsec };
         LocalMeta {
             print: Fingerprint {
-                // of a directory it says nothing that would be worth keeping
-                size: if self.kind().is_dir() { 0 } else { s.stx_size },
+                // of anything else it says nothing that would be worth keeping
+                size: if self.kind().is_file() || self.kind().is_symlink() { s.stx_size } else { 0 },
                 mtime: stamp(s.stx_mtime),
                 ctime: stamp(s.stx_ctime),
                 inode: s.stx_ino,
@@ -102,6 +108,7 @@ impl Stat {
                 Kinds { links: true, .. } => return Err(Instead::Link),
                 Kinds { links: false, .. } => Local::Skipped(Skip::Link),
             },
+            _ if root.kinds.nodes && self.node().is_some() => Local::Present(self.meta()),
             _ => Local::Skipped(Skip::Special),
         })
     }

@@ -6,6 +6,7 @@
 use super::{
     hole::{HOLE, write, write_but_holes},
     made::{Made, UNFINISHED},
+    node::node_of,
     piece::fault_at,
     walk::c_name,
 };
@@ -290,7 +291,7 @@ pub(super) fn there(dir: &OwnedFd, path: &RelPath) -> Result<There, Fault> {
         },
         FileType::Directory => There::Directory,
         FileType::Symlink => There::Link { mtime: stamp(stat.st_mtime, stat.st_mtime_nsec) },
-        _ => There::Other,
+        _ => node_of(&stat).map_or(There::Other, There::Node),
     })
 }
 

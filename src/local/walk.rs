@@ -230,8 +230,10 @@ impl<'a> Walk<'a> {
                     Err(errno) => self.unread(errno),
                 },
                 Kind::Link => self.emit_here(Local::Skipped(Skip::Link)),
-                Kind::Special => self.emit_here(Local::Skipped(Skip::Special)),
-                Kind::File => match Stat::at(fd.as_fd(), name.raw).map(|stat| stat.local(root)) {
+                Kind::Special if !root.kinds.nodes => self.emit_here(Local::Skipped(Skip::Special)),
+                Kind::File | Kind::Special => match Stat::at(fd.as_fd(), name.raw)
+                    .map(|stat| stat.local(root))
+                {
                     Ok(Ok(local)) => {
                         if links && name.encoded.ends_with(LINK) {
                             shadow(root, fd, &self.path[..frame.path], name.raw);

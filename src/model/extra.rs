@@ -66,15 +66,22 @@ pub struct Extra {
     pub xattrs: Option<Arc<str>>,
     /// The [group](Self::group) of files that are one; `None`: it has no other name.
     pub links: Option<u64>,
+    /// The [number](super::Node::number) of a device.
+    pub device: Option<u64>,
 }
 
 impl Extra {
     /// Tells two of them apart; 0 if there is nothing.
     pub fn digest(&self) -> u64 {
+        let all = |numbers: &[u64]| {
+            let bytes = numbers.iter().flat_map(|number| number.to_le_bytes());
+            first(Sha256::new().chain_update(bytes.collect::<Vec<_>>()))
+        };
         let xattrs = self.xattrs.as_deref().map_or(0, |xattrs| first(Sha256::new().chain_update(xattrs)));
-        match self.links {
-            None => xattrs,
-            Some(group) => first(Sha256::new().chain_update([xattrs, group].map(u64::to_le_bytes).concat())),
+        match (self.links, self.device) {
+            (None, None) => xattrs,
+            (Some(group), None) => all(&[xattrs, group]),
+            (links, Some(device)) => all(&[xattrs, links.unwrap_or_default(), device]),
         }
     }
 
@@ -197,7 +204,7 @@ mod tests {
         assert_eq!(Xattrs::unpack(&text).expect("ours").0, [pair("user.a", b""), pair("user.b", b"\0\xff")]);
         assert_eq!(Xattrs::default().pack(Xattrs::MOST), (None, vec![]));
         assert_eq!(
-            (Extra::default().digest(), Extra { xattrs: Some(text), links: None }.digest() > 0),
+            (Extra::default().digest(), Extra { xattrs: Some(text), ..Extra::default() }.digest() > 0),
             (0, true)
         );
     }
@@ -272,8 +279,13 @@ mod tests {
         {
             assert_ne!(Extra::group(&other.0, other.1), of, "{other:?}");
         }
-        let extra = |xattrs: Option<&str>, links| Extra { xattrs: xattrs.map(Into::into), links }.digest();
+        let extra = |xattrs: Option<&str>, links| {
+            Extra { xattrs: xattrs.map(Into::into), links, device: None }.digest()
+        };
+        let device = |device| Extra { device: Some(device), ..Extra::default() }.digest();
         let all = [
+            device(0),
+            device(1),
             extra(None, None),
             extra(None, Some(1)),
             extra(None, Some(2)),

@@ -1,6 +1,6 @@
 //! What is known of a file, and of an object.
 
-use super::{ETag, Extra, Keep, Record};
+use super::{ETag, Extra, Keep, Node, Record};
 use std::sync::Arc;
 
 /// A point in wall-clock time, as a file system or a server gives it. Compared for equality only;
@@ -26,15 +26,25 @@ pub enum Kind {
     Special,
 }
 
+/// The bits of a mode that tell of what type it is (inode(7)).
+pub(super) const fn kind_bits(mode: u32) -> u32 {
+    mode & 0o170_000
+}
+
 impl Kind {
     /// By the type bits of a mode (inode(7)); without any it is a file.
     pub const fn of(mode: u32) -> Self {
-        match mode & 0o170_000 {
+        match kind_bits(mode) {
             0o100_000 | 0 => Self::File,
             0o040_000 => Self::Directory,
             0o120_000 => Self::Link,
             _ => Self::Special,
         }
+    }
+
+    /// True if its object is always given a mode, as nothing else tells that it is no file's.
+    pub const fn needs_mode(self) -> bool {
+        matches!(self, Self::Link | Self::Special)
     }
 }
 
@@ -159,6 +169,13 @@ pub struct Head {
     pub extra: Extra,
 }
 
+impl Head {
+    /// The FIFO or device that it stands for: an empty object whose mode says that it does.
+    pub fn node(&self) -> Option<Node> {
+        Node::of(self.mode?, self.extra.device).filter(|_| self.meta.size == 0)
+    }
+}
+
 /// What an object's metadata says of time, mode and owner; `None`: nothing, or that is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Said {
@@ -181,7 +198,7 @@ impl Said {
         let (had, looked) = (record.attributes, record.kept.looked);
         Self {
             mtime: record.print.filter(|_| looked.mtime).map(|print| print.mtime),
-            mode: had.filter(|_| looked.mode).map(|had| had.mode),
+            mode: had.filter(|had| looked.mode || had.kind().needs_mode()).map(|had| had.mode),
             owner: had.filter(|_| looked.owner).map(|had| (had.uid, had.gid)),
         }
     }
@@ -205,9 +222,17 @@ impl Said {
         })
     }
 
-    /// True if the mode is that of a link.
-    pub fn is_link(self) -> bool {
-        self.mode.is_some_and(|mode| Kind::of(mode) == Kind::Link)
+    /// True if the mode is of something else than what is there, of whose kind nothing but the mode tells: that of a FIFO or
+    /// device and, if by its key it may be `either` a file or a link, that of a link.
+    pub fn mistakes(self, meta: &LocalMeta, either: bool) -> bool {
+        let (said, is) = (self.mode.map_or(Kind::File, Kind::of), meta.attributes.kind());
+        match (said, is) {
+            (Kind::Special, Kind::Special) => {
+                self.mode.map(kind_bits) != Some(kind_bits(meta.attributes.mode))
+            }
+            (Kind::Special, _) | (_, Kind::Special) => true,
+            _ => either && (said == Kind::Link) != (is == Kind::Link),
+        }
     }
 
     /// Which of them are as the file has them.

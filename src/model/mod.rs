@@ -11,6 +11,7 @@ pub(crate) mod fuzz;
 mod job;
 mod key;
 mod meta;
+mod node;
 mod object;
 mod path;
 mod rates;
@@ -31,6 +32,7 @@ pub use key::{Key, KeyRange, LINK, MAX_KEY_BYTES, RESERVED};
 pub use meta::{
     Attributes, Checksum, Digest, Fingerprint, Head, Kind, LocalMeta, RemoteMeta, Said, Stamp, Version,
 };
+pub use node::Node;
 pub use object::{Encryption, ObjectOptions, Retention};
 pub use path::{BadPath, RelPath};
 pub use rates::{Rates, Span};

@@ -1,5 +1,6 @@
 //! What the ledger keeps: proofs, and what must outlive a crash.
 
+use super::meta::kind_bits;
 use super::{Attributes, Digest, ETag, Fingerprint, Intent, Kept, Key, Kind, LocalMeta, RootId, Stamp};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -39,14 +40,16 @@ impl Record {
     /// What it was that the object was written of; `None` if its metadata does not say that.
     pub fn kind(&self) -> Option<Kind> {
         self.attributes
-            .filter(|attributes| attributes.mode & 0o170_000 != 0)
+            .filter(|attributes| kind_bits(attributes.mode) != 0)
             .map(|attributes| attributes.kind())
     }
 
-    /// False for a link whose object was not seen to say that it is one: it may be another tool's, and would come back as a file.
+    /// False for a link, FIFO or device whose object was not seen to say that it is one: it may be another tool's, and would
+    /// come back as a file.
     pub fn tells(&self, meta: &LocalMeta) -> bool {
-        let is_link = |attributes: Attributes| attributes.kind() == Kind::Link;
-        !is_link(meta.attributes) || self.attributes.is_some_and(is_link)
+        let is = meta.attributes;
+        !is.kind().needs_mode()
+            || self.attributes.is_some_and(|told| kind_bits(told.mode) == kind_bits(is.mode))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What stands where a file is to be restored.
 
-use super::Stamp;
+use super::{Node, Stamp};
 
 /// An entry of the directory that a restore writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,9 @@ pub enum There {
         /// Last modification, of itself.
         mtime: Stamp,
     },
-    /// A FIFO, socket or device.
+    /// A FIFO or device.
+    Node(Node),
+    /// A socket.
     Other,
 }
 

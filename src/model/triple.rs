@@ -5,7 +5,7 @@ use super::{Key, Kind, LocalMeta, Record, RelPath, RemoteMeta, Seq};
 /// What the disk shows for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Local {
-    /// A regular file; or a directory or link, where they are stored.
+    /// A regular file; or a directory, link, FIFO or device, where they are stored.
     Present(LocalMeta),
     /// Shown not to be there.
     Absent(Absence),
@@ -16,11 +16,12 @@ pub enum Local {
 }
 
 impl Local {
-    /// True if there is a file (not a directory, which has nothing to be copied) that is not the one which `record`, the proof of its key, was taken of: a new one, or one
+    /// True if there is a file (not what has nothing to be copied: a directory, FIFO or device) that is not the one which `record`, the proof of its key, was taken of: a new one, or one
     /// that took the place of another.
     pub fn is_fresh(&self, record: Option<&Record>) -> bool {
         let known = record.and_then(|record| record.print).map(|print| print.inode);
-        matches!(self, Self::Present(meta) if known != Some(meta.print.inode) && meta.attributes.kind() != Kind::Directory)
+        let has_content = |meta: &LocalMeta| matches!(meta.attributes.kind(), Kind::File | Kind::Link);
+        matches!(self, Self::Present(meta) if known != Some(meta.print.inode) && has_content(meta))
     }
 }
 
@@ -31,7 +32,7 @@ pub enum Skip {
     Excluded,
     /// A symbolic link, where they are not stored.
     Link,
-    /// A FIFO, socket or device.
+    /// A socket; a FIFO or device, where they are not stored.
     Special,
     /// A mount point.
     Mount,

@@ -143,15 +143,18 @@ pub fn drift(meta: &LocalMeta, head: &Head, keep: Keep) -> Option<String> {
     (!all.is_empty()).then(|| all.join("; "))
 }
 
-/// In what an object, whoever wrote it, stands for another kind of entry than the one that is there: a file and a link may have
-/// one key, and the metadata alone says whose it is.
+/// In what an object, whoever wrote it, stands for another kind of entry than the one that is there: those of one key the
+/// metadata alone tells apart.
 pub fn misnamed(key: &Key, meta: &LocalMeta, head: &Head) -> Option<&'static str> {
-    key.link()?;
-    match (meta.attributes.kind() == Kind::Link, Said::by(head).is_link()) {
-        (true, false) => Some("a link here; its object does not say that it is one"),
-        (false, true) => Some("a file here; its object says that it is a link"),
-        _ => None,
+    if !Said::by(head).mistakes(meta, key.link().is_some()) {
+        return None;
     }
+    Some(match (meta.attributes.kind(), head.mode.map_or(Kind::File, Kind::of)) {
+        (Kind::Link, _) => "a link here; its object does not say that it is one",
+        (Kind::Special, _) => "a FIFO or device here; its object does not say that it is such a one",
+        (_, Kind::Link) => "a file here; its object says that it is a link",
+        _ => "a file here; its object says that it is a FIFO or device",
+    })
 }
 
 /// What it means that the [ladder](super::evidence) came to its end, and `refuted` is what of the tag was tried. Who

@@ -8,9 +8,10 @@
 //! | another file | | stays | stays | fetch |
 //! | a directory, a link, anything else | | blocked | blocked | blocked |
 //!
-//! A link lands in the same way, where nothing or a link is; it is the same if it leads to the same.
+//! A link lands in the same way, where nothing or a link is; it is the same if it leads to the same. A FIFO or device lands where
+//! nothing is, and is the same if the same one is there.
 
-use crate::model::{Stamp, There};
+use crate::model::{Node, Stamp, There};
 
 /// Which files give way to what the bucket holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub fn landing(wanted: &Wanted, there: There, replace: Replace) -> Landing {
         There::Nothing => return Landing::Fetch,
         There::Directory => return Landing::Blocked("a directory of that name is there"),
         There::Link { .. } => return Landing::Blocked("a link of that name is there"),
-        There::Other => return Landing::Blocked("a special file of that name is there"),
+        There::Node(_) | There::Other => return Landing::Blocked(SPECIAL),
         There::File { size, mtime } => (size, mtime),
     };
     if had == wanted.size && wanted.time().is_some_and(|time| is_kept_as(time, at)) {
@@ -79,9 +80,24 @@ pub fn landing_of_link(wanted: &Wanted, there: There, alike: bool, replace: Repl
         There::Link { .. } => Landing::Stays,
         There::File { .. } => Landing::Blocked("a file of that name is there"),
         There::Directory => Landing::Blocked("a directory of that name is there"),
-        There::Other => Landing::Blocked("a special file of that name is there"),
+        There::Node(_) | There::Other => Landing::Blocked(SPECIAL),
     }
 }
+
+/// The same of a FIFO or device: another one never gives way, as somebody may use it.
+pub fn landing_of_node(node: Node, there: There) -> Landing {
+    match there {
+        There::Nothing => Landing::Fetch,
+        There::Node(had) if had == node => Landing::Same,
+        There::Node(_) | There::Other => Landing::Blocked(SPECIAL),
+        There::File { .. } => Landing::Blocked("a file of that name is there"),
+        There::Directory => Landing::Blocked("a directory of that name is there"),
+        There::Link { .. } => Landing::Blocked("a link of that name is there"),
+    }
+}
+
+/// Why nothing lands on one that is none of ours.
+const SPECIAL: &str = "a special file of that name is there";
 
 /// True if what was last modified `at` that time gives way.
 fn gives_way(wanted: &Wanted, at: Stamp, replace: Replace) -> bool {
@@ -168,6 +184,27 @@ mod tests {
         }
         for there in [There::Directory, There::Other, There::File { size: 3, mtime: Stamp::default() }] {
             assert!(matches!(landing_of_link(&wanted, there, false, Always), Blocked(_)), "{there:?}");
+        }
+    }
+
+    #[test]
+    fn a_fifo_or_device_lands_where_nothing_is() {
+        let (file, link) =
+            (There::File { size: 0, mtime: Stamp::default() }, There::Link { mtime: Stamp::default() });
+        let device = Node::Character(7);
+        for (node, there, want) in [
+            (Node::Fifo, There::Nothing, Some(Fetch)),
+            (Node::Fifo, There::Node(Node::Fifo), Some(Same)),
+            (device, There::Node(device), Some(Same)),
+            (device, There::Node(Node::Character(8)), None),
+            (device, There::Node(Node::Block(7)), None),
+            (Node::Fifo, There::Other, None),
+            (Node::Fifo, file, None),
+            (Node::Fifo, link, None),
+            (Node::Fifo, There::Directory, None),
+        ] {
+            let got = landing_of_node(node, there);
+            assert_eq!(Some(got).filter(|got| !matches!(got, Blocked(_))), want, "{node:?} {there:?}");
         }
     }
 

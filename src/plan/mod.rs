@@ -26,7 +26,7 @@ pub use difference::{Difference, Glance, drift, glance, misnamed, unequal};
 pub use evidence::{Evidence, Facts, evidence};
 pub use expiry::Expiry;
 pub use filter::{Filter, Rule};
-pub use landing::{Landing, Replace, Wanted, landing, landing_of_link};
+pub use landing::{Landing, Replace, Wanted, landing, landing_of_link, landing_of_node};
 pub use license::{License, Refusal};
 pub use merge::{Merge, Merged, Side, Step, Unsorted};
 pub use moment::{Moment, Seen, Was};

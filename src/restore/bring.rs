@@ -193,18 +193,17 @@ impl<'a> Bringer<'a> {
             return Ok(ending);
         }
         let there = self.target.look(path).await?;
-        let listed = Wanted { size: meta.size, mtime: None, written: None };
-        let landing = match there {
-            There::Nothing => Landing::Fetch,
+        let head = match there {
             // whatever its time, it is another
-            There::File { size, .. } if size != meta.size && self.options.replace == Replace::Never => {
-                Landing::Stays
-            }
-            There::File { .. } => landing(&wanted(&self.look(spot).await?), there, self.options.replace),
-            There::Directory | There::Link { .. } | There::Other => {
-                landing(&listed, there, self.options.replace)
-            }
+            There::File { size, .. } if size != meta.size && self.options.replace == Replace::Never => None,
+            There::File { .. } | There::Node(_) => Some(self.look(spot).await?),
+            There::Nothing | There::Directory | There::Link { .. } | There::Other => None,
         };
+        if let Some((head, node)) = head.as_ref().and_then(|head| Some((head, head.node()?))) {
+            return self.node(head, node, path, there).await;
+        }
+        let listed = Wanted { size: meta.size, mtime: None, written: None };
+        let landing = landing(&head.as_ref().map_or(listed, wanted), there, self.options.replace);
         match landing {
             Landing::Fetch if self.options.dry_run => Ok(Ending::Planned(meta.size)),
             Landing::Fetch if meta.size <= WHOLE => self.whole(spot, path, meta, there).await,
@@ -235,6 +234,9 @@ impl<'a> Bringer<'a> {
         let head = fetch.head.clone();
         if head.meta.size != meta.size {
             return Err(another(key));
+        }
+        if let Some(node) = head.node() {
+            return self.node(&head, node, path, there).await;
         }
         if self.twin(&head, path, there).await? {
             return Ok(Ending::Restored { bytes: head.meta.size, proven: true });

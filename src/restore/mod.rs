@@ -9,6 +9,7 @@ mod bring;
 mod directories;
 mod link;
 mod named;
+mod node;
 mod past;
 mod pieces;
 mod silence;
@@ -54,6 +55,8 @@ pub struct Options {
     pub owner_names: bool,
     /// Give them set-user-id, set-group-id and sticky bits, too.
     pub special: bool,
+    /// Make devices.
+    pub devices: bool,
     /// Files, and directories with all below them; neither these nor patterns: everything.
     pub paths: Vec<RelPath>,
     /// Of `paths` only what has these very names, and nothing that is below them.

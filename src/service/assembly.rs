@@ -151,6 +151,7 @@ fn kinds(mirror: &Mirror) -> Kinds {
     Kinds {
         links: mirror.links,
         directories: mirror.directories,
+        nodes: mirror.special_files,
         keep: mirror.keep,
         owner_names: mirror.owner_names,
     }

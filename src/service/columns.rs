@@ -8,6 +8,9 @@ pub fn rights(mode: u32) -> String {
     let kind = match mode & 0o170_000 {
         0o040_000 => 'd',
         0o120_000 => 'l',
+        0o010_000 => 'p',
+        0o020_000 => 'c',
+        0o060_000 => 'b',
         _ => '-',
     };
     let mut text = String::from(kind);
@@ -47,6 +50,9 @@ mod tests {
             (0o100_644, "-rw-r--r--"),
             (0o040_755, "drwxr-xr-x"),
             (0o120_777, "lrwxrwxrwx"),
+            (0o010_600, "prw-------"),
+            (0o020_620, "crw--w----"),
+            (0o060_660, "brw-rw----"),
             (0o106_755, "-rwsr-sr-x"),
             (0o101_666, "-rw-rw-rwT"),
             (0, "----------"),

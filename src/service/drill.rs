@@ -151,6 +151,7 @@ async fn compare(sides: &Sides, mirror: &Mirror, scratch: &Path) -> Result<Drill
         Kinds {
             links: mirror.links,
             directories: mirror.directories,
+            nodes: mirror.special_files,
             keep: mirror.keep,
             owner_names: mirror.owner_names,
         },
@@ -225,7 +226,13 @@ async fn sample(ledger: &Database) -> Result<Vec<(Key, Record)>, Fault> {
         let mut rows = ledger.page(&everything, from.take(), PAGE + 1).await?;
         let next = if rows.len() > PAGE { rows.pop().map(|(key, _)| key) } else { None };
         let fits = |(key, record): &(Key, Record)| {
-            !key.is_directory() && record.print.is_some() && record.size <= BYTES / 4 && !record.metadata_due
+            // without rights no device is made
+            let is_node = record.kind() == Some(Kind::Special);
+            !key.is_directory()
+                && !is_node
+                && record.print.is_some()
+                && record.size <= BYTES / 4
+                && !record.metadata_due
         };
         for row in rows.into_iter().filter(fits) {
             seen += 1;

@@ -371,6 +371,7 @@ fn disk(local: &Local, directory: bool) -> Side {
     let is = match local {
         _ if directory => "directory",
         Local::Present(meta) if meta.attributes.kind() == Kind::Link => "link",
+        Local::Present(meta) if meta.attributes.kind() == Kind::Special => "FIFO or device",
         Local::Present(_) => "file",
         Local::Absent(_) => "nothing",
         Local::Unknown => "cannot be read",

@@ -1,6 +1,6 @@
 //! What travels with an object: user metadata as rclone writes it, and ours.
 
-use crate::model::{Attributes, Checksum, Extra, Head, Key, Kind, RemoteMeta, Spec, Stamp, Trashed, Went};
+use crate::model::{Attributes, Checksum, Extra, Head, Key, RemoteMeta, Spec, Stamp, Trashed, Went};
 use aws_sdk_s3::{operation::head_object::HeadObjectOutput, primitives::DateTime, types::ChecksumType};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::collections::HashMap;
@@ -25,8 +25,8 @@ const WENT: &str = "s3mirrord-trash";
 const SINCE: &str = "s3mirrord-since";
 
 /// All names that [`outgoing`] and [`since`] may write.
-const WRITTEN: [&str; 11] =
-    ["mtime", "mode", "uid", "gid", OWNER, XATTRS, LINKS, OWN, SHA256, PART_SIZE, SINCE];
+const WRITTEN: [&str; 12] =
+    ["mtime", "mode", "uid", "gid", "rdev", OWNER, XATTRS, LINKS, OWN, SHA256, PART_SIZE, SINCE];
 
 /// The user metadata of an upload.
 pub(super) fn outgoing(
@@ -39,8 +39,8 @@ pub(super) fn outgoing(
     if spec.keep.mtime {
         all.insert("mtime".to_owned(), time_text(spec.mtime));
     }
-    // that of a link says that it is one, and nothing else
-    if spec.keep.mode || spec.attributes.kind() == Kind::Link {
+    // that of a link, FIFO or device says that it is one, and nothing else does
+    if spec.keep.mode || spec.attributes.kind().needs_mode() {
         all.insert("mode".to_owned(), format!("0{mode:o}"));
     }
     if spec.keep.owner {
@@ -52,6 +52,7 @@ pub(super) fn outgoing(
     }
     all.extend(spec.extra.xattrs.as_ref().map(|text| (XATTRS.to_owned(), text.to_string())));
     all.extend(spec.extra.links.map(|group| (LINKS.to_owned(), format!("{group:016x}"))));
+    all.extend(spec.extra.device.map(|number| ("rdev".to_owned(), format!("{number:x}"))));
     if let Some(part_size) = part_size {
         all.insert(PART_SIZE.to_owned(), part_size.to_string());
     }
@@ -143,6 +144,7 @@ pub(super) fn incoming(meta: RemoteMeta, head: &HeadObjectOutput) -> Head {
         extra: Extra {
             xattrs: get(XATTRS).map(Into::into),
             links: get(LINKS).and_then(|text| u64::from_str_radix(&text, 16).ok()),
+            device: get("rdev").and_then(|text| u64::from_str_radix(&text, 16).ok()),
         },
     }
 }
@@ -295,7 +297,11 @@ mod tests {
             attributes: Attributes { mode: 0o100_644, uid: 1000, gid: 0 },
             names: Some("www-data:staff".into()),
             keep: Keep::default(),
-            extra: Extra { xattrs: Some("AQAGdXNlci5hAAA=".into()), links: Some(9) },
+            extra: Extra {
+                xattrs: Some("AQAGdXNlci5hAAA=".into()),
+                links: Some(9),
+                device: Some((8 << 32) | 1),
+            },
             own: "id häsh".into(),
             sha256: None,
             part_size: None,
@@ -333,7 +339,12 @@ mod tests {
             attributes: Attributes { mode: u32::MAX, uid: u32::MAX, gid: u32::MAX },
             names: Some(format!("{0}:{0}", "n".repeat(32)).into()),
             keep: Keep::default(),
-            extra: Extra { xattrs: Some("x".repeat(Xattrs::MOST).into()), links: Some(u64::MAX) },
+            extra: Extra {
+                xattrs: Some("x".repeat(Xattrs::MOST).into()),
+                links: Some(u64::MAX),
+                // what is a device has neither of the others
+                device: None,
+            },
             own: format!("{}:{}", "f".repeat(32), "f".repeat(32)),
             sha256: None,
             part_size: None,
@@ -341,7 +352,7 @@ mod tests {
         let mut all = outgoing(&spec, Some([255; 32]), Some(u64::MAX));
         let answer = HeadObjectOutput::builder().last_modified(DateTime::from_secs(i64::MIN));
         all.extend(since(&answer.build()));
-        assert_eq!(all.len(), WRITTEN.len());
+        assert_eq!(all.len(), WRITTEN.len() - 1);
         let size: usize = all.iter().map(|(name, value)| name.len() + value.len()).sum();
         // and those of one in the trash, but for a long key
         let trash = WENT.len() + format!("{} replaced", i64::MIN).len();

@@ -186,12 +186,16 @@ impl<'a> Comparer<'a> {
             return is(Difference::Drift, why);
         }
         let other = match file {
-            Some(file) if self.options.keep.is_beside() => {
-                file.extra().await.is_ok_and(|extra| extra != head.extra)
-            }
-            _ => false,
+            Some(file) => match file.extra().await {
+                Ok(extra) if extra.device != head.extra.device => Some("another device there"),
+                Ok(extra) if self.options.keep.is_beside() && extra != head.extra => {
+                    Some("other extended attributes there")
+                }
+                _ => None,
+            },
+            None => None,
         };
-        let other = other.then(|| "other extended attributes there".to_owned());
+        let other = other.map(str::to_owned);
         match drift(meta, head, self.options.keep)
             .into_iter()
             .chain(other)

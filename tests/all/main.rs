@@ -57,6 +57,7 @@ mod migrating;
 #[cfg(feature = "demo")]
 mod moments;
 mod mutants;
+mod nodes;
 #[cfg(feature = "demo")]
 mod objects;
 #[cfg(feature = "demo")]

@@ -96,10 +96,11 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         // what is due was not seen to be written
         let known = record.filter(|r| ours && !r.metadata_due);
         let said = known.as_ref().map(Said::of).unwrap_or_default();
-        // whether it is a link's the metadata alone tells, and a restore goes by that
-        let is_link = held.meta.attributes.kind() == Kind::Link;
+        // whether it is a file's or another's the metadata alone tells, and a restore goes by that
         let either = self.job.key.link().is_some();
-        if either && said.mode.is_none() && head.is_none() {
+        let node = held.meta.attributes.kind() == Kind::Special;
+        let unsure = either || node || known.is_none() && remote.size == 0 && !self.job.key.is_directory();
+        if unsure && said.mode.is_none() && head.is_none() {
             match self.head(&mut head).await {
                 Err(fault) if !matches!(fault.class, Class::Permanent | Class::Denied) => return Err(fault),
                 Ok(Some(now)) if now.etag == remote.etag => {}
@@ -108,12 +109,13 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             }
         }
         let said = said.or(head.as_ref().map(Said::by).unwrap_or_default());
-        let mistaken = either && said.is_link() != is_link;
+        let mistaken = said.mistakes(&held.meta, either);
         // what another tool wrote stays as it is until the file changes
         let written_by_us = ours || head.as_ref().is_some_and(|h| self.is_ours(&self.job.key, h));
         let has = known.as_ref().map(|r| r.kept.digest).or(head.as_ref().map(|h| h.extra.digest()));
         // where it is no longer kept, objects have it until their metadata is written anew
         let keep = self.ctx.options.keep;
+        let beside = keep.is_beside() || held.extra.device.is_some();
         // only what was not looked for before is looked at; of time, mode and owner only if the object has them by us
         let unchanged = known.as_ref().is_some_and(|r| {
             let lacks = r.attributes.is_some() && !keep.plain().is_within(r.kept.looked);
@@ -122,8 +124,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let agrees = said.agrees(&held.meta);
         let drifted = !keep.plain().is_within(agrees);
         let metadata_due = mistaken
-            || written_by_us
-                && (drifted && !unchanged || keep.is_beside() && has != Some(held.extra.digest()));
+            || written_by_us && (drifted && !unchanged || beside && has != Some(held.extra.digest()));
         // what is no longer kept is known as long as it is as it was
         let looked = Keep {
             mtime: keep.mtime || agrees.mtime,

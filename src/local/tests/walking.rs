@@ -84,6 +84,14 @@ async fn c13_c29_links_and_special_files_are_told_but_never_followed() {
     assert_eq!(walk(&dir, Scope::Tree(p("out"))).await, ["out link"]);
     assert_eq!(walk(&dir, Scope::Tree(p("out/passwd"))).await, ["out/passwd link", "out/passwd/ link"]);
     assert_eq!(walk(&dir, Scope::Children(p("out/x"))).await, ["out/x/ link"]);
+    let kinds = Kinds { nodes: true, ..Kinds::default() };
+    let with_nodes = Directory::new(temp.path(), kinds).expect("a directory");
+    let found = walk(&with_nodes, Scope::everything()).await;
+    let of = |end: &str| found.iter().filter(|line| line.ends_with(end)).cloned().collect::<Vec<_>>();
+    assert_eq!(
+        (of("present 0"), of("special")),
+        (vec!["fifo present 0".into()], vec!["socket special".to_owned()])
+    );
 }
 
 #[test]
