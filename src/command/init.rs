@@ -3,9 +3,9 @@
 use super::{Common, Exit, Failure, doctor, paint::Paint, print::print};
 use anyhow::Context;
 use std::{
-    fs::{DirBuilder, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, BufRead, ErrorKind, IsTerminal, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -197,14 +197,51 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(is_there(path)),
         opened => opened.with_context(|| format!("{} cannot be written", path.display())).map_err(fatal)?,
     };
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let written = for_the_service(path, &file)
+        .and_then(|()| file.write_all(text.as_bytes()))
+        .and_then(|()| file.sync_all());
     written.with_context(|| format!("{} cannot be written", path.display())).map_err(fatal)
+}
+
+/// Where root has made the directory one group's alone, as the package does, it is the service's, which is to read the file.
+fn for_the_service(path: &Path, file: &File) -> io::Result<()> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let above = fs::metadata(directory.unwrap_or(Path::new(".")))?;
+    let others = above.mode() & 0o007 != 0;
+    if others || above.gid() == 0 || above.uid() != 0 || file.metadata()?.uid() != 0 {
+        return Ok(());
+    }
+    fchown(file, None, Some(above.gid()))?;
+    file.set_permissions(Permissions::from_mode(0o640))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{Config, Surroundings};
+
+    #[test]
+    fn what_root_writes_into_the_services_directory_the_service_may_read() {
+        let is_root = rustix::process::geteuid().is_root();
+        let dir = tempfile::tempdir().expect("a directory");
+        for (mode, group, want) in [(0o750, 77, (0o640, 77)), (0o755, 77, (0o600, 0)), (0o750, 0, (0o600, 0))]
+        {
+            let services = dir.path().join(format!("{mode:o}-{group}"));
+            fs::create_dir(&services).expect("mkdir");
+            fs::set_permissions(&services, Permissions::from_mode(mode)).expect("chmod");
+            if is_root {
+                std::os::unix::fs::chown(&services, None, Some(group)).expect("chown");
+            }
+            let path = services.join("config.toml");
+            write(&path, "x").unwrap_or_else(|_| panic!("written"));
+            let is = fs::metadata(path).expect("there");
+            if is_root {
+                assert_eq!((is.mode() & 0o777, is.gid()), want, "{mode:o} {group}");
+            } else {
+                assert_eq!(is.mode() & 0o777, 0o600);
+            }
+        }
+    }
 
     #[test]
     fn answers_take_the_places_of_the_example() {

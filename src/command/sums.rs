@@ -153,7 +153,7 @@ pub(super) fn amounts(sums: &Sums, unknown: u64) -> String {
     ];
     let rest = rest.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", HumanCount(n)));
     let all: Vec<_> = Some(uploaded).filter(|text| !text.is_empty()).into_iter().chain(rest).collect();
-    if all.is_empty() { "nothing there".to_owned() } else { all.join(", ") }
+    if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
 }
 
 #[cfg(test)]
@@ -218,7 +218,7 @@ mod tests {
         (pass.usual_prices, pass.cost) = (false, pass.cost.map(unknown));
         let monthly = told(&pass);
         assert!(monthly.ends_with("; a month USD 0.15 for a comparison every 1m 30s"), "{monthly}");
-        assert_eq!(told(&Pass::default()), "www: nothing there, in 0.0 s");
+        assert_eq!(told(&Pass::default()), "www: nothing, in 0.0 s");
     }
 
     #[test]
@@ -227,6 +227,6 @@ mod tests {
         assert_eq!(amounts(&sums, 0), "3 uploaded (2.00 KiB), 1 deletes held, 7 unchanged");
         let many = Sums { unchanged: 1_234_567, ..Sums::default() };
         assert_eq!(amounts(&many, 0), "1,234,567 unchanged");
-        assert_eq!(amounts(&Sums::default(), 0), "nothing there");
+        assert_eq!(amounts(&Sums::default(), 0), "nothing");
     }
 }

@@ -57,7 +57,7 @@ impl Config {
         let place = url(target, options.endpoint_url.as_deref(), &mut note);
         let state_dir = match &options.state_dir {
             Some(given) => from_here("--state-dir", given).and_then(|text| absolute("--state-dir", &text)),
-            None => around.state_dir().ok_or_else(|| {
+            None => around.state_dir(None).ok_or_else(|| {
                 Complaint::new("there is no place for state: $HOME is not set", "give --state-dir")
             }),
         };

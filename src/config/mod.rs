@@ -44,10 +44,11 @@ pub use trash::Trash;
 
 use crate::model::Rates;
 use problem::Complaint;
+use raw::Access;
 use std::{
     fs::File,
     io::{self, Read},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -81,7 +82,7 @@ impl Config {
     /// Everything that is wrong with it.
     pub fn load(path: &Path) -> Result<Self, Problems> {
         let told = |list| Problems { file: Some(path.to_owned()), list };
-        let (bytes, mode) = read(path).map_err(|error| {
+        let (bytes, access) = read(path).map_err(|error| {
             let remedy = "name a file with --config or $S3MIRRORD_CONFIG, or write one: s3mirrord init";
             told(vec![Complaint::new(format!("cannot be read: {error}"), remedy).at(None)])
         })?;
@@ -90,7 +91,7 @@ impl Config {
             let complaint = Complaint::new("not UTF-8 from here on", "save the file as UTF-8");
             told(vec![complaint.at(Some((&good, good.len())))])
         })?;
-        valid::read(text, path, Some(mode), &Surroundings::of_process()).map_err(told)
+        valid::read(text, path, Some(access), &Surroundings::of_process()).map_err(told)
     }
 
     /// Reads `text` as if it stood in the file at `path`, in given surroundings. Who can read that file
@@ -103,16 +104,17 @@ impl Config {
     }
 }
 
-/// The bytes of a file, and the mode it had when they were read.
-fn read(path: &Path) -> io::Result<(Vec<u8>, u32)> {
+/// The bytes of a file, and its mode and owner when they were read.
+fn read(path: &Path) -> io::Result<(Vec<u8>, Access)> {
     let file = File::open(path)?;
-    let mode = file.metadata()?.permissions().mode();
+    let meta = file.metadata()?;
+    let access = Access { mode: meta.mode(), of_root: meta.uid() == 0 };
     let mut bytes = Vec::new();
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MOST_BYTES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 4 MiB"));
     }
-    Ok((bytes, mode))
+    Ok((bytes, access))
 }
 
 #[cfg(test)]

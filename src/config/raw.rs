@@ -19,13 +19,30 @@ pub(super) struct Given<T> {
     pub(super) value: T,
 }
 
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Access {
+    /// Its mode.
+    pub(super) mode: u32,
+    /// It is root's.
+    pub(super) of_root: bool,
+}
+
+impl Access {
+    /// True if nobody reads it who was not meant to: its owner alone, or a group that root chose, as packages of services have it.
+    pub(super) const fn is_private(self) -> bool {
+        let others = if self.of_root { 0o037 } else { 0o077 };
+        self.mode & others == 0
+    }
+}
+
 /// What is wrong so far.
 pub(super) struct Reader<'t> {
     text: &'t str,
     /// The file, for remedies that name it.
     pub(super) path: &'t Path,
-    /// Its mode, where it is known.
-    pub(super) mode: Option<u32>,
+    /// Who may read it, where that is known.
+    pub(super) access: Option<Access>,
     noted: Vec<(Option<usize>, Complaint)>,
     /// The text is not all TOML: what looks missing may stand in a part that could not be read.
     broken: bool,
@@ -40,8 +57,8 @@ pub(super) struct Table<'t> {
 }
 
 impl<'t> Reader<'t> {
-    pub(super) fn new(text: &'t str, path: &'t Path, mode: Option<u32>) -> Self {
-        Self { text, path, mode, noted: Vec::new(), broken: false }
+    pub(super) fn new(text: &'t str, path: &'t Path, access: Option<Access>) -> Self {
+        Self { text, path, access, noted: Vec::new(), broken: false }
     }
 
     /// Parses; every syntax error is noted, and what could be read in spite of them is given back.

@@ -2,7 +2,7 @@
 
 use super::{
     problem::{Complaint, Shown},
-    raw::{Reader, Table},
+    raw::{Access, Reader, Table},
 };
 use std::{
     fmt,
@@ -152,16 +152,19 @@ impl Layer {
 
 /// Keys may stand only in a file that others cannot read; told once per file.
 fn private(table: &Table<'_>, reader: &mut Reader<'_>) {
-    let Some(mode) = reader.mode.filter(|mode| mode & 0o077 != 0) else { return };
+    let Some(Access { mode, .. }) = reader.access.filter(|access| !access.is_private()) else { return };
     let keys = ["access_key_id", "secret_access_key", "session_token"];
     if let Some((key, given)) = keys.iter().find_map(|key| Some((key, table.get(key)?))) {
         let path = reader.path.display().to_string();
         let complaint = Complaint::new(
             format!("`{key}` stands in a file that others can read (mode {:04o})", mode & 0o7777),
-            format!("run: chmod 600 '{path}', and give it to the user who runs s3mirrord"),
+            format!(
+                "run: chmod 600 '{path}', and give it to the user who runs s3mirrord; or have it belong to root, with mode \
+                 0640 and the group of that user"
+            ),
         );
         reader.complain(given.at, complaint);
-        reader.mode = None;
+        reader.access = None;
     }
 }
 

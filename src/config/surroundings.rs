@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
-    path::PathBuf,
+    path::{self, Path, PathBuf},
 };
 
 /// Environment and user, as far as they decide where things lie.
@@ -34,12 +34,13 @@ impl Surroundings {
         }
     }
 
-    /// Where state lies if nothing says so; `None` if there is no such place.
-    pub fn state_dir(&self) -> Option<PathBuf> {
+    /// Where the state of this configuration lies if nothing says so; `None` if there is no such place. That of a service's has
+    /// one, whoever reads it.
+    pub fn state_dir(&self, config: Option<&Path>) -> Option<PathBuf> {
         let first = self.state_directory.as_deref().map(|list| {
             list.as_bytes().split(|b| *b == b':').next().map(OsStr::from_bytes).unwrap_or_default()
         });
-        absolute(first).or_else(|| {
+        absolute(first).or_else(|| config.and_then(of_service)).or_else(|| {
             if self.superuser {
                 return Some(PathBuf::from("/var/lib/s3mirrord"));
             }
@@ -52,6 +53,18 @@ impl Surroundings {
     /// Where a relative `credentials_file` lies.
     pub(super) fn credentials(&self) -> Option<PathBuf> {
         absolute(self.credentials_directory.as_deref())
+    }
+}
+
+/// Where the units have the state of the configurations in /etc/s3mirrord: that of `s3mirrord.service` and those of
+/// `s3mirrord@NAME.service`.
+fn of_service(config: &Path) -> Option<PathBuf> {
+    let config = path::absolute(config).ok()?;
+    let name = config.strip_prefix("/etc/s3mirrord").ok()?.to_str()?.strip_suffix(".toml")?;
+    match name {
+        "config" => Some("/var/lib/s3mirrord".into()),
+        name if name.contains('/') => None,
+        name => Some(format!("/var/lib/s3mirrord-{name}").into()),
     }
 }
 
@@ -84,7 +97,18 @@ mod tests {
             (&plain, put("/h/.local/state/s3mirrord")),
             (&Surroundings::default(), None),
         ] {
-            assert_eq!(from.state_dir().map(OsString::from), want, "{from:?}");
+            assert_eq!(from.state_dir(None).map(OsString::from), want, "{from:?}");
+            assert_eq!(from.state_dir(Some(Path::new("/srv/c.toml"))).map(OsString::from), want, "{from:?}");
+        }
+        // what a unit says, else what it would say, whoever asks
+        for (config, want) in [
+            ("/etc/s3mirrord/config.toml", "/var/lib/s3mirrord"),
+            ("/etc/s3mirrord/web.toml", "/var/lib/s3mirrord-web"),
+            ("/etc/s3mirrord/web", "/h/.local/state/s3mirrord"),
+            ("/etc/s3mirrord/a/b.toml", "/h/.local/state/s3mirrord"),
+        ] {
+            assert_eq!(plain.state_dir(Some(Path::new(config))), Some(want.into()), "{config}");
+            assert_eq!(all.state_dir(Some(Path::new(config))), Some("/a".into()), "{config}");
         }
     }
 }

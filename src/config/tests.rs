@@ -2,7 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use std::{fs, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 fn around() -> Surroundings {
     Surroundings { superuser: true, ..Surroundings::default() }
@@ -307,7 +307,7 @@ fn keys_stand_only_in_a_file_that_others_cannot_read() {
     let path = dir.path().join("config.toml");
     let set = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("mode set");
     fs::write(&path, WHOLE).expect("written");
-    for mode in [0o644, 0o640, 0o604, 0o620] {
+    for mode in [0o644, 0o660, 0o604, 0o620] {
         set(mode);
         let told = Config::load(&path).expect_err("readable by others");
         assert_eq!(told.list.len(), 1, "{told}");
@@ -316,6 +316,16 @@ fn keys_stand_only_in_a_file_that_others_cannot_read() {
     }
     set(0o600);
     assert_eq!(Config::load(&path).expect("private").mirrors.len(), 2);
+    // a group is chosen by root alone
+    for (of_root, mode, want) in [
+        (true, 0o640, true),
+        (false, 0o640, false),
+        (true, 0o644, false),
+        (true, 0o660, false),
+        (false, 0o400, true),
+    ] {
+        assert_eq!(Access { mode: 0o100_000 | mode, of_root }.is_private(), want, "{of_root} {mode:o}");
+    }
     fs::write(&path, mirror("www", "")).expect("written");
     set(0o644);
     assert_eq!(Config::load(&path).expect("no keys in it").mirrors.len(), 1);

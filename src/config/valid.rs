@@ -6,7 +6,7 @@ use super::{
     objects::unknown_class,
     prices::Prices,
     problem::{Complaint, Problem},
-    raw::{Reader, Table},
+    raw::{Access, Reader, Table},
     s3::{Layer, absolute},
     schema::{MIRROR, PRICES, S3, TOP},
     surroundings::Surroundings,
@@ -18,17 +18,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Reads a whole configuration; `mode` is that of its file, where there is one.
+/// Reads a whole configuration; `access` is to its file, where there is one.
 pub(super) fn read(
     text: &str,
     path: &Path,
-    mode: Option<u32>,
+    access: Option<Access>,
     around: &Surroundings,
 ) -> Result<Config, Vec<Problem>> {
-    let mut reader = Reader::new(text, path, mode);
+    let mut reader = Reader::new(text, path, access);
     let document = reader.parse();
     let top = Table::open(&TOP, None, document.get_ref(), &mut reader);
-    let state_dir = state_dir(&top, around, &mut reader);
+    let state_dir = state_dir(&top, path, around, &mut reader);
     let memory_limit = memory_limit(&top, &mut reader).unwrap_or(MEMORY);
     let bandwidth = bandwidth::read(&top, &mut reader).unwrap_or_default();
     let metrics = metrics::read(&top, &mut reader);
@@ -66,12 +66,17 @@ pub(super) fn read(
     }
 }
 
-fn state_dir(top: &Table<'_>, around: &Surroundings, reader: &mut Reader<'_>) -> Option<PathBuf> {
+fn state_dir(
+    top: &Table<'_>,
+    path: &Path,
+    around: &Surroundings,
+    reader: &mut Reader<'_>,
+) -> Option<PathBuf> {
     if top.get("state_dir").is_some() {
         let given = top.text("state_dir", reader)?;
         return reader.check(given.at, absolute("state_dir", given.value));
     }
-    let usual = around.state_dir();
+    let usual = around.state_dir(Some(path));
     top.required("state_dir", usual, reader)
 }
 

@@ -75,7 +75,7 @@ pub(crate) use hash::CHUNK;
 pub use hash::{Hashes, Hashing};
 pub use kinds::Kinds;
 pub use piece::{Cut, Piece, Written};
-pub use plight::watches;
+pub use plight::{watchers, watches};
 pub use prune::Prune;
 pub use read::File;
 pub use tally::{Form, Sum, Tally};

@@ -80,6 +80,21 @@ impl Limit {
     }
 }
 
+/// What is allowed where so many roots are to be watched, each by an inotify instance of its own.
+///
+/// # Errors
+/// It is not enough: which limit, and what to type.
+pub fn watchers(roots: usize) -> Result<String, Fault> {
+    let Limit { name, most } = Limit::of_watchers();
+    if roots <= most {
+        return Ok(format!("{roots} of {most} ({name})"));
+    }
+    let enough = roots.saturating_mul(2).next_power_of_two();
+    let cause = format!("{} of {roots} mirrors get no watcher: {name} is {most}", roots - most);
+    Err(Fault::new(Class::Permanent, "watch the roots", cause)
+        .remedy(format!("set `{name} = {enough}` in /etc/sysctl.d/ (at once: sysctl -w {name}={enough})")))
+}
+
 /// What is allowed where so many directories are to be watched.
 ///
 /// # Errors
@@ -132,6 +147,9 @@ mod tests {
         let fault = over_limit("watch".into(), 150_000, 50_000, &limit);
         assert!(fault.cause.contains("50000 of 150000"), "{fault}");
         assert!(fault.remedy.is_some_and(|r| r.contains("`user.max_inotify_watches = 524288`")));
+        let told = watchers(usize::MAX >> 2).expect_err("nobody has so many");
+        assert!(told.remedy.is_some_and(|remedy| remedy.contains("instances = ")), "{}", told.cause);
+        assert!(watchers(1).is_ok_and(|told| told.starts_with("1 of ")));
         let found = Limit::of_watches();
         assert!(found.most > 0 && found.name.ends_with("_watches"));
     }

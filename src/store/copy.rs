@@ -16,7 +16,7 @@ use super::{
 use crate::model::{Class, ETag, Fault, Key, Only, RemoteMeta, Spec};
 use aws_sdk_s3::{
     operation::copy_object::builders::CopyObjectFluentBuilder,
-    types::{MetadataDirective, ServerSideEncryption, TaggingDirective},
+    types::{MetadataDirective, ServerSideEncryption},
 };
 use std::collections::HashMap;
 
@@ -45,7 +45,8 @@ pub(super) async fn copy(
     send(store, (from, &origin), (key, &to), request).await
 }
 
-/// The copy of all that goes along by itself, with this metadata.
+/// The copy of all that goes along by itself, with this metadata. Tags do where nothing is said of them (S3 API, *CopyObject*);
+/// stores that know no tags refuse a request that names them (501, Cloudflare R2).
 pub(super) fn begun(
     store: &S3,
     origin: &Origin,
@@ -62,7 +63,6 @@ pub(super) fn begun(
         .copy_source_if_match(etag.quoted())
         .metadata_directive(MetadataDirective::Replace)
         .set_metadata(Some(metadata))
-        .tagging_directive(TaggingDirective::Copy)
 }
 
 /// Has it made, and looks at what was copied.

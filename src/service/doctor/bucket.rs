@@ -85,7 +85,7 @@ pub(super) async fn examine(
         let stored = Some(Stored { objects: seen.files, bytes: seen.bytes });
         let usage = Usage { requests: &BTreeMap::new(), compared: 1, interval: mirror.relist, stored };
         let month = Cost::estimate(&mirror.prices, usage).month().to_string();
-        tell(Finding::good("cost", format!("about {month} a month, by [prices], if nothing changes")));
+        tell(Finding::good("cost", format!("{month} a month by [prices], if nothing changes")));
     }
 }
 

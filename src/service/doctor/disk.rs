@@ -96,13 +96,18 @@ pub(super) async fn ledger(commons: &Commons, mirror: &Mirror, tell: &mut impl F
 }
 
 /// What all mirrors share.
-pub(super) fn host(state_dir: &Path, directories: usize) -> Vec<Finding> {
+pub(super) fn host(state_dir: &Path, mirrors: usize, directories: usize) -> Vec<Finding> {
     let watches = match local::watches(directories) {
         Ok(told) => Finding::good("watches", told),
         Err(fault) => Finding::of("watches", &fault)
             .why("changes in directories without a watch are found by scans, up to a minute late"),
     };
-    vec![watches, state(state_dir)]
+    let watchers = match local::watchers(mirrors) {
+        Ok(told) => Finding::good("watchers", told),
+        Err(fault) => Finding::of("watchers", &fault)
+            .why("a mirror without one finds all its changes by scans, up to a minute late"),
+    };
+    vec![watches, watchers, state(state_dir)]
 }
 
 fn state(state_dir: &Path) -> Finding {

@@ -93,5 +93,5 @@ pub async fn examine(config: &Config, mut tell: impl FnMut(Finding)) {
         disk::ledger(&commons, mirror, &mut told).await;
         bucket::examine(&commons, mirror, seen, &mut told).await;
     }
-    disk::host(&config.state_dir, directories).into_iter().for_each(tell);
+    disk::host(&config.state_dir, config.mirrors.len(), directories).into_iter().for_each(tell);
 }

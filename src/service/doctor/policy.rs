@@ -10,16 +10,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The policy for the user or role of these mirrors.
 pub fn policy(mirrors: &[Mirror]) -> Value {
-    let mut buckets: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut buckets: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     let (mut objects, mut keys) = (vec![], BTreeSet::new());
     for mirror in mirrors {
-        let bucket = buckets.entry(&mirror.bucket).or_default();
+        let partition = partition(mirror.s3.region.as_deref().unwrap_or_default());
+        let bucket = buckets.entry((partition, &mirror.bucket)).or_default();
         // without ListBucket an absent object answers 403; a condition on s3:prefix has that effect on HEAD
         bucket.extend(["s3:ListBucket", "s3:ListBucketMultipartUploads"]);
         if mirror.trash.is_some() {
             bucket.insert("s3:GetBucketVersioning");
         }
-        let below = |prefix: &str| format!("arn:aws:s3:::{}/{prefix}*", mirror.bucket);
+        let below = |prefix: &str| format!("arn:{partition}:s3:::{}/{prefix}*", mirror.bucket);
         let mut places = vec![below(&mirror.prefix)];
         places.extend(mirror.trash.as_ref().map(|trash| below(&trash.prefix)));
         objects.push(statement(actions(mirror), places));
@@ -28,11 +29,24 @@ pub fn policy(mirrors: &[Mirror]) -> Value {
         }
         keys.extend(options(mirror).filter_map(key_of));
     }
-    let buckets =
-        buckets.into_iter().map(|(name, actions)| statement(actions, [format!("arn:aws:s3:::{name}")]));
+    let buckets = buckets
+        .into_iter()
+        .map(|((partition, name), actions)| statement(actions, [format!("arn:{partition}:s3:::{name}")]));
     let seals = (!keys.is_empty()).then(|| statement(["kms:Decrypt", "kms:GenerateDataKey"], keys));
     let all: Vec<_> = buckets.chain(objects).chain(seals).collect();
     json!({ "Version": "2012-10-17", "Statement": all })
+}
+
+/// What Amazon calls the part of the world that a region lies in.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html>
+fn partition(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "aws-cn"
+    } else if region.starts_with("us-gov-") {
+        "aws-us-gov"
+    } else {
+        "aws"
+    }
 }
 
 fn statement<A: Into<String>, R: Into<String>>(
@@ -141,6 +155,17 @@ mod tests {
             !of("sse = \"kms\"").to_string().contains("kms:"),
             "the service's own key needs no statement"
         );
+    }
+
+    #[test]
+    fn a_region_of_china_or_of_the_government_has_names_of_its_own() {
+        for (region, want) in
+            [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+        {
+            let policy = of(&format!("[mirror.s3]\nregion = {region:?}"));
+            assert!(allows(&policy, "s3:ListBucket", &format!("arn:{want}:s3:::backups")), "{policy:#}");
+            assert!(allows(&policy, "s3:PutObject", &format!("arn:{want}:s3:::backups/p/*")), "{policy:#}");
+        }
     }
 
     #[test]
