@@ -63,6 +63,7 @@ mod objects;
 #[cfg(feature = "demo")]
 mod once;
 #[cfg(feature = "demo")]
+mod permissions;
 mod pieces;
 #[cfg(feature = "demo")]
 mod reload;
@@ -79,6 +80,7 @@ mod scenarios;
 #[cfg(feature = "demo")]
 mod scrub;
 #[cfg(feature = "demo")]
+mod secrets;
 mod slowdown;
 #[cfg(feature = "demo")]
 mod stores;
