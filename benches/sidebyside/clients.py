@@ -137,6 +137,15 @@ class Rclone(Client):
         }
 
 
+class RcloneProven(Rclone):
+    """The same, and then what `s3mirrord restore` does of itself: all is on the disk, and was hashed."""
+
+    def restore(self, to: Path, store: Store, prefix: str) -> list[str]:
+        words = super().restore(to, store, prefix)
+        script = '"$@" && sync -f "$0" && find "$0" -type f -print0 | xargs -0 -n 64 -P "$(nproc)" openssl dgst -sha256'
+        return ["sh", "-c", script, str(to), *words]
+
+
 class Aws(Client):
     def command(self, root: Path, store: Store, prefix: str, state: Path) -> list[str]:
         target = f"s3://{store.bucket}/{prefix}/"
@@ -172,6 +181,7 @@ def clients(binary: Path, serial: str, tools: Path, names: list[str]) -> dict[st
         "s5cmd": lambda program: S5cmd("s5cmd", program),
         "rclone": lambda program: Rclone("rclone, defaults", program),
         "rclone-tuned": lambda program: Rclone("rclone, tuned", program, TUNED),
+        "rclone-proven": lambda program: RcloneProven("rclone, tuned; `sync`, `openssl dgst`", program, TUNED),
         "aws": lambda program: Aws("aws", program),
         "s3sync": lambda program: S3sync("s3sync", program),
     }
@@ -190,7 +200,7 @@ def clients(binary: Path, serial: str, tools: Path, names: list[str]) -> dict[st
         elif name not in peers:
             raise Failed(f"no client is called {name!r}; there are: ours, ours-serial, floor, {', '.join(peers)}")
         else:
-            program = locate(name.removesuffix("-tuned"), tools)
+            program = locate(name.partition("-")[0], tools)
             if program:
                 found[name] = peers[name](program)
             else:

@@ -102,11 +102,15 @@ impl Watches {
         self.denied.iter().any(|denied| denied.is_within(dir))
     }
 
-    /// True if the root is still the directory that is watched.
+    /// True if the root is still the directory that is watched. Looked at closely, it is not taken for another one that was
+    /// mounted there within a moment, either: of mounts that follow each other the numbers may be the same.
     ///
     /// # Errors
     /// If it is not there or is not the bound one.
-    pub(super) fn is_in_place(&self) -> Result<bool, Fault> {
+    pub(super) fn is_in_place(&self, closely: bool) -> Result<bool, Fault> {
+        if !closely && self.root.is_at(self.place) {
+            return Ok(true);
+        }
         self.root.open().map(|opened| opened.place == self.place)
     }
 

@@ -4,6 +4,7 @@ use super::{
     kinds::Kinds,
     mount::{FileSystem, now},
     stat::{LIST, PASS, Place, Stat},
+    walk::c_name,
     warnings::Warnings,
 };
 use crate::model::{Class, Extra, Fault, Keep, RootId, Sameness, Stamp};
@@ -13,6 +14,7 @@ use rustix::{
     io::Errno,
 };
 use std::{
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -160,6 +162,12 @@ impl Root {
         }
         bound.place = Some(found.place);
         Ok(found)
+    }
+
+    /// True if it is there where it was. To open it each second would wake its watcher each second.
+    pub(super) fn is_at(&self, place: Place) -> bool {
+        let stat = Stat::at(CWD, &c_name(self.path.as_os_str().as_bytes()));
+        stat.is_ok_and(|stat| stat.kind().is_dir() && stat.place() == place)
     }
 
     /// The bound root, open to go through, if it is where it was and no disk or other machine need be asked for that.

@@ -5,7 +5,7 @@
 //! of them, and puts notices into an outbox, which is the stream. When events were lost, or the root is not
 //! where it was, all watches are made anew, and then all is to be looked at.
 //!
-//! The root itself is asked for every second: a mount over it makes no event at all, and an unmount
+//! The root itself is asked for every second (by statx, which is no event): a mount over it makes no event at all, and an unmount
 //! none that notify passes on. That events come at all is proven by a canary.
 
 use super::{
@@ -29,8 +29,10 @@ use std::{
 const INBOX: usize = 65_536;
 /// Notices that wait for the engine.
 const OUTBOX: usize = 8_192;
-/// How often the root is asked for.
+/// How often the root is asked for,
 const TICK: Duration = Duration::from_secs(1);
+/// and opened to be asked: which is an event of its own.
+const CLOSELY: Duration = Duration::from_secs(10);
 /// The longest rest between two rebuilds in a storm of overflows.
 const REST: Duration = Duration::from_secs(10);
 /// Trying for watches that are missing takes one in so many parts of the time at the most.
@@ -206,7 +208,7 @@ impl Warden {
 
     /// Until the watches, which it `took` some time to make, no longer serve.
     fn serve(&mut self, watches: &mut Watches, far: Option<&'static str>, took: Duration) -> End {
-        let mut due = Instant::now() + TICK;
+        let (mut due, mut close) = (Instant::now() + TICK, Instant::now() + CLOSELY);
         let mut refill = Instant::now() + self.perch.interval.max(took * SHARE);
         self.canary.listen(Instant::now());
         // whoever was told of something of the former watches hears whether it is so with these
@@ -219,7 +221,7 @@ impl Warden {
             match self.lines.inbox.take(wake.saturating_duration_since(Instant::now())) {
                 Taken::Closed => return End::Over,
                 Taken::Item(Sign::Overflow) => return End::Again("events were lost".into()),
-                Taken::Item(Sign::Root) => due = Instant::now(),
+                Taken::Item(Sign::Root) => (due, close) = (Instant::now(), Instant::now()),
                 Taken::Item(Sign::Canary) => {
                     self.canary.heard(Instant::now());
                     self.perch.pulse.beat();
@@ -241,10 +243,14 @@ impl Warden {
                 if !watches.is_alive() {
                     return End::Over;
                 }
-                match watches.is_in_place() {
+                let closely = close <= Instant::now();
+                match watches.is_in_place(closely) {
                     Ok(true) => due = Instant::now() + TICK,
                     Ok(false) => return End::Again("the root was mounted or made anew".into()),
                     Err(fault) => return End::Again(fault.cause),
+                }
+                if closely {
+                    close = Instant::now() + CLOSELY;
                 }
                 if self.canary.is_mute() {
                     self.perch.pulse.beat();
