@@ -18,6 +18,7 @@ mod post;
 pub mod posts;
 pub mod progress;
 pub mod proposal;
+pub mod recent;
 mod reload;
 pub mod screen;
 pub mod shutdown;
