@@ -14,6 +14,7 @@ mod line;
 mod log;
 pub mod metrics;
 pub mod onlooker;
+mod page;
 mod post;
 pub mod posts;
 pub mod progress;

@@ -62,6 +62,8 @@ mod objects;
 #[cfg(feature = "demo")]
 mod once;
 #[cfg(feature = "demo")]
+mod page;
+#[cfg(feature = "demo")]
 mod pieces;
 #[cfg(feature = "demo")]
 mod reload;

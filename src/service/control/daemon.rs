@@ -10,6 +10,7 @@ use crate::{
         supervise::Post,
     },
 };
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -180,10 +181,8 @@ impl State {
 impl Daemon {
     /// How it is at this moment.
     pub async fn of(posts: &[Arc<Post>]) -> Self {
-        let mut mirrors = vec![];
-        for post in posts {
-            mirrors.push(MirrorStatus::of(post).await);
-        }
+        // side by side: the ledger of one that hangs is waited for, and not after those of others
+        let mirrors = join_all(posts.iter().map(|post| MirrorStatus::of(post))).await;
         Self { pid: std::process::id(), version: env!("CARGO_PKG_VERSION").to_owned(), mirrors }
     }
 }
