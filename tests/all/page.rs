@@ -344,3 +344,25 @@ async fn it_can_be_read_on_a_phone_light_and_dark_with_and_without_scripts() {
         && document.querySelector('noscript > meta[http-equiv=refresh]') !== null";
     assert_eq!(browser.run(plain).await, true);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_no_room_to_follow_it_is_asked_again_and_again() {
+    let Some(mut browser) = Browser::open().await else { return };
+    let told = Told::new("").await;
+    let _daemon = told.start();
+    in_sync(&told).await;
+    let mut streams = vec![];
+    for _ in 0..16 {
+        streams.push(follow(&told).await);
+    }
+    browser.go(&format!("http://{}/", told.at)).await;
+    browser.until("it asks", "document.getElementById('beat').textContent === 'Asked every 5 s'").await;
+    told.bench.write(HOSTILE, "text");
+    let shows = format!("document.getElementById('live').innerText.includes({HOSTILE:?})");
+    browser.until("what changed", &shows).await;
+    assert_eq!(
+        browser.run("document.querySelector('main img') === null && typeof window.ran").await,
+        "undefined"
+    );
+    assert!(browser.complaints.iter().all(|said| said.contains("503")), "{:?}", browser.complaints);
+}
