@@ -27,6 +27,12 @@ deb: release
 test *FILTER:
     cargo test --locked -- {{FILTER}}
 
+# The pictures of the status page in docs/, of mirrors below /srv/example (Chromium; pip install pillow).
+pictures:
+    S3MIRRORD_PICTURES=/srv/example cargo test --locked --test all -- page::it_can_be_read
+    python3 -c 'import sys; from PIL import Image; [Image.open(f).convert("RGB").quantize(128, dither=0).save(f, optimize=True) for f in sys.argv[1:]]' docs/status-*.png
+    rm -r /srv/example
+
 # N seeds of the simulation, from seed FROM on: how many a minute, and how often each fault was injected.
 storm N="100000" FROM="0":
     S3MIRRORD_SEEDS={{N}} S3MIRRORD_FROM={{FROM}} cargo test --locked --release --test simulation -- --nocapture promises_hold

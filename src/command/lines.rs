@@ -74,15 +74,6 @@ impl<'a> Action<'a> {
     }
 }
 
-fn op(deed: Deed) -> &'static str {
-    match deed {
-        Deed::Put => "put",
-        Deed::Copy => "copy",
-        Deed::Metadata => "metadata",
-        Deed::Delete => "delete",
-    }
-}
-
 fn outcome(ending: &Ending) -> (&'static str, Tone, Option<&Fault>) {
     match ending {
         Ending::Done => ("done", Tone::Good, None),
@@ -135,11 +126,11 @@ impl Lines {
     fn action(&self, key: &Key, deed: Deed, from: Option<&Key>, why: &str, ending: &Ending) -> String {
         let (outcome, tone, fault) = outcome(ending);
         if self.style == Style::Json {
-            let action = Action::new(&self.mirror, op(deed), key, outcome).error(fault);
+            let action = Action::new(&self.mirror, deed.word(), key, outcome).error(fault);
             let action = Action { from: from.map(|from| path_of(from).0), why: Some(why), ..action };
             return json(&action);
         }
-        let mut line = format!("{:<8} {:<8} {}", self.paint.with(tone, outcome), op(deed), shown(key));
+        let mut line = format!("{:<8} {:<8} {}", self.paint.with(tone, outcome), deed.word(), shown(key));
         if let Some(from) = from {
             line += &format!(" from {}", shown(from));
         }

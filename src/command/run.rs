@@ -43,11 +43,14 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Failure> {
         None => None,
         Some(address) => match metrics::Server::start(address, &config.state_dir, supervisor.posts()).await {
             Ok(server) => {
-                tracing::info!("metrics are at http://{}/metrics", server.address());
+                let address = server.address();
+                tracing::info!(
+                    "the status page is at http://{address}/, metrics are at http://{address}/metrics"
+                );
                 Some(server)
             }
             Err(error) => {
-                tracing::error!(%error, "nothing listens at {address}: no metrics");
+                tracing::error!(%error, "nothing listens at {address}: no status page, no metrics");
                 None
             }
         },

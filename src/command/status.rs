@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    service::control::{Client, Daemon, MirrorStatus, Reply, Request, ScrubStatus},
+    service::control::{Client, Daemon, MirrorStatus, Reply, Request, ScrubStatus, State},
     service::drill::Drilled,
 };
 use indicatif::{HumanBytes, HumanCount};
@@ -70,14 +70,13 @@ async fn ask(state_dir: &Path) -> Result<Daemon, Failure> {
 }
 
 fn told(mirror: &MirrorStatus, paint: Paint) -> String {
-    let (tone, word) = match mirror {
-        MirrorStatus { trouble: Some(_), .. } => (Tone::Bad, "in trouble"),
-        MirrorStatus { held: Some(_), .. } => (Tone::Warn, "deletes held"),
-        MirrorStatus { overwrites_held: Some(_), .. } => (Tone::Warn, "replacements held"),
-        MirrorStatus { failing: 1.., .. } => (Tone::Bad, "files failing"),
-        MirrorStatus { settled: true, .. } => (Tone::Good, "in sync"),
-        _ => (Tone::Warn, "working"),
+    let state = mirror.state();
+    let tone = match state {
+        State::Trouble | State::Failing => Tone::Bad,
+        State::DeletesHeld | State::ReplacementsHeld | State::Working => Tone::Warn,
+        State::InSync => Tone::Good,
     };
+    let word = state.word();
     let name = paint.with(Tone::Strong, &mirror.mirror);
     let mut text = format!("{name}  {}  {} → {}\n", paint.with(tone, word), mirror.root, mirror.target);
     text += &format!(
@@ -89,6 +88,9 @@ fn told(mirror: &MirrorStatus, paint: Paint) -> String {
     if mirror.unsynced_seconds > 0 {
         let age = humantime::format_duration(Duration::from_secs(mirror.unsynced_seconds));
         text += &format!("  the oldest change that is not in the bucket: {age} old\n");
+    }
+    if let Some(rate) = mirror.bytes_per_second {
+        text += &format!("  sending {}/s\n", HumanBytes(rate));
     }
     text += &format!(
         "  since start: {} uploaded ({}), {} copied, {} deleted",
@@ -128,7 +130,7 @@ fn told(mirror: &MirrorStatus, paint: Paint) -> String {
         text += &format!("\n  {} changed files are held: {}", hold.files, hold.why);
     }
     if mirror.held.is_some() || mirror.overwrites_held.is_some() {
-        text += &format!("\n    look at them with: s3mirrord approve --mirror {}", mirror.mirror);
+        text += &format!("\n    look at them with: {}", mirror.approve());
     }
     for (what, why) in [("trouble", &mirror.trouble), ("changes are not seen at once", &mirror.degraded)] {
         if let Some(why) = why {

@@ -24,6 +24,18 @@ pub enum Deed {
     Delete,
 }
 
+impl Deed {
+    /// In a word, as scripts read it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::Copy => "copy",
+            Self::Metadata => "metadata",
+            Self::Delete => "delete",
+        }
+    }
+}
+
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {

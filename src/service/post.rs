@@ -5,7 +5,8 @@ use super::{
     assembly::{self, Commons, Manner, Sides},
     drill,
     heartbeat::{self, Signs},
-    progress,
+    progress::{self, Gauge},
+    recent::Recent,
     supervise::Setting,
 };
 use crate::{
@@ -46,6 +47,11 @@ pub struct Post {
     pub report: Report,
     /// What its drills came to.
     pub drilled: drill::Told,
+    /// What was done last.
+    pub recent: Arc<Recent>,
+    /// How fast it sends, for those who ask.
+    gauge: Mutex<Gauge>,
+    begun: Instant,
     /// What does not let its engine run at all.
     outage: Mutex<Option<Fault>>,
     sides: Mutex<Option<Sides>>,
@@ -87,16 +93,22 @@ impl Post {
         let (inbox, told) = mpsc::channel(INBOX);
         let opened = Arc::new(AtomicBool::new(false));
         let (sink, open) = ((setting.sink)(mirror), opened.clone());
+        let recent = Arc::new(Recent::default());
+        let done = recent.clone();
         let report = Report::new(Arc::new(move |at, event| {
             if *event == Event::Opened {
                 open.store(true, Relaxed);
             }
+            done.note(event);
             sink(at, event);
         }));
         let post = Self {
             mirror: mirror.clone(),
             report,
             drilled: drill::Told::default(),
+            recent,
+            gauge: Mutex::new(Gauge::new(0)),
+            begun: Instant::now(),
             outage: Mutex::default(),
             sides: Mutex::default(),
             inbox,
@@ -119,6 +131,11 @@ impl Post {
     /// What does not work, of the mirror as a whole.
     pub fn trouble(&self) -> Option<Fault> {
         lock(&self.outage).clone().or_else(|| self.report.status().trouble)
+    }
+
+    /// Bytes that it sends in a second, by what was seen when it was asked before; `None`: none, or nobody has looked.
+    pub fn rate(&self) -> Option<u64> {
+        lock(&self.gauge).read(self.begun.elapsed(), self.report.progress()).rate()
     }
 
     /// Tells the engine; false if it does not listen.

@@ -8,6 +8,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// Rates are those of this long.
 const WINDOW: Duration = Duration::from_secs(15);
+/// What was seen longer ago than this says nothing of now: nobody was looking.
+const STALE: Duration = Duration::from_secs(60);
 /// Before this much of a window is seen there are none.
 const LEAST: Duration = Duration::from_secs(2);
 /// How often the window gets a mark.
@@ -49,7 +51,10 @@ impl Gauge {
     /// Reads `progress` at `at`, a time since any moment; call it often.
     pub fn read(&mut self, at: Duration, progress: Progress) -> Reading {
         // a look that began anew says nothing of the speed of the one before
-        if self.marks.back().is_some_and(|(_, last)| last.looked > progress.looked) {
+        let old = |(then, last): &(Duration, Progress)| {
+            last.looked > progress.looked || at.saturating_sub(*then) > STALE
+        };
+        if self.marks.back().is_some_and(old) {
             self.marks.clear();
         }
         if self.marks.back().is_none_or(|(last, _)| at.saturating_sub(*last) >= MARKS) {
@@ -77,6 +82,11 @@ impl Gauge {
 }
 
 impl Reading {
+    /// Bytes a second, if any were sent.
+    pub fn rate(&self) -> Option<u64> {
+        self.rate
+    }
+
     /// For the last line of a terminal: what is going on first.
     pub fn short(&self) -> String {
         let Self { now, total, .. } = self;
@@ -269,6 +279,16 @@ mod tests {
         assert_eq!((anew.left, anew.rate), (None, None));
         let soon = gauge.read(83 * SECOND, looking(2005, 0, 0)).left.expect("known");
         assert!((97 * SECOND..99 * SECOND).contains(&soon), "of the new look alone: {soon:?}");
+    }
+
+    #[test]
+    fn what_was_seen_long_ago_says_nothing_of_now() {
+        let mut gauge = Gauge::new(0);
+        let mut rate = |at: u32, bytes| gauge.read(at * SECOND, looking(0, 0, bytes)).rate();
+        assert_eq!((rate(0, 0), rate(4, 400)), (None, Some(100)));
+        // whoever asks rarely hears of the time since
+        assert_eq!(rate(64, 1_000), Some(10));
+        assert_eq!((rate(125, 1_000_000), rate(127, 1_000_200)), (None, Some(100)));
     }
 
     #[test]

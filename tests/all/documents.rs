@@ -133,3 +133,23 @@ fn the_house_that_architecture_draws_stands() {
         assert!(root.join("src").join(room).is_dir() || root.join(room).is_dir(), "{room} is a room");
     }
 }
+
+#[test]
+fn every_picture_that_a_document_shows_is_there_and_small() {
+    let mut shown = BTreeSet::new();
+    for (document, beside) in [("README.md", ""), ("docs/METRICS.md", "docs/")] {
+        let text = read(document);
+        let markdown = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let html = text.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let srcset = text.split("srcset=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let pictures = markdown.chain(html).chain(srcset).filter(|name| name.ends_with(".png"));
+        shown.extend(pictures.map(|name| format!("{beside}{name}")));
+    }
+    let all = ["dark", "light", "phone"].map(|name| format!("docs/status-{name}.png"));
+    assert_eq!(shown, BTreeSet::from(all));
+    for name in shown {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(&name);
+        let size = std::fs::metadata(file).map(|found| found.len());
+        assert!(size.as_ref().is_ok_and(|size| (1000..150_000).contains(size)), "{name}: {size:?}");
+    }
+}

@@ -57,13 +57,17 @@ mod migrating;
 #[cfg(feature = "demo")]
 mod moments;
 mod mutants;
+#[cfg(feature = "demo")]
 mod nodes;
 #[cfg(feature = "demo")]
 mod objects;
 #[cfg(feature = "demo")]
 mod once;
 #[cfg(feature = "demo")]
+mod page;
+#[cfg(feature = "demo")]
 mod permissions;
+#[cfg(feature = "demo")]
 mod pieces;
 #[cfg(feature = "demo")]
 mod reload;
@@ -81,6 +85,7 @@ mod scenarios;
 mod scrub;
 #[cfg(feature = "demo")]
 mod secrets;
+#[cfg(feature = "demo")]
 mod slowdown;
 #[cfg(feature = "demo")]
 mod stores;

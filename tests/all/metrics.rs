@@ -23,29 +23,36 @@ use tokio::{
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A daemon of one mirror that tells, and where.
-struct Told {
-    bench: Bench,
-    at: SocketAddr,
+/// A daemon that tells, and where.
+pub(crate) struct Told {
+    pub(crate) bench: Bench,
+    pub(crate) at: SocketAddr,
 }
 
 impl Told {
-    async fn new(lines: &str) -> Self {
+    /// Of one mirror.
+    pub(crate) async fn new(lines: &str) -> Self {
         let bench = Bench::new().await;
+        let mirror = bench.mirror("www", &bench.root, "www/", &format!("{QUICK}{lines}"));
+        Self::of(bench, &mirror)
+    }
+
+    /// Of these mirrors.
+    pub(crate) fn of(bench: Bench, mirrors: &str) -> Self {
         // free a moment ago
         let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        bench.configure(&bench.mirror("www", &bench.root, "www/", &format!("{QUICK}{lines}")));
+        bench.configure(mirrors);
         let text = std::fs::read_to_string(bench.config()).unwrap();
         std::fs::write(bench.config(), format!("metrics = \"{at}\"\n{text}")).unwrap();
         Self { bench, at }
     }
 
-    fn start(&self) -> Child {
+    pub(crate) fn start(&self) -> Child {
         self.bench.start_logged(self.bench.command(&["run"]))
     }
 
     /// Status and body; `None` while nobody listens.
-    async fn asked(&self, method: &str, path: &str, host: &str) -> Option<(u16, String)> {
+    pub(crate) async fn asked(&self, method: &str, path: &str, host: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(self.at).await.ok()?;
         let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.ok()?;
@@ -55,7 +62,7 @@ impl Told {
         Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
     }
 
-    async fn get(&self, path: &str) -> Option<(u16, String)> {
+    pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
         self.asked("GET", path, &self.at.to_string()).await
     }
 
@@ -70,7 +77,7 @@ impl Told {
     }
 
     /// Waits until it is so.
-    async fn until(&self, what: &str, is: impl AsyncFn() -> bool) {
+    pub(crate) async fn until(&self, what: &str, is: impl AsyncFn() -> bool) {
         let begun = Instant::now();
         while !is().await {
             assert!(begun.elapsed() < PATIENCE, "{what}\n{}", self.bench.log());
@@ -82,7 +89,7 @@ impl Told {
         self.value("s3mirrord_oldest_unsynced_seconds").await
     }
 
-    async fn in_sync(&self) {
+    pub(crate) async fn in_sync(&self) {
         self.until("in sync", async || {
             self.behind().await == Some(0.0) && self.value("s3mirrord_settled").await == Some(1.0)
         })

@@ -5,6 +5,8 @@
 #[cfg(feature = "demo")]
 pub mod bench;
 pub mod book;
+#[cfg(feature = "demo")]
+pub mod browser;
 pub mod bucket;
 pub mod change;
 pub mod disk;

@@ -1,20 +1,19 @@
 //! How commands talk to the daemon: a socket in the state directory, one JSON object a line each way.
 
 mod client;
+mod daemon;
 mod server;
 
 pub use client::Client;
+pub use daemon::{Daemon, Failing, HeldOverwrites, Hold, MirrorStatus, ScrubStatus, State};
 pub use server::Server;
 
 use super::{
-    cost::Cost,
-    drill::Drilled,
     explain::Explanation,
     proposal::{Identity, OtherRoot, Plan},
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
     fs::File,
     io,
     os::fd::AsRawFd,
@@ -92,118 +91,6 @@ pub struct Question {
     pub plans: Vec<Plan>,
     /// The root is another one.
     pub root: Option<OtherRoot>,
-}
-
-/// How a daemon is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Daemon {
-    /// Its process id.
-    pub pid: u32,
-    /// Its version.
-    pub version: String,
-    /// Its mirrors, in the order of the configuration.
-    pub mirrors: Vec<MirrorStatus>,
-}
-
-/// How a mirror is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MirrorStatus {
-    /// Its name.
-    pub mirror: String,
-    /// Its directory.
-    pub root: String,
-    /// Where it goes.
-    pub target: String,
-    /// Everything seen so far is in sync (or held, or failing).
-    pub settled: bool,
-    /// Places that are to be looked at.
-    pub pending: usize,
-    /// Files that are being dealt with.
-    pub in_flight: usize,
-    /// Deletes that are held.
-    pub held: Option<Hold>,
-    /// Replacements that are held.
-    pub overwrites_held: Option<HeldOverwrites>,
-    /// What does not work, of the mirror as a whole.
-    pub trouble: Option<String>,
-    /// Why changes are not seen as they happen.
-    pub degraded: Option<String>,
-    /// Places that could not be read.
-    pub unknown: u64,
-    /// How many files fail now.
-    pub failing: usize,
-    /// Some of them, and why.
-    pub failing_sample: Vec<Failing>,
-    /// For how many seconds, rounded up, something has been known that is not proven in the bucket; 0: all is in sync. Until
-    /// the mirror was compared with the bucket once, since it last was, or since the start.
-    #[serde(default)]
-    pub unsynced_seconds: u64,
-    /// Files the ledger holds a proof of.
-    pub files: u64,
-    /// Since the daemon's start: files uploaded,
-    pub uploaded: u64,
-    /// copied,
-    pub copied: u64,
-    /// deleted,
-    pub deleted: u64,
-    /// bytes sent,
-    pub bytes: u64,
-    /// and requests by operation, every attempt.
-    #[serde(default)]
-    pub requests: BTreeMap<String, u64>,
-    /// How far the scrub is, where there is one.
-    #[serde(default)]
-    pub scrub: Option<ScrubStatus>,
-    /// What the last restore drill came to.
-    #[serde(default)]
-    pub drill: Option<Drilled>,
-    /// What they cost (its `pass`), and a month; `None` until the mirror was compared with the bucket once.
-    pub cost: Option<Cost>,
-}
-
-/// How far the scrub is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScrubStatus {
-    /// Objects, and markers of directories, that were proven again,
-    pub done: u64,
-    /// those that had their turn and could not be,
-    #[serde(default)]
-    pub skipped: u64,
-    /// of so many,
-    pub of: u64,
-    /// since then, which may be to come: seconds since 1970.
-    pub since: i64,
-    /// When all had been the last time, and none was skipped: seconds since 1970.
-    pub whole: Option<i64>,
-    /// Objects that it found damaged or missing and put back, since the daemon's start.
-    pub healed: u64,
-}
-
-/// Deletes that are held.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hold {
-    /// Why.
-    pub why: String,
-    /// How many.
-    pub deletes: u64,
-}
-
-/// Replacements that are held.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldOverwrites {
-    /// Why.
-    pub why: String,
-    /// How many files.
-    pub files: u64,
-}
-
-/// A file that fails.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failing {
-    /// Its name, control characters escaped.
-    pub path: String,
-    /// Why.
-    pub error: String,
 }
 
 /// A path by which a socket in `directory` can be reached, however long the directory's own is. Valid as

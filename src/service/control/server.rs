@@ -1,21 +1,10 @@
 //! The answering side, within the daemon.
 
-use super::{
-    Daemon, Failing, HeldOverwrites, Hold, LONGEST_REQUEST, MirrorStatus, Question, Reply, Request, SOCKET,
-    ScrubStatus, reachable,
-};
+use super::{Daemon, LONGEST_REQUEST, Question, Reply, Request, SOCKET, reachable};
 use crate::{
     engine::Input,
-    ledger::Ledger,
     model::{Class, Fault, Key},
-    service::{
-        assembly::Sides,
-        cost::{Cost, Usage},
-        explain,
-        posts::Posts,
-        proposal,
-        supervise::Post,
-    },
+    service::{assembly::Sides, explain, posts::Posts, proposal, supervise::Post},
 };
 use std::{
     fs,
@@ -39,8 +28,6 @@ const CLIENTS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The rest after the system refused us a connection.
 const REST: Duration = Duration::from_millis(200);
-/// Failing files that are told by name.
-const SAMPLE: usize = 20;
 
 /// A listening socket; removed with the value.
 #[derive(Debug)]
@@ -131,7 +118,7 @@ fn refuse(changed: bool, error: impl ToString) -> Reply {
 async fn answer(request: Request, posts: &[Arc<Post>]) -> Reply {
     let find = |name: &str| posts.iter().find(|post| post.mirror.name == name);
     let done = match request {
-        Request::Status => Ok(Reply::Status(status(posts).await)),
+        Request::Status => Ok(Reply::Status(Daemon::of(posts).await)),
         Request::Question { mirror }
         | Request::Approve { mirror, .. }
         | Request::AcceptRoot { mirror, .. }
@@ -188,61 +175,4 @@ async fn accept(post: Option<&Arc<Post>>, shown: &proposal::Identity) -> Result<
     tracing::warn!(mirror = post.mirror.name, root = %shown, "an operator accepted another root");
     post.tell(Input::Reopen);
     Ok(Reply::Done)
-}
-
-async fn status(posts: &[Arc<Post>]) -> Daemon {
-    let mut mirrors = vec![];
-    for post in posts {
-        mirrors.push(mirror(post).await);
-    }
-    Daemon { pid: std::process::id(), version: env!("CARGO_PKG_VERSION").to_owned(), mirrors }
-}
-
-async fn mirror(post: &Post) -> MirrorStatus {
-    let status = post.report.status();
-    let (tally, requests) = match post.sides() {
-        Some((_, store, ledger)) => (ledger.tally().await.unwrap_or_default(), store.requests()),
-        None => Default::default(),
-    };
-    let cost = (status.compared > 0).then(|| {
-        let (compared, interval, stored) = (status.compared, post.mirror.relist, status.stored);
-        Cost::estimate(&post.mirror.prices, Usage { requests: &requests, compared, interval, stored })
-    });
-    let trouble = post.trouble();
-    let sample = status.failing.iter().take(SAMPLE).map(|(key, fault)| Failing {
-        path: key.path().map_or_else(|| key.to_string(), |path| path.to_string()),
-        error: fault.to_string(),
-    });
-    MirrorStatus {
-        mirror: post.mirror.name.clone(),
-        root: post.mirror.root.display().to_string(),
-        target: format!("s3://{}/{}", post.mirror.bucket, post.mirror.prefix),
-        settled: status.settled && trouble.is_none(),
-        pending: status.pending,
-        in_flight: status.in_flight,
-        held: status.held.map(|why| Hold { why, deletes: tally.pending }),
-        overwrites_held: status.overwrites_held.map(|why| HeldOverwrites { why, files: tally.overwrites }),
-        trouble: trouble.map(|fault| fault.to_string()),
-        degraded: status.degraded.map(|fault| fault.to_string()),
-        unknown: status.unknown,
-        unsynced_seconds: status.unsynced.map_or(0, |age| age.as_secs() + u64::from(age.subsec_nanos() > 0)),
-        failing: status.failing.len(),
-        failing_sample: sample.collect(),
-        files: tally.records,
-        uploaded: status.sums.uploaded,
-        copied: status.sums.copied,
-        deleted: status.sums.deleted,
-        bytes: status.sums.bytes,
-        requests,
-        scrub: status.scrub.map(|scrub| ScrubStatus {
-            done: scrub.done,
-            skipped: scrub.skipped,
-            of: scrub.of,
-            since: scrub.since.sec,
-            whole: scrub.whole.map(|at| at.sec),
-            healed: status.healed,
-        }),
-        drill: post.drilled.last(),
-        cost,
-    }
 }
