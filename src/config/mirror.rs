@@ -82,6 +82,8 @@ pub struct Mirror {
     pub hooks: Hooks,
     /// Where it says that it is well; `None`: nowhere.
     pub heartbeat: Option<Heartbeat>,
+    /// How much the daemon logs of it; `None`: as much as of all.
+    pub log_level: Option<tracing::Level>,
     /// Bytes a second that it may send.
     pub bandwidth: Rates,
     /// How the store is reached.
@@ -149,6 +151,7 @@ impl Draft {
         let bandwidth = bandwidth::read(table, reader).unwrap_or_default();
         let hooks = Hooks::read(table, reader);
         let heartbeat = Heartbeat::read(table, reader);
+        let log_level = log_level(table, reader);
         let own = table.table("s3", &S3_SHAPE, reader).map(|inner| Layer::read(&inner, reader));
         let s3 = own.unwrap_or_default().over(shared.0).resolve(credentials);
         let own = table.table("prices", &PRICES, reader);
@@ -180,6 +183,7 @@ impl Draft {
                 requester_pays,
                 hooks,
                 heartbeat,
+                log_level,
                 bandwidth,
                 ..mirror
             })
@@ -227,12 +231,33 @@ impl Mirror {
             requester_pays: false,
             hooks: Hooks::default(),
             heartbeat: None,
+            log_level: None,
             bandwidth: Rates::default(),
             s3,
             prices: Prices::default(),
             leave_out: None,
         }
     }
+}
+
+/// `log_level`.
+fn log_level(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<tracing::Level> {
+    const KEY: &str = "log_level";
+    let given = table.text(KEY, reader)?;
+    let level = match given.value {
+        "error" => tracing::Level::ERROR,
+        "warn" => tracing::Level::WARN,
+        "info" => tracing::Level::INFO,
+        "debug" => tracing::Level::DEBUG,
+        "trace" => tracing::Level::TRACE,
+        other => {
+            let message = format!("`{KEY} = {}` is none", Shown(other));
+            let remedy = "write \"error\", \"warn\", \"info\", \"debug\" or \"trace\"";
+            reader.complain(given.at, Complaint::new(message, remedy));
+            return None;
+        }
+    };
+    Some(level)
 }
 
 /// A text that must be there and pass its check.

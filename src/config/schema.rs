@@ -89,6 +89,7 @@ pub(super) static MIRROR: Shape = Shape {
         key("scrub_fetch", "scrub_fetch = true"),
         key("drill", "drill = \"7d\""),
         key("heartbeat", "heartbeat = \"https://…\""),
+        key("log_level", "log_level = \"debug\""),
         key("heartbeat_every", "heartbeat_every = \"5m\""),
         key("heartbeat_within", "heartbeat_within = \"15m\""),
         key("requester_pays", "requester_pays = true"),

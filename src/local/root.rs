@@ -164,7 +164,7 @@ impl Root {
         Ok(found)
     }
 
-    /// True if it is there where it was. To open it each second would wake its watcher each second.
+    /// True if it is there where it was. To open it as often would wake its watcher as often.
     pub(super) fn is_at(&self, place: Place) -> bool {
         let stat = Stat::at(CWD, &c_name(self.path.as_os_str().as_bytes()));
         stat.is_ok_and(|stat| stat.kind().is_dir() && stat.place() == place)

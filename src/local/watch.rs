@@ -5,7 +5,7 @@
 //! of them, and puts notices into an outbox, which is the stream. When events were lost, or the root is not
 //! where it was, all watches are made anew, and then all is to be looked at.
 //!
-//! The root itself is asked for every second (by statx, which is no event): a mount over it makes no event at all, and an unmount
+//! The root itself is asked for every two seconds (by statx, which is no event): a mount over it makes no event at all, and an unmount
 //! none that notify passes on. That events come at all is proven by a canary.
 
 use super::{
@@ -30,7 +30,7 @@ const INBOX: usize = 65_536;
 /// Notices that wait for the engine.
 const OUTBOX: usize = 8_192;
 /// How often the root is asked for,
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_secs(2);
 /// and opened to be asked: which is an event of its own.
 const CLOSELY: Duration = Duration::from_secs(10);
 /// The longest rest between two rebuilds in a storm of overflows.

@@ -79,6 +79,7 @@ impl Supervisor {
     /// # Errors
     /// Other processes hold all of the mirrors.
     pub async fn start(config: &Config, stop: &CancellationToken, setting: &Setting) -> Result<Self, Fault> {
+        telemetry::heed(&config.mirrors);
         let commons = commons(config, setting);
         let begin = |mirror| Post::new(mirror, &commons, setting, stop);
         let (begun, inboxes): (Vec<_>, Vec<_>) = config.mirrors.iter().map(begin).unzip();
@@ -218,6 +219,7 @@ impl Supervisor {
     /// Ends what is in the configuration no longer, and begins what is new in it.
     fn adopt(&mut self, config: Config, changes: &Changes) {
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        telemetry::heed(&config.mirrors);
         tracing::info!("the configuration was loaded anew: {changes}; looking at everything");
         if changes.shared {
             self.commons = commons(&config, &self.setting);

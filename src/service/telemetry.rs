@@ -4,9 +4,11 @@
 //! a name can neither move a terminal's cursor nor forge a line.
 
 use super::{
+    levels::{self, Levels},
     line::{Json, Text},
     screen::Stderr,
 };
+use crate::config::Mirror;
 use std::{
     env,
     fmt::{self, Write},
@@ -17,14 +19,13 @@ use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::{
     Layer, Registry,
     field::MakeExt,
-    filter::Targets,
     fmt::{MakeWriter, format},
     layer::SubscriberExt,
 };
 
 /// Libraries that say more than an operator wants, and at lower levels what nobody should log: requests
 /// with their headers. A prefix of the target each.
-const CHATTY: [&str; 8] = ["aws_", "h2", "hyper", "ignore", "globset", "notify", "rustls", "s3s"];
+pub(super) const CHATTY: [&str; 8] = ["aws_", "h2", "hyper", "ignore", "globset", "notify", "rustls", "s3s"];
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -58,7 +59,7 @@ pub fn init(options: Options) -> Result<(), tracing::subscriber::SetGlobalDefaul
     if options.format == LogFormat::Journald {
         return match journal() {
             Ok(journal) => {
-                let journal = journal.with_filter(targets(options));
+                let journal = journal.with_filter(Levels(options));
                 tracing::subscriber::set_global_default(Registry::default().with(journal))
             }
             Err(error) => {
@@ -80,8 +81,13 @@ pub fn about(mirror: &str) -> Span {
     tracing::error_span!("mirror", mirror)
 }
 
+/// Logs of these mirrors as much as they say, from now on.
+pub fn heed(mirrors: &[Mirror]) {
+    levels::set(mirrors.iter().filter_map(|mirror| Some((mirror.name.clone(), mirror.log_level?))));
+}
+
 /// The level that so many `-v` and `-q` make of the usual one.
-fn level(usual: Level, verbosity: i8) -> LevelFilter {
+pub(super) fn level(usual: Level, verbosity: i8) -> LevelFilter {
     let ladder = [
         LevelFilter::OFF,
         LevelFilter::ERROR,
@@ -92,13 +98,6 @@ fn level(usual: Level, verbosity: i8) -> LevelFilter {
     ];
     let usual = ladder.iter().position(|step| *step == usual).unwrap_or_default();
     ladder[usual.saturating_add_signed(isize::from(verbosity)).min(ladder.len() - 1)]
-}
-
-/// What is shown of us, and of libraries.
-fn targets(options: Options) -> Targets {
-    let level = level(options.usual, options.verbosity);
-    let quiet = level.min(LevelFilter::WARN);
-    Targets::new().with_default(level).with_targets(CHATTY.map(|target| (target, quiet)))
 }
 
 /// Each line with what its event and the spans around it say, as fields of its own; severities as syslog(3) has them.
@@ -126,7 +125,7 @@ where
             lines.fmt_fields(fields.delimited(" ")).event_format(text).boxed()
         }
     };
-    Registry::default().with(lines.with_filter(targets(options)))
+    Registry::default().with(lines.with_filter(Levels(options)))
 }
 
 /// Writes control characters as escapes.
@@ -248,6 +247,42 @@ mod tests {
             (&"said".into(), &1.into(), &"w}w".into())
         );
         assert!(object["span"].is_null() && object["spans"].is_null(), "{told}");
+    }
+
+    #[test]
+    fn of_a_mirror_as_much_is_logged_as_it_says() {
+        let work = || {
+            for mirror in ["loud-one", "quiet-one", "usual-one"] {
+                about(mirror).in_scope(|| {
+                    tracing::debug!("debug");
+                    tracing::info!("info");
+                    tracing::debug!(target: "hyper_util::client", "hush");
+                    tracing::info_span!("inner").in_scope(|| tracing::warn!("warn"));
+                    tracing::error!("error");
+                });
+            }
+            tracing::debug!("of nobody");
+            tracing::warn!("of all");
+        };
+        // of no mirror of another test
+        levels::set([("loud-one".to_owned(), Level::DEBUG), ("quiet-one".to_owned(), Level::ERROR)]);
+        let told = logged(options(0, LogFormat::Text), false, work);
+        let more = logged(options(1, LogFormat::Text), false, work);
+        levels::set([]);
+        let of = |told: &str, mirror: &str| {
+            let lines = told.lines().filter(|line| line.ends_with(&format!("mirror={mirror:?}")));
+            lines
+                .map(|line| line.split_whitespace().next().unwrap_or_default().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of(&told, "loud-one"), ["DEBUG", "INFO", "WARN", "ERROR"], "{told}");
+        assert_eq!(
+            (of(&told, "quiet-one"), of(&told, "usual-one")),
+            (vec!["ERROR".into()], vec!["WARN".into(), "ERROR".into()]),
+            "{told}"
+        );
+        assert!(told.contains("of all") && !told.contains("hush") && !told.contains("of nobody"), "{told}");
+        assert_eq!(of(&more, "quiet-one"), ["WARN", "ERROR"], "-v goes on from there: {more}");
     }
 
     #[test]
