@@ -45,6 +45,24 @@ impl Manager {
         }
     }
 
+    /// Listens until for so long nothing came that holds this; how long that took in all.
+    pub async fn hear_no_more(&mut self, what: &str, silence: Duration) -> Duration {
+        let begun = Instant::now();
+        let mut last = begun;
+        while last.elapsed() < silence {
+            assert!(begun.elapsed() < PATIENCE, "still heard: {what}\n{:#?}", self.heard);
+            let mut bytes = [0; 8192];
+            let left = silence.saturating_sub(last.elapsed());
+            let Ok(n) = tokio::time::timeout(left, self.socket.recv(&mut bytes)).await else { break };
+            let told = String::from_utf8_lossy(&bytes[..n.unwrap()]).into_owned();
+            if told.contains(what) {
+                last = Instant::now();
+            }
+            self.heard.push((self.begun.elapsed(), told));
+        }
+        begun.elapsed()
+    }
+
     /// Waits for the end of `process`, and listens to all that it told until then.
     pub async fn hear_out(&mut self, process: &mut tokio::process::Child) -> std::process::ExitStatus {
         let ended = tokio::time::timeout(PATIENCE, process.wait()).await.expect("it ends in time").unwrap();

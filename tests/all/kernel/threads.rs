@@ -1,7 +1,7 @@
 //! A thread that hangs: the one that reads what the kernel tells.
 
 use super::*;
-use crate::support::skip;
+use crate::support::{manager::Manager, skip};
 use std::{
     io::{BufRead, BufReader},
     process::{Child as Process, Command as Program, Stdio},
@@ -75,4 +75,41 @@ async fn c14_a_thread_that_hangs_is_noticed_and_replaced() {
     assert!(mirror(&told)["degraded"].is_null(), "{told}");
     drop(held);
     assert_eq!(stop(daemon).await, Some(0));
+}
+
+/// What the service manager hears from the start to the end, the reload and a hang between them.
+#[tokio::test(flavor = "multi_thread")]
+async fn c14_while_the_watcher_hangs_nobody_feeds_the_watchdog() {
+    let bench = Bench::new().await;
+    bench.write("a", "1");
+    let mut manager = Manager::new(bench.dir.path());
+    let mut command = bench.command(&["run"]);
+    manager.employ(&mut command);
+    let mut daemon = start_as(&bench, command);
+    manager.hear("READY=1").await;
+    manager.hear("WATCHDOG=1").await;
+    let pid = rustix::process::Pid::from_raw(daemon.id().unwrap() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    manager.hear("RELOADING=1").await;
+    manager.hear("READY=1").await;
+
+    let [watch] = threads(daemon.id().unwrap(), "watch")[..] else { panic!("one looks after the watches") };
+    let Some(held) = Held::new(watch) else { return };
+    let took = manager.hear_no_more("WATCHDOG=1", Duration::from_secs(20)).await;
+    assert!(took > Duration::from_secs(60), "it may be slow for a while: {took:?}");
+    bench.write("b", "2");
+    drop(held);
+    manager.hear("WATCHDOG=1").await;
+    bench.await_objects(&[("a", "1"), ("b", "2")]).await;
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    manager.hear("STOPPING=1").await;
+    assert_eq!(manager.hear_out(&mut daemon).await.code(), Some(0));
+    let mut last = String::new();
+    for (at, told) in &manager.heard {
+        let told = told.trim_end().replace('\n', " ");
+        if told != last {
+            println!("{:6.1} s  {told}", at.as_secs_f64());
+        }
+        last = told;
+    }
 }
