@@ -21,7 +21,7 @@ deb: release
     target/release/s3mirrord completions bash > target/package/s3mirrord.bash
     target/release/s3mirrord completions zsh > target/package/_s3mirrord
     target/release/s3mirrord completions fish > target/package/s3mirrord.fish
-    cargo deb --locked --no-build
+    cargo deb --locked --no-build --strip
 
 # All tests, or those whose name holds FILTER. With S3MIRRORD_REQUIRE_ALL=1 none may be skipped.
 test *FILTER:

@@ -1,6 +1,6 @@
 //! How much is logged of each mirror: as much as of all else, or as much as its configuration says.
 
-use super::telemetry::{CHATTY, Options, level};
+use super::telemetry::{CHATTY, Options, TOLD, level};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -47,9 +47,13 @@ impl Visit for About {
 impl Levels {
     fn of(&self, usual: Level, target: &str) -> LevelFilter {
         let level = level(usual, self.0.verbosity);
-        match CHATTY.iter().any(|chatty| target.starts_with(chatty)) {
-            true => level.min(LevelFilter::WARN),
-            false => level,
+        let is_of = |all: &[&str]| all.iter().any(|prefix| target.starts_with(prefix));
+        if is_of(&TOLD) {
+            level.min(LevelFilter::ERROR)
+        } else if is_of(&CHATTY) {
+            level.min(LevelFilter::WARN)
+        } else {
+            level
         }
     }
 

@@ -248,8 +248,10 @@ where
             .remedy("give access_key_id and secret_access_key, a profile or a credentials_file, or a role");
     }
     if cause.contains("invalid peer certificate") || cause.contains("InvalidCertificate") {
-        return Fault::new(Class::Fatal, what, cause)
-            .remedy("set `ca_bundle` to the certificate of the authority that signed the store's");
+        return Fault::new(Class::Fatal, what, cause).remedy(
+            "set `ca_bundle` to the certificate of the authority that signed the store's; if that is a public one, \
+             install the package ca-certificates",
+        );
     }
     match error {
         SdkError::ConstructionFailure(_) => Fault::new(Class::Permanent, what, cause),

@@ -153,3 +153,10 @@ fn every_picture_that_a_document_shows_is_there_and_small() {
         assert!(size.as_ref().is_ok_and(|size| (1000..150_000).contains(size)), "{name}: {size:?}");
     }
 }
+
+#[test]
+fn the_package_has_the_version_of_the_program() {
+    let changelog = include_str!("../../packaging/changelog");
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(changelog.starts_with(&format!("s3mirrord ({version}-1) ")), "{changelog}");
+}
