@@ -207,7 +207,8 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 fn for_the_service(path: &Path, file: &File) -> io::Result<()> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     let above = fs::metadata(directory.unwrap_or(Path::new(".")))?;
-    let others = above.mode() & 0o007 != 0;
+    // who may write there could have put anything in its place
+    let others = above.mode() & 0o027 != 0;
     if others || above.gid() == 0 || above.uid() != 0 || file.metadata()?.uid() != 0 {
         return Ok(());
     }
@@ -224,8 +225,12 @@ mod tests {
     fn what_root_writes_into_the_services_directory_the_service_may_read() {
         let is_root = rustix::process::geteuid().is_root();
         let dir = tempfile::tempdir().expect("a directory");
-        for (mode, group, want) in [(0o750, 77, (0o640, 77)), (0o755, 77, (0o600, 0)), (0o750, 0, (0o600, 0))]
-        {
+        for (mode, group, want) in [
+            (0o750, 77, (0o640, 77)),
+            (0o770, 77, (0o600, 0)),
+            (0o755, 77, (0o600, 0)),
+            (0o750, 0, (0o600, 0)),
+        ] {
             let services = dir.path().join(format!("{mode:o}-{group}"));
             fs::create_dir(&services).expect("mkdir");
             fs::set_permissions(&services, Permissions::from_mode(mode)).expect("chmod");

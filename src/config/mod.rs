@@ -83,7 +83,12 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, Problems> {
         let told = |list| Problems { file: Some(path.to_owned()), list };
         let (bytes, access) = read(path).map_err(|error| {
-            let remedy = "name a file with --config or $S3MIRRORD_CONFIG, or write one: s3mirrord init";
+            let remedy = match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "have the user who runs s3mirrord read it: chown root:GROUP it, with that user's group, and chmod 640"
+                }
+                _ => "name a file with --config or $S3MIRRORD_CONFIG, or write one: s3mirrord init",
+            };
             told(vec![Complaint::new(format!("cannot be read: {error}"), remedy).at(None)])
         })?;
         let text = std::str::from_utf8(&bytes).map_err(|error| {

@@ -82,6 +82,8 @@ pub struct Options {
     pub relist: Duration,
     /// Directories are mirrored.
     pub directories: bool,
+    /// FIFOs and devices are mirrored.
+    pub nodes: bool,
     /// What is kept of files beside bytes, time, mode and owner.
     pub keep: Keep,
     /// Objects whose file is gone are deleted.

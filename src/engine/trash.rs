@@ -8,7 +8,7 @@ use crate::{
     ledger::Ledger,
     local::Tree,
     model::{
-        Attributes, Change, Class, Digest, ETag, Extra, Fault, Fingerprint, Intent, Keep, Key, Only,
+        Attributes, Change, Class, Digest, ETag, Extra, Fault, Fingerprint, Intent, Keep, Key, Kind, Only,
         RemoteMeta, Spec, Stamp, TRASH, Trashed, Went,
     },
     plan::Expiry,
@@ -29,7 +29,8 @@ pub struct Trash {
     pub keep: Option<Duration>,
 }
 
-/// Copies what a write on the condition `only` would replace, unless that has the same bytes. On a store without
+/// Copies what a write on the condition `only` would replace, unless that has the same bytes and neither is a FIFO or device,
+/// which have none. On a store without
 /// conditions it is looked whether there is something.
 ///
 /// # Errors
@@ -38,7 +39,7 @@ pub(super) async fn before<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
     key: &Key,
     only: &Only,
-    digest: Digest,
+    (digest, kind): (Digest, Kind),
 ) -> Result<(), Fault> {
     if ctx.options.trash.is_none() {
         return Ok(());
@@ -46,7 +47,10 @@ pub(super) async fn before<T: Tree, S: Store, L: Ledger>(
     match only {
         Only::Match(etag) => {
             let record = ctx.ledger.get(key).await?.filter(|record| record.etag == *etag);
-            let same = record.is_some_and(|record| record.digest == Some(digest));
+            let same = record.is_some_and(|record| {
+                let node = [Some(kind), record.kind()].contains(&Some(Kind::Special));
+                record.digest == Some(digest) && !node
+            });
             // a write whose answer was lost may have been done, and not every store heeds the condition
             if (same || ctx.is_kept(key, etag)) && !ctx.claim().await?.capabilities().conditional_put {
                 is_there(ctx, key, etag).await?;

@@ -3,7 +3,7 @@
 //! `flock(2)` belongs to the open file: the kernel drops it with the process, however that ends. The
 //! file itself stays, or two processes could each lock a file of that name.
 
-use super::fault;
+use super::{fault, heir};
 use crate::model::Fault;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -56,6 +56,7 @@ impl Lock {
         let path = directory.join(LOCK_FILE);
         let failed = |e: io::Error| OpenError::Fault(fault::io(format!("lock {}", path.display()), &e));
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        heir::directory(directory);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -64,6 +65,7 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(failed)?;
+        heir::file(&file, &path);
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(Held { holder: read(&mut file), path }.into()),

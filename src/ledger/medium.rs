@@ -4,6 +4,7 @@
 //! file as it is: blocks that are written go to an unnamed temporary file, the others show the file
 //! below. So its memory does not grow with what is planned.
 
+use super::heir;
 use redb::backends::FileBackend;
 use redb::{Builder, Database, StorageBackend};
 use std::{
@@ -38,6 +39,7 @@ impl Medium for OnDisk {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(path).map_err(redb::Error::Io)?;
+        heir::file(&file, path);
         if file.metadata().map_err(redb::Error::Io)?.len() == 0 {
             sync_directory(path).map_err(redb::Error::Io)?;
         }

@@ -10,6 +10,7 @@ mod bytes;
 mod condemned;
 mod database;
 mod fault;
+mod heir;
 mod inode;
 mod layout;
 mod lock;

@@ -11,7 +11,7 @@ use super::{
     canary::{self, Perch},
     descend::{Descent, Stop, descend},
     entries::{self, enumerate},
-    event::{Sign, signs},
+    event::{Sign, opens, signs},
     outbox::Outbox,
     plight::{Shortfall, no_watcher},
     root::{Opened, Root},
@@ -23,7 +23,11 @@ use rustix::{fd::AsFd, io::Errno};
 use std::{
     collections::BTreeSet,
     mem::MaybeUninit,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -40,6 +44,8 @@ pub(super) struct Watches {
     watcher: RecommendedWatcher,
     /// Disconnected when notify's thread has ended.
     alive: mpsc::Receiver<()>,
+    /// The root was opened.
+    opened: Arc<AtomicBool>,
     /// Where the root was when it was watched.
     place: Place,
     denied: BTreeSet<RelPath>,
@@ -61,7 +67,12 @@ impl Watches {
         let opened = root.open()?;
         let (living, alive) = mpsc::channel::<()>();
         let (path, canary, inbox) = (root.path().to_owned(), perch.file.clone(), Arc::clone(inbox));
+        let opened_at = Arc::new(AtomicBool::new(false));
+        let opening = Arc::clone(&opened_at);
         let handler = move |event: notify::Result<notify::Event>| {
+            if opens(&event, &path) {
+                opening.store(true, Relaxed);
+            }
             // Held for as long as the thread that calls this.
             let _living = &living;
             signs(&event, &path, canary.as_deref()).into_iter().for_each(|sign| inbox.push(sign));
@@ -75,6 +86,7 @@ impl Watches {
             planted: false,
             watcher,
             alive,
+            opened: opened_at,
             place: opened.place,
             denied: BTreeSet::new(),
             shortfall: Shortfall::default(),
@@ -102,16 +114,27 @@ impl Watches {
         self.denied.iter().any(|denied| denied.is_within(dir))
     }
 
-    /// True if the root is still the directory that is watched. Looked at closely, it is not taken for another one that was
-    /// mounted there within a moment, either: of mounts that follow each other the numbers may be the same.
+    /// True if the root is still where the directory is that is watched. Of one that was unmounted and mounted again within a
+    /// moment the numbers may be the same, and its watches are gone: those are [asked](Self::ask_root).
     ///
     /// # Errors
     /// If it is not there or is not the bound one.
-    pub(super) fn is_in_place(&self, closely: bool) -> Result<bool, Fault> {
-        if !closely && self.root.is_at(self.place) {
+    pub(super) fn is_in_place(&self) -> Result<bool, Fault> {
+        if self.root.is_at(self.place) {
             return Ok(true);
         }
         self.root.open().map(|opened| opened.place == self.place)
+    }
+
+    /// Has the root's own watch tell, if it lives.
+    pub(super) fn ask_root(&self) -> Result<(), Fault> {
+        self.opened.store(false, Relaxed);
+        self.root.open().map(drop)
+    }
+
+    /// True if it has told since it was asked, or heard, last.
+    pub(super) fn root_told(&self) -> bool {
+        self.opened.swap(false, Relaxed)
     }
 
     /// False if notify's thread has ended.

@@ -100,6 +100,12 @@ impl Canary {
         Self { interval, patience, next, asked: false, unheard: 0, cause: None }
     }
 
+    /// One that needs no perch: the root itself, whose opening is an event of the first of its watches.
+    pub(super) fn of_root(now: Instant) -> Self {
+        let (interval, patience) = (Duration::from_secs(10), Duration::from_secs(5));
+        Self { interval, patience, next: Some(now), asked: false, unheard: 0, cause: None }
+    }
+
     /// When there is something to do, if nothing is heard before.
     pub(super) fn next(&self) -> Option<Instant> {
         self.next

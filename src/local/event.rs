@@ -49,6 +49,12 @@ pub(super) fn signs(event: &notify::Result<Event>, root: &Path, canary: Option<&
     paths.filter_map(|path| if path.is_root() { of_root(event.kind) } else { Some(sign(path)) }).collect()
 }
 
+/// True for the opening of the root, which shows that its watch lives.
+pub(super) fn opens(event: &notify::Result<Event>, root: &Path) -> bool {
+    matches!(event, Ok(event) if matches!(event.kind, EventKind::Access(AccessKind::Open(_)))
+        && event.paths.iter().any(|path| path == root))
+}
+
 fn meaning(kind: EventKind) -> Option<fn(RelPath) -> Sign> {
     Some(match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => Sign::File,
@@ -104,7 +110,9 @@ mod tests {
         ] {
             let event = Event::new(kind).add_path(path.into());
             let canary = Some(Path::new("/r/state/canary"));
-            assert_eq!(signs(&Ok(event), Path::new("/r"), canary).pop(), want, "{kind:?} {path}");
+            let event = Ok(event);
+            assert_eq!(signs(&event, Path::new("/r"), canary).pop(), want, "{kind:?} {path}");
+            assert!(!opens(&event, Path::new("/r")), "{kind:?} {path}");
         }
     }
 
@@ -118,6 +126,12 @@ mod tests {
             let event = Ok(Event::new(kind).add_path("/r/state/canary".into()));
             assert_eq!(signs(&event, Path::new("/r"), Some(Path::new("/r/state/canary"))), [Sign::Canary]);
         }
+    }
+
+    #[test]
+    fn the_root_itself_is_seen_to_be_opened() {
+        let open = EventKind::Access(AccessKind::Open(AccessMode::Any));
+        assert!(opens(&Ok(Event::new(open).add_path("/r".into())), Path::new("/r")));
     }
 
     #[test]

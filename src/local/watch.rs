@@ -6,7 +6,8 @@
 //! where it was, all watches are made anew, and then all is to be looked at.
 //!
 //! The root itself is asked for every two seconds (by statx, which is no event): a mount over it makes no event at all, and an unmount
-//! none that notify passes on. That events come at all is proven by a canary.
+//! none that notify passes on. That events come at all is proven by a canary; that the root's own watch lives, every ten
+//! seconds, by the event of the root's being opened.
 
 use super::{
     Notice, Prune,
@@ -29,10 +30,8 @@ use std::{
 const INBOX: usize = 65_536;
 /// Notices that wait for the engine.
 const OUTBOX: usize = 8_192;
-/// How often the root is asked for,
+/// How often the root is asked for.
 const TICK: Duration = Duration::from_secs(2);
-/// and opened to be asked: which is an event of its own.
-const CLOSELY: Duration = Duration::from_secs(10);
 /// The longest rest between two rebuilds in a storm of overflows.
 const REST: Duration = Duration::from_secs(10);
 /// Trying for watches that are missing takes one in so many parts of the time at the most.
@@ -89,8 +88,9 @@ impl Reader {
         let lines = Lines::new();
         // one that begins after another has died is asked for from the beginning
         perch.pulse.beat();
-        let canary = Canary::new(&perch, Instant::now());
-        let warden = Warden { root, prune, perch: perch.clone(), lines: lines.clone(), canary, told: None };
+        let (canary, own) = (Canary::new(&perch, Instant::now()), Canary::of_root(Instant::now()));
+        let warden =
+            Warden { root, prune, perch: perch.clone(), lines: lines.clone(), canary, own, told: None };
         if thread::Builder::new().name("watch".into()).spawn(move || warden.run()).is_err() {
             lines.close();
         }
@@ -114,6 +114,8 @@ struct Warden {
     perch: Perch,
     lines: Lines,
     canary: Canary,
+    /// The root, as a canary of its own watch.
+    own: Canary,
     /// Why changes are not seen as they happen, as it was told.
     told: Option<Plight>,
 }
@@ -208,20 +210,21 @@ impl Warden {
 
     /// Until the watches, which it `took` some time to make, no longer serve.
     fn serve(&mut self, watches: &mut Watches, far: Option<&'static str>, took: Duration) -> End {
-        let (mut due, mut close) = (Instant::now() + TICK, Instant::now() + CLOSELY);
+        let mut due = Instant::now() + TICK;
         let mut refill = Instant::now() + self.perch.interval.max(took * SHARE);
         self.canary.listen(Instant::now());
+        self.own.listen(Instant::now());
         // whoever was told of something of the former watches hears whether it is so with these
         if self.told.is_some() && watches.shortfall().plight() == self.told {
             self.told = None;
         }
         loop {
             self.report(watches, far);
-            let wake = self.canary.next().map_or(due, |next| next.min(due));
+            let wake = [self.canary.next(), self.own.next()].into_iter().flatten().fold(due, Instant::min);
             match self.lines.inbox.take(wake.saturating_duration_since(Instant::now())) {
                 Taken::Closed => return End::Over,
                 Taken::Item(Sign::Overflow) => return End::Again("events were lost".into()),
-                Taken::Item(Sign::Root) => (due, close) = (Instant::now(), Instant::now()),
+                Taken::Item(Sign::Root) => due = Instant::now(),
                 Taken::Item(Sign::Canary) => {
                     self.canary.heard(Instant::now());
                     self.perch.pulse.beat();
@@ -233,24 +236,35 @@ impl Warden {
                     }
                 }
                 // only now is it known that the canary's answer does not wait in the queue
-                Taken::Nothing => match self.canary.turn(Instant::now()) {
-                    Turn::Rest => {}
-                    Turn::Ask => self.canary.asked(watches.ask(), Instant::now()),
-                    Turn::Anew => return End::Again("the watcher does not hear its canary any more".into()),
-                },
+                Taken::Nothing => {
+                    match self.canary.turn(Instant::now()) {
+                        Turn::Rest => {}
+                        Turn::Ask => self.canary.asked(watches.ask(), Instant::now()),
+                        Turn::Anew => {
+                            return End::Again("the watcher does not hear its canary any more".into());
+                        }
+                    }
+                    if watches.root_told() {
+                        self.own.heard(Instant::now());
+                    }
+                    match self.own.turn(Instant::now()) {
+                        Turn::Rest => {}
+                        Turn::Ask => {
+                            let asked = watches.ask_root();
+                            self.own.asked(asked.map_err(|fault| fault.cause), Instant::now());
+                        }
+                        Turn::Anew => return End::Again("the root was mounted anew".into()),
+                    }
+                }
             }
             if due <= Instant::now() {
                 if !watches.is_alive() {
                     return End::Over;
                 }
-                let closely = close <= Instant::now();
-                match watches.is_in_place(closely) {
+                match watches.is_in_place() {
                     Ok(true) => due = Instant::now() + TICK,
                     Ok(false) => return End::Again("the root was mounted or made anew".into()),
                     Err(fault) => return End::Again(fault.cause),
-                }
-                if closely {
-                    close = Instant::now() + CLOSELY;
                 }
                 if self.canary.is_mute() {
                     self.perch.pulse.beat();

@@ -36,6 +36,14 @@ impl Node {
         }
     }
 
+    /// True if there can be one on Linux: 12 bits of the major number, 20 of the minor one (`include/linux/kdev_t.h`).
+    pub const fn is_possible(self) -> bool {
+        match self.number() {
+            None => true,
+            Some(number) => number >> 32 < 1 << 12 && (number & 0xffff_ffff) < 1 << 20,
+        }
+    }
+
     /// What it is called.
     pub const fn word(self) -> &'static str {
         match self {
@@ -65,8 +73,14 @@ mod tests {
         ] {
             let node = Node::of(mode, number);
             assert_eq!(node, want, "{mode:o} {number:?}");
+            assert!(node.is_none_or(Node::is_possible));
             let number = number.filter(|_| matches!(node, Some(Node::Character(_) | Node::Block(_))));
             assert_eq!(node.and_then(Node::number), number);
+        }
+        for (number, want) in
+            [(0xfff_000f_ffff, true), (0x1000_0000_0000, false), (0x0010_0000, false), (u64::MAX, false)]
+        {
+            assert_eq!(Node::Block(number).is_possible(), want, "{number:x}");
         }
     }
 }

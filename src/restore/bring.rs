@@ -197,6 +197,8 @@ impl<'a> Bringer<'a> {
             // whatever its time, it is another
             There::File { size, .. } if size != meta.size && self.options.replace == Replace::Never => None,
             There::File { .. } | There::Node(_) => Some(self.look(spot).await?),
+            // what a run would make of it is to be told
+            There::Nothing if self.options.dry_run && meta.size == 0 => Some(self.look(spot).await?),
             There::Nothing | There::Directory | There::Link { .. } | There::Other => None,
         };
         if let Some((head, node)) = head.as_ref().and_then(|head| Some((head, head.node()?))) {

@@ -21,6 +21,11 @@ impl Bringer<'_> {
         path: &RelPath,
         there: There,
     ) -> Result<Ending, Fault> {
+        if !node.is_possible() {
+            let cause = format!("its metadata gives a {} a number that none can have", node.word());
+            return Err(Fault::new(Class::Permanent, format!("restore {path}"), cause)
+                .remedy("find out who wrote it"));
+        }
         match landing_of_node(node, there) {
             Landing::Fetch if node != Node::Fifo && !self.options.devices => Err(Fault::new(
                 Class::Permanent,

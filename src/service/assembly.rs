@@ -248,6 +248,7 @@ pub fn options(mirror: &Mirror, manner: Manner) -> Result<engine::Options, Fault
         rescan: mirror.rescan,
         relist: mirror.relist,
         directories: mirror.directories,
+        nodes: mirror.special_files,
         keep: mirror.keep,
         scrub: mirror.scrub.map(|every| engine::Scrub { every, fetch: mirror.scrub_fetch }),
         deletes: mirror.delete != DeletePolicy::Keep,

@@ -45,8 +45,11 @@ impl Visit for About {
 }
 
 impl Levels {
-    fn of(&self, usual: Level, target: &str) -> LevelFilter {
-        let level = level(usual, self.0.verbosity);
+    /// Of what has a level of its own, or of all else. `-q` takes no errors from a mirror as long as it leaves those of others.
+    fn of(&self, own: Option<Level>, target: &str) -> LevelFilter {
+        let usual = level(self.0.usual, self.0.verbosity);
+        let own = own.map(|own| level(own, self.0.verbosity).max(usual.min(LevelFilter::ERROR)));
+        let level = own.unwrap_or(usual);
         let is_of = |all: &[&str]| all.iter().any(|prefix| target.starts_with(prefix));
         if is_of(&TOLD) {
             level.min(LevelFilter::ERROR)
@@ -60,8 +63,8 @@ impl Levels {
     /// The most that may be logged of anything from there.
     fn most(&self, target: &str) -> LevelFilter {
         let own = OWN.read().unwrap_or_else(PoisonError::into_inner);
-        let all = own.values().copied().chain([self.0.usual]);
-        all.map(|usual| self.of(usual, target)).max().unwrap_or(LevelFilter::OFF)
+        let all = own.values().copied().map(Some).chain([None]);
+        all.map(|own| self.of(own, target)).max().unwrap_or(LevelFilter::OFF)
     }
 }
 
@@ -71,14 +74,14 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Filter<S> for Levels {
         if meta.is_span() {
             return true;
         }
-        let own = OWN.read().unwrap_or_else(PoisonError::into_inner);
-        let usual = ctx.lookup_current().filter(|_| !own.is_empty()).and_then(|span| {
+        let levels = OWN.read().unwrap_or_else(PoisonError::into_inner);
+        let own = ctx.lookup_current().filter(|_| !levels.is_empty()).and_then(|span| {
             let about = |span: tracing_subscriber::registry::SpanRef<'_, S>| {
-                own.get(&span.extensions().get::<About>()?.0).copied()
+                levels.get(&span.extensions().get::<About>()?.0).copied()
             };
             span.scope().find_map(about)
         });
-        *meta.level() <= self.of(usual.unwrap_or(self.0.usual), meta.target())
+        *meta.level() <= self.of(own, meta.target())
     }
 
     fn callsite_enabled(&self, meta: &'static Metadata<'static>) -> Interest {

@@ -1,6 +1,6 @@
 //! What becomes of the mirrors of a daemon when its configuration is read anew. Pure.
 
-use crate::config::{Config, Problem};
+use crate::config::{Config, Mirror, Problem};
 use std::fmt;
 
 /// What becomes of one mirror of the new configuration.
@@ -60,7 +60,7 @@ impl Changes {
         let shared = old.memory_limit != new.memory_limit || old.bandwidth != new.bandwidth;
         let fates = new.mirrors.iter().map(|mirror| {
             match old.mirrors.iter().position(|other| other.name == mirror.name) {
-                Some(n) if !shared && old.mirrors[n] == *mirror => Fate::Kept(n),
+                Some(n) if !shared && is_same(&old.mirrors[n], mirror) => Fate::Kept(n),
                 Some(n) => Fate::Changed(n),
                 None => Fate::Added,
             }
@@ -69,6 +69,11 @@ impl Changes {
         let removed = old.mirrors.iter().enumerate().filter(|(_, mirror)| !there(&mirror.name));
         Ok(Self { fates: fates.collect(), removed: removed.map(|(n, _)| n).collect(), shared })
     }
+}
+
+/// True if it need not begin anew: how much is logged of it changes while it runs.
+fn is_same(old: &Mirror, new: &Mirror) -> bool {
+    *old == Mirror { log_level: old.log_level, ..new.clone() }
 }
 
 /// For the log: `1 added, 0 changed, 2 removed, 5 as before`.
@@ -115,6 +120,8 @@ mod tests {
             ("", &[("b", "")], &[Kept(1)], &[0]),
             ("", &[("a", ""), ("c", ""), ("b", "")], &[Kept(0), Added, Kept(1)], &[]),
             ("", &[("a", "rescan = \"2h\""), ("b", "")], &[Changed(0), Kept(1)], &[]),
+            // whoever wants to hear more of it loses nothing of what it is in the middle of
+            ("", &[("a", "log_level = \"debug\""), ("b", "")], &[Kept(0), Kept(1)], &[]),
             ("", &[("a", "root = \"/other\""), ("b", "")], &[Changed(0), Kept(1)], &[]),
             ("", &[("a", ""), ("renamed", "root = \"/no/b\"")], &[Kept(0), Added], &[1]),
             ("", &[("c", ""), ("d", "")], &[Added, Added], &[0, 1]),

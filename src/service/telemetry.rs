@@ -273,6 +273,7 @@ mod tests {
         levels::set([("loud-one".to_owned(), Level::DEBUG), ("quiet-one".to_owned(), Level::ERROR)]);
         let told = logged(options(0, LogFormat::Text), false, work);
         let more = logged(options(1, LogFormat::Text), false, work);
+        let less = logged(options(-1, LogFormat::Text), false, work);
         levels::set([]);
         let of = |told: &str, mirror: &str| {
             let lines = told.lines().filter(|line| line.ends_with(&format!("mirror={mirror:?}")));
@@ -287,6 +288,7 @@ mod tests {
             "{told}"
         );
         assert!(told.contains("of all") && !told.contains("hush") && !told.contains("of nobody"), "{told}");
+        assert_eq!(of(&less, "quiet-one"), ["ERROR"], "{less}");
         assert_eq!(of(&more, "quiet-one"), ["WARN", "ERROR"], "-v goes on from there: {more}");
     }
 

@@ -103,6 +103,8 @@ async fn fifos_and_devices_come_back_as_they_were_and_sockets_do_not() {
 
     let out = bench.dir.path().join("out");
     if privileged {
+        let ran = restore(&bench, &out, &["--dry-run"]).await;
+        assert_eq!((ran.code, &ran.summary()["failed"]), (1, &2.into()), "{ran:?}");
         let ran = restore(&bench, &out, &[]).await;
         assert_eq!((ran.code, &ran.summary()["failed"]), (1, &2.into()), "{ran:?}");
         assert!(!out.join("null").exists() && ran.stdout.contains("--devices"), "{ran:?}");
@@ -236,6 +238,7 @@ async fn an_object_that_only_claims_to_be_a_device_makes_none() {
         ("socket", "", "0140755", None),
         ("device", "", "060644", Some("800000001")),
         ("taken", "", "010644", None),
+        ("huge", "", "060644", Some("ffffffff00000003")),
     ] {
         let put = bench.client().put_object().bucket("backups").key(format!("www/{key}"));
         let put = put.body(body.as_bytes().to_vec().into()).metadata("mode", mode);
@@ -247,8 +250,9 @@ async fn an_object_that_only_claims_to_be_a_device_makes_none() {
     fs::write(out.join("taken"), "").unwrap();
     for words in [&[][..], &["--overwrite", "always"]] {
         let ran = restore(&bench, &out, words).await;
-        assert_eq!((ran.code, &ran.summary()["failed"]), (1, &2.into()), "{ran:?}");
+        assert_eq!((ran.code, &ran.summary()["failed"]), (1, &3.into()), "{ran:?}");
         assert!(ran.stdout.contains("it is a block device"), "{ran:?}");
+        assert!(ran.stdout.contains("a number that none can have"), "{ran:?}");
         assert!(ran.stdout.contains("a file of that name is there"), "{ran:?}");
     }
     for name in ["with-content", "no-number", "no-hex", "socket", "taken"] {
@@ -264,4 +268,41 @@ async fn an_object_that_only_claims_to_be_a_device_makes_none() {
     let ran = restore(&bench, &out, &["--overwrite", "older", "taken"]).await;
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(out.join("taken").symlink_metadata().unwrap().is_file());
+}
+
+/// Neither a FIFO nor a device has content that differs, and still one is not the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_of_another_kind_comes_back_out_of_the_trash_as_it_was() {
+    let bench = bench("delete = \"trash\"\n").await;
+    let at = |name: &str| bench.root.join(name);
+    bench.write("empty", "");
+    fifo(at("fifo"));
+    let privileged = device(at("device"), FileType::CharacterDevice, (1, 3))
+        && device(at("changes"), FileType::CharacterDevice, (1, 3));
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let was = everything(&bench.root);
+    // the trash goes by seconds
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let then = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    for name in ["empty", "fifo"] {
+        bench.remove(name);
+    }
+    fifo(at("empty"));
+    bench.write("fifo", "");
+    if privileged {
+        bench.remove("device");
+        bench.remove("changes");
+        device(at("device"), FileType::CharacterDevice, (1, 5));
+        device(at("changes"), FileType::BlockDevice, (8, 0));
+    }
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    assert_eq!(bench.run(&["verify"]).await.code, 0);
+    for (words, want) in [(&["--devices"][..], everything(&bench.root)), (&["--devices", "--at", &then], was)]
+    {
+        let out = bench.dir.path().join(format!("out-{}", words.len()));
+        let ran = restore(&bench, &out, words).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!(everything(&out), want, "{words:?}");
+    }
 }

@@ -156,6 +156,7 @@ impl Story {
         Options {
             prefix: "p/".into(),
             directories: self.world.with(|w| w.disk.kinds.directories),
+            nodes: false,
             keep: Keep::default(),
             scrub: (self.world.with(|w| w.may("a scrub")))
                 .then(|| Scrub { every: S * 30, fetch: self.seed.is_multiple_of(2) }),

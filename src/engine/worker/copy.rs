@@ -85,7 +85,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
     ) -> Result<Option<Vec<Change>>, Fault> {
         let (store, spec) = (&self.ctx.store, self.copied(held, digest));
         let Some(part_size) = store.copy_part_size(&spec) else {
-            trash::before(self.ctx, &self.job.key, &only, digest).await?;
+            trash::before(self.ctx, &self.job.key, &only, (digest, held.meta.attributes.kind())).await?;
             let remote = store.copy(from, &self.job.key, &spec, only).await?;
             return Ok(Some(vec![self.proof(held, remote, digest)]));
         };

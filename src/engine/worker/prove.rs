@@ -99,7 +99,8 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         // whether it is a file's or another's the metadata alone tells, and a restore goes by that
         let either = self.job.key.link().is_some();
         let node = held.meta.attributes.kind() == Kind::Special;
-        let unsure = either || node || known.is_none() && remote.size == 0 && !self.job.key.is_directory();
+        let maybe_node = self.ctx.options.nodes && remote.size == 0 && !self.job.key.is_directory();
+        let unsure = either || node || known.is_none() && maybe_node;
         if unsure && said.mode.is_none() && head.is_none() {
             match self.head(&mut head).await {
                 Err(fault) if !matches!(fault.class, Class::Permanent | Class::Denied) => return Err(fault),
@@ -121,6 +122,13 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             let lacks = r.attributes.is_some() && !keep.plain().is_within(r.kept.looked);
             r.print == Some(held.meta.print) && !lacks
         });
+        // an object that says to be of another kind is replaced: what it was may be wanted back
+        let other_device = held.extra.device.is_some() && has != Some(held.extra.digest());
+        if written_by_us
+            && (mistaken && said.mode.is_some() || other_device && has.is_some_and(|has| has != 0))
+        {
+            return self.put(held, Only::Match(remote.etag)).await;
+        }
         let agrees = said.agrees(&held.meta);
         let drifted = !keep.plain().is_within(agrees);
         let metadata_due = mistaken

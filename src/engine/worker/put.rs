@@ -106,7 +106,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         parts: bool,
     ) -> Result<Vec<Change>, Fault> {
         let (ctx, key) = (self.ctx, &self.job.key);
-        trash::before(ctx, key, &only, digest).await?;
+        trash::before(ctx, key, &only, (digest, held.meta.attributes.kind())).await?;
         let remote = ctx.store.commit(staged, only).await.inspect_err(|fault| {
             // what somebody else has to put right says nothing of the upload
             if !matches!(fault.class, Class::Denied | Class::Fatal | Class::Owned) {

@@ -25,13 +25,16 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until},
 };
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -43,8 +46,10 @@ use tokio_util::{
 const CLIENTS: usize = 32;
 /// How long a client may take to send its request.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long one connection lives.
+/// How long one connection lives that follows the page,
 const LIFE: Duration = Duration::from_secs(300);
+/// and any other, answer included: whoever takes none is not to keep others waiting.
+const SHORT: Duration = Duration::from_secs(20);
 /// A stream ends so long before its connection does: whoever follows it comes again.
 const LAST: Duration = Duration::from_secs(10);
 /// The rest after the system refused us a connection.
@@ -80,11 +85,13 @@ struct Desk {
 
 /// How a request came.
 #[derive(Clone, Copy)]
-struct Road {
+struct Road<'a> {
     /// To which of our addresses.
     at: IpAddr,
-    /// Its connection lives until then.
+    /// Its connection lives until then,
     until: Instant,
+    /// if it is told to follow the page.
+    follows: &'a AtomicBool,
 }
 
 impl Server {
@@ -120,9 +127,19 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>, stop: CancellationToken)
                 tokio::spawn(async move {
                     let _permit = permit;
                     // a client that went away, or stands still, is no loss
-                    let until = Instant::now() + LIFE;
-                    let served = timeout_at(until, serve(stream, &desk, until));
-                    let _ = stop.run_until_cancelled(served).await;
+                    let begun = Instant::now();
+                    let (until, follows) = (begun + LIFE, AtomicBool::new(false));
+                    let too_long = async {
+                        sleep_until(begun + SHORT).await;
+                        if follows.load(Relaxed) {
+                            sleep_until(until).await;
+                        }
+                    };
+                    tokio::select! {
+                        _ = serve(stream, &desk, until, &follows) => {}
+                        () = too_long => {}
+                        () = stop.cancelled() => {}
+                    }
                 });
             }
             Err(error) => {
@@ -133,21 +150,29 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>, stop: CancellationToken)
     }
 }
 
-async fn serve(stream: TcpStream, desk: &Desk, until: Instant) -> Result<(), hyper::Error> {
+async fn serve(
+    stream: TcpStream,
+    desk: &Desk,
+    until: Instant,
+    follows: &AtomicBool,
+) -> Result<(), hyper::Error> {
     let Ok(at) = stream.local_addr().map(|address| address.ip()) else { return Ok(()) };
     let service = service_fn(move |request: Request<Incoming>| async move {
         let (head, _) = request.into_parts();
-        Ok::<_, Infallible>(desk.answer(&head, Road { at, until }).await)
+        Ok::<_, Infallible>(desk.answer(&head, Road { at, until, follows }).await)
     });
     let mut connection = http1::Builder::new();
-    connection.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    connection.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
     connection.serve_connection(TokioIo::new(stream), service).await
 }
 
 impl Desk {
-    async fn answer(&self, request: &Parts, road: Road) -> Response<Body> {
-        let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        if !host.is_some_and(|host| self.names.has(host, road.at)) {
+    async fn answer(&self, request: &Parts, road: Road<'_>) -> Response<Body> {
+        let mut hosts =
+            request.headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
+        let host = hosts.next().filter(|host| self.names.has(host, road.at) && hosts.next().is_none());
+        let named = request.uri.authority().is_none_or(|named| self.names.has(named.as_str(), road.at));
+        if host.is_none() || !named {
             let why = "this is not the host that was asked for; name it in `metrics` of the configuration\n";
             return page(StatusCode::MISDIRECTED_REQUEST, PLAIN, why);
         }
@@ -168,7 +193,7 @@ impl Desk {
     }
 
     /// What changes, to our own page: another site's cannot read it, but could take its room.
-    fn events(&self, request: &Parts, road: Road) -> Response<Body> {
+    fn events(&self, request: &Parts, road: Road<'_>) -> Response<Body> {
         let site = request.headers.get(SITE).map_or(&b""[..], HeaderValue::as_bytes);
         if matches!(site, b"cross-site" | b"same-site") {
             return page(StatusCode::FORBIDDEN, PLAIN, "this is for the page at / alone\n");
@@ -182,6 +207,7 @@ impl Desk {
             full.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
             return full;
         };
+        road.follows.store(true, Relaxed);
         let mut followed = headed(StatusCode::OK, EVENTS, streamed(events));
         followed.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         followed

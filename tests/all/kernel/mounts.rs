@@ -25,9 +25,13 @@ const QUICK: &str = "delete_grace = \"50ms\"\nmax_delete = \"off\"\nrescan = \"1
                      debounce = { quiet = \"20ms\", longest = \"1s\" }";
 
 impl Mounted {
-    async fn new((make, mount): (&str, &'static str)) -> Option<Self> {
+    async fn new(kind: (&str, &'static str)) -> Option<Self> {
+        Self::with(kind, QUICK).await
+    }
+
+    async fn with((make, mount): (&str, &'static str), lines: &str) -> Option<Self> {
         let space = Space::of_mounts()?;
-        let bench = Bench::with(QUICK).await;
+        let bench = Bench::with(lines).await;
         keep_versions(&bench).await;
         let beside = bench.dir.path().join("beside");
         fs::create_dir(&beside).unwrap();
@@ -160,4 +164,32 @@ async fn c09_c71_an_ext4_that_is_unmounted_costs_nothing_and_goes_on_when_it_is_
 #[tokio::test(flavor = "multi_thread")]
 async fn c09_an_overlay_that_is_unmounted_costs_nothing_and_goes_on_when_it_is_back() {
     comes_and_goes(OVERLAY).await;
+}
+
+/// Of the second mount device, mount id and inode are those of the first, and no watch is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn c09_a_root_that_is_mounted_again_within_a_moment_is_watched_again() {
+    let lines = QUICK.replace("rescan = \"1s\"", "rescan = \"1h\"");
+    let Some(mounted) = Mounted::with(EXT4, &lines).await else { return };
+    mounted.write("a", "1");
+    let daemon = start(&mounted.bench, &mounted.space);
+    mounted.status("settled", settled).await;
+    mounted.equal().await;
+    for n in 0..3 {
+        let beside = mounted.bench.dir.path().join("beside");
+        let again = "umount \"$1\" 2> /dev/null && mount -o loop \"$2/image\" \"$1\"";
+        let begun = Instant::now();
+        while !mounted.space.try_do(again, &[&mounted.bench.root, &beside]) {
+            assert!(begun.elapsed() < PATIENCE, "something keeps it busy");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let name = format!("after-{n}");
+        mounted.write(&name, "written to what nobody watched");
+        until(&mounted.bench, "it is seen without a rescan", async || {
+            mounted.bench.objects().await.contains_key(&name)
+        })
+        .await;
+        mounted.status("settled", settled).await;
+    }
+    assert_eq!(stop(daemon).await, Some(0));
 }
