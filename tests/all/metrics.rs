@@ -294,3 +294,24 @@ async fn what_contrib_asks_for_is_told_and_its_rules_alarm() {
         assert!(fine, "{said}");
     }
 }
+
+/// As many as are served at a time, each with more answers to come than it takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_take_no_answer_keep_nobody_from_one() {
+    let told = Told::new("").await;
+    let _daemon = told.start();
+    told.in_sync().await;
+    let mut deaf = vec![];
+    for _ in 0..32 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(1024).unwrap();
+        let mut stream = socket.connect(told.at).await.unwrap();
+        let requests = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", told.at).repeat(2000);
+        // what is not taken of them is as good
+        let _ = tokio::time::timeout(Duration::from_millis(200), stream.write_all(requests.as_bytes())).await;
+        deaf.push(stream);
+    }
+    told.until("an answer", async || told.get("/healthz").await.is_some_and(|(status, _)| status == 200))
+        .await;
+    drop(deaf);
+}
