@@ -253,7 +253,7 @@ impl Warden {
                             let asked = watches.ask_root();
                             self.own.asked(asked.map_err(|fault| fault.cause), Instant::now());
                         }
-                        Turn::Anew => return End::Again("the root was mounted anew".into()),
+                        Turn::Anew => return End::Again("the root's own watch is not heard any more".into()),
                     }
                 }
             }
