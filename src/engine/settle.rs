@@ -76,6 +76,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             Outcome::Overtaken => self.unrest(&keys, &job, failures, took, Against::Bucket),
             Outcome::Stale => self.again(&keys, &job, failures, None, Against::Bucket),
             Outcome::Retry(fault) => {
+                tracing::debug!(key = %job.key, %fault, "it is tried again");
                 self.store_failed();
                 self.again(&keys, &job, failures, Some(fault), Against::Bucket);
             }
