@@ -173,6 +173,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let rests = !record.metadata_due && !record.doubted && !record.condemned && record.digest.is_some();
         let expect = match local {
             Local::Absent(_) | Local::Skipped(_) => return self.scrubbed_one(key, None),
+            // what is left out of the mirror stays as it is, whatever becomes of its object
+            _ if self.ctx.prune.excludes_known(&key, &local, Some(&record)) => {
+                return self.scrubbed_one(key, None);
+            }
             // of a directory the time says nothing, and its marker holds none
             Local::Present(meta) if key.is_directory() || record.print == Some(meta.print) => Some(meta),
             Local::Present(_) | Local::Unknown => None,

@@ -108,7 +108,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     fn executed(&mut self, mut sweep: Sweep, executed: Executed) {
-        let mut stopped = None;
+        let (mut stopped, since) = (None, self.docket.oldest());
         for (row, fate, changes) in executed {
             let key = row.key.clone();
             let after = match fate {
@@ -140,6 +140,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             match changes.is_empty() {
                 true => self.then(after),
                 false => {
+                    // until that is durable it is as it was, and the docket may have done with it
+                    if let Some(since) = since {
+                        self.unsynced.differs(&row.key, since);
+                    }
                     self.batch.extend(changes);
                     self.after.push(after);
                 }

@@ -8,7 +8,7 @@ use crate::{
 };
 use s3mirrord::{
     engine::{Options, Scrub},
-    local::Notice,
+    local::{Notice, Prune},
     model::{Key, RESERVED, Scope},
 };
 use tokio::time::{Instant, sleep};
@@ -75,6 +75,29 @@ async fn what_a_store_spoils_or_loses_is_put_back_within_the_time() {
             .await;
         unbroken(&story);
     }
+}
+
+/// Seed 796065254: it was put back, though it is no part of the mirror any more.
+#[tokio::test(start_paused = true)]
+async fn c62_what_is_excluded_by_now_is_not_put_back() {
+    let story = Story::calm();
+    story.world.with(|w| NAMES.iter().for_each(|name| w.write(&path(name), 1, 1)));
+    story.daemon_with(options(&story, false), async |_| all_there(&story).await).await;
+    let prune = Prune::new(|path, _| path == b"b");
+    story.world.with(|w| {
+        w.law.prune = prune.clone();
+        w.shelf.objects.remove(&Key::raw("b"));
+        w.shelf.objects.remove(&Key::raw("f"));
+    });
+    story
+        .daemon_pruned(options(&story, false), prune, async |_| {
+            until(&story, ms(3 * 3_600_000), "what was lost", || body(&story, "f") == file(&story, "f"))
+                .await;
+            sleep(ms(3 * 3_600_000)).await;
+        })
+        .await;
+    assert_eq!(body(&story, "b"), b"", "somebody else has deleted it");
+    unbroken(&story);
 }
 
 #[tokio::test(start_paused = true)]

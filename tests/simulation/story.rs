@@ -137,12 +137,21 @@ impl Story {
     }
 
     pub async fn daemon_with(&self, options: Options, script: impl AsyncFnOnce(mpsc::Sender<Notice>)) {
+        self.daemon_pruned(options, Prune::default(), script).await;
+    }
+
+    pub async fn daemon_pruned(
+        &self,
+        options: Options,
+        prune: Prune,
+        script: impl AsyncFnOnce(mpsc::Sender<Notice>),
+    ) {
         let (notices, watch) = mpsc::channel(64);
         self.world.with(|w| w.disk.watch = Some(watch));
-        let input = self.world.watch(Prune::default()).map(Input::Notice);
+        let input = self.world.watch(prune.clone()).map(Input::Notice);
         let (stop, report) = (CancellationToken::new(), self.report());
         let sides = (self.world.clone(), self.world.clone(), self.world.clone());
-        let engine = engine::run(sides, options, Prune::default(), input, stop.clone(), report);
+        let engine = engine::run(sides, options, prune, input, stop.clone(), report);
         let script = async {
             script(notices).await;
             stop.cancel();
