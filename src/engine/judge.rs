@@ -318,6 +318,13 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
 
     fn skipped(&mut self, key: &Key, kind: Skip) {
         self.unsynced.in_sync(key);
+        // what is no part of the mirror does not fail it, nor does what lies below
+        let below = format!("{}/", key.as_str().trim_end_matches('/'));
+        let is_it = |other: &&Key| *other == key || other.as_str().starts_with(&below);
+        self.life.report.with(|status| {
+            let all: Vec<_> = status.failing.keys().filter(is_it).cloned().collect();
+            all.iter().for_each(|key| status.fails_no_longer(key));
+        });
         if kind == Skip::Excluded {
             return;
         }
