@@ -39,6 +39,7 @@ mod requests;
 mod resume;
 mod s3;
 mod sieve;
+mod spelling;
 mod splice;
 mod standing;
 mod throttle;

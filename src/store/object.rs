@@ -1,6 +1,6 @@
 //! What the operator chose for objects, and how a request asks the store for it.
 
-use super::{check::Check, metadata::header_text};
+use super::{check::Check, spelling::header_text};
 use crate::model::{Encryption, Key, ObjectOptions, RelPath, Retention};
 use aws_sdk_s3::{
     operation::{
