@@ -174,9 +174,12 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let mut pending = Pending::new(wait);
         let base = life.lag.begins(now);
         pending.owe(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0, Some(base));
+        let mut unsynced = Unsynced::default();
         let held = life.report.with(|status| {
             // what the session before saw may hold no longer
             status.settled = false;
+            // but what failed in it differs until it was looked at
+            status.failing.keys().for_each(|key| unsynced.differs(key, base));
             status.overwrites_held.is_some()
         });
         let reviews = Reviews::new(now, !options.once && (held || options.overwrites.is_some()));
@@ -189,7 +192,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             restless: Restless::default(),
             denials: Denials::default(),
             sources: Sources::default(),
-            unsynced: Unsynced::default(),
+            unsynced,
             base,
             docket: Docket::new(ctx.ledger.now() + 1),
             batch: vec![],

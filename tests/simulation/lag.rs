@@ -154,3 +154,34 @@ async fn what_is_held_or_denied_is_unsynced_until_it_is_released() {
     .await;
     unbroken(&story);
 }
+
+/// What failed is behind in the next session, too, though that may not look at it.
+#[tokio::test(start_paused = true)]
+async fn what_failed_in_the_session_before_is_unsynced_until_it_was_looked_at() {
+    let story = Story::calm();
+    story.world.with(|w| {
+        w.shelf.denied.insert("d/");
+        w.write(&path("d/a"), 0, 1);
+    });
+    let begun = Instant::now();
+    life(&story, follows(&story), async |report, tell| {
+        let fails = || !report.status().failing.is_empty();
+        until(&story, MINUTE, "denied", || fails() && report.status().compared == 1).await;
+        story.world.with(|w| drop(w.disk.closed.insert(path("d"))));
+        tell.send(Input::Reopen).await.unwrap();
+        until(&story, MINUTE, "another session", || report.status().compared == 2).await;
+        for _ in 0..10 {
+            sleep(MINUTE).await;
+            let (age, want) = (behind(report).expect("behind"), begun.elapsed().as_secs());
+            assert!(age.abs_diff(want) <= 3 && fails(), "{age} after {want} s");
+        }
+        story.world.with(|w| {
+            w.shelf.denied.clear();
+            w.disk.closed.clear();
+        });
+        changed(&tell).await;
+        until(&story, MINUTE, "in sync", || behind(report).is_none() && !fails()).await;
+    })
+    .await;
+    unbroken(&story);
+}
