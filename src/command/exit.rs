@@ -47,7 +47,7 @@ impl Exit {
             End::Done if status.trouble.as_ref().is_some_and(|t| t.class == Class::Fatal) => Self::Fatal,
             End::Done if status.held.is_some() || sums.held > 0 => Self::Held,
             End::Done if status.overwrites_held.is_some() || sums.overwrites_held > 0 => Self::Held,
-            End::Done if sums.failed + sums.busy + status.unknown > 0 => Self::Some,
+            End::Done if sums.failed + sums.busy + status.unreadable.count() > 0 => Self::Some,
             End::Done => Self::InSync,
         }
     }
@@ -77,8 +77,6 @@ mod tests {
         let fault = |class| Fault::new(class, "x", "y");
         let mut status = Status::default();
         assert_eq!(Exit::of_pass(&End::Done, &status), Exit::InSync);
-        status.unknown = 1;
-        assert_eq!(Exit::of_pass(&End::Done, &status), Exit::Some);
         status.sums.busy = 1;
         assert_eq!(Exit::of_pass(&End::Done, &status), Exit::Some);
         status.sums.held = 1;

@@ -188,7 +188,7 @@ impl Once<'_> {
         };
         let cost = Some(Cost::estimate(&self.mirror.prices, usage));
         let usual_prices = self.mirror.prices == Prices::default();
-        let (sums, unknown) = (status.sums, status.unknown);
+        let (sums, unknown) = (status.sums, status.unreadable.count());
         Ok(Pass { sums, unknown, requests, cost, usual_prices, exit, error, ..Pass::default() })
     }
 
@@ -224,8 +224,9 @@ impl Once<'_> {
         if status.sums.failed > TOLD {
             tracing::error!(files = status.sums.failed, "failed in all");
         }
-        if status.unknown > 0 {
-            tracing::warn!(places = status.unknown, "could not be read; nothing is deleted there");
+        let places = status.unreadable.count();
+        if places > 0 {
+            tracing::warn!(places, "could not be read; nothing is deleted there");
         }
         let remedy = format!("s3mirrord approve {}", self.args.which.words(self.mirror));
         if let Some(why) = &status.overwrites_held {

@@ -73,18 +73,17 @@ fn told(mirror: &MirrorStatus, paint: Paint) -> String {
     let state = mirror.state();
     let tone = match state {
         State::Trouble | State::Failing => Tone::Bad,
-        State::DeletesHeld | State::ReplacementsHeld | State::Working => Tone::Warn,
+        State::DeletesHeld | State::ReplacementsHeld | State::Unreadable | State::Working => Tone::Warn,
         State::InSync => Tone::Good,
     };
     let word = state.word();
     let name = paint.with(Tone::Strong, &mirror.mirror);
     let mut text = format!("{name}  {}  {} → {}\n", paint.with(tone, word), mirror.root, mirror.target);
-    text += &format!(
-        "  {} files known; {} places to look at, {} files under way\n",
-        HumanCount(mirror.files),
-        mirror.pending,
-        mirror.in_flight
-    );
+    text += &match mirror.files {
+        Some(files) => format!("  {} files known", HumanCount(files)),
+        None => "  the ledger does not answer".to_owned(),
+    };
+    text += &format!("; {} places to look at, {} files under way\n", mirror.pending, mirror.in_flight);
     if mirror.unsynced_seconds > 0 {
         let age = humantime::format_duration(Duration::from_secs(mirror.unsynced_seconds));
         text += &format!("  the oldest change that is not in the bucket: {age} old\n");
@@ -124,10 +123,10 @@ fn told(mirror: &MirrorStatus, paint: Paint) -> String {
         }
     }
     if let Some(hold) = &mirror.held {
-        text += &format!("\n  {} deletes are held: {}", hold.deletes, hold.why);
+        text += &format!("\n  {} are held: {}", hold.what(), hold.why);
     }
     if let Some(hold) = &mirror.overwrites_held {
-        text += &format!("\n  {} changed files are held: {}", hold.files, hold.why);
+        text += &format!("\n  {} are held: {}", hold.what(), hold.why);
     }
     if mirror.held.is_some() || mirror.overwrites_held.is_some() {
         text += &format!("\n    look at them with: {}", mirror.approve());
@@ -138,14 +137,23 @@ fn told(mirror: &MirrorStatus, paint: Paint) -> String {
         }
     }
     if mirror.unknown > 0 {
-        text += &format!("\n  {} places could not be read; nothing is deleted there", mirror.unknown);
+        text +=
+            &format!("\n  {} places cannot be read; nothing is deleted there", HumanCount(mirror.unknown));
     }
+    for place in &mirror.unreadable_sample {
+        text += &format!("\n  {} {place}", paint.with(Tone::Warn, "unreadable"));
+    }
+    text += &more(mirror.unknown, mirror.unreadable_sample.len());
     for failing in &mirror.failing_sample {
         text += &format!("\n  {} {}: {}", paint.with(Tone::Bad, "failing"), failing.path, failing.error);
     }
-    let more = mirror.failing.saturating_sub(mirror.failing_sample.len());
-    if more > 0 {
-        text += &format!("\n  and {more} more");
+    text + &more(mirror.failing as u64, mirror.failing_sample.len())
+}
+
+/// Of so many so many were named.
+fn more(all: u64, named: usize) -> String {
+    match all.saturating_sub(named as u64) {
+        0 => String::new(),
+        more => format!("\n  and {} more", HumanCount(more)),
     }
-    text
 }

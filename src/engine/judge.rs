@@ -1,7 +1,7 @@
 //! What a survey saw becomes a job, a condemned row, or nothing.
 
 use super::{
-    Deed, Ending, Event, ROUNDS, Status,
+    Deed, Ending, Event, ROUNDS,
     commit::After,
     session::{Session, Surveyed},
     settle::Worked,
@@ -50,10 +50,14 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 match triple.local {
                     // what lies below is not told of, and may well be there
                     Local::Unknown | Local::Skipped(Skip::Mount) => {
-                        awaited.retain(|key| !is_at_or_below(key, &triple.key));
+                        awaited.retain(|key| !key.is_at_or_below(&triple.key));
                     }
                     Local::Skipped(_) => {}
-                    Local::Present(_) | Local::Absent(_) => drop(awaited.remove(&triple.key)),
+                    Local::Present(_) | Local::Absent(_) => {
+                        if awaited.remove(&triple.key) {
+                            self.life.report.with(|status| status.unreadable.remove(&triple.key));
+                        }
+                    }
                 }
                 let (from, failures, against) = (From::of(note, now), note.failures, note.against);
                 let since = note.since;
@@ -89,13 +93,14 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     self.jobs.seen(.., surveyed.note.against);
                 }
                 if self.whole == Some(id) {
-                    self.unsynced.look_begins();
-                    self.life.report.live().look_begins();
+                    self.look_begins();
                 }
             }
             Seen::Also(scope, against) => {
-                let since = self.surveying.get(&id).and_then(|surveyed| surveyed.note.since);
-                self.pending.owe(scope, against, now, Mono::ZERO, 0, since);
+                let Some(surveyed) = self.surveying.get_mut(&id) else { return };
+                // that look will tell
+                surveyed.awaited.retain(|key| !scope.holds(key));
+                self.pending.owe(scope, against, now, Mono::ZERO, 0, surveyed.note.since);
             }
             Seen::End(result) => {
                 let Some(surveyed) = self.surveying.remove(&id) else { return };
@@ -104,6 +109,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     self.life.report.live().look_ends(result.is_ok());
                     if result.is_ok() {
                         self.unsynced.look_ends();
+                        self.life.report.with(|status| status.unreadable.look_ends());
                     }
                 }
                 match result {
@@ -120,23 +126,34 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
     }
 
-    /// Keys below `scope` whose files failed, or are to arrive before an object that is kept for them goes.
+    /// A look at everything begins, or begins anew.
+    pub(super) fn look_begins(&mut self) {
+        self.unsynced.look_begins();
+        self.life.report.live().look_begins();
+        self.life.report.with(|status| status.unreadable.look_begins());
+    }
+
+    /// Keys below `scope` whose files failed or could not be read, or are to arrive before an object that is kept for them goes.
     pub(super) fn remembered(&self, scope: &Scope) -> BTreeSet<Key> {
         if let Scope::File(path) = scope {
             let keys = [Key::of(path), Key::of_link(path), Key::directory(path)].into_iter();
-            let known = |key: &Key| self.is_told(key) || self.sources.awaits(key) || self.unsynced.has(key);
+            let told = |key: &Key| {
+                self.life.report.with(|status| status.failing.contains_key(key) || status.unreadable.is(key))
+            };
+            let known = |key: &Key| told(key) || self.sources.awaits(key) || self.unsynced.has(key);
             return keys.filter(known).collect();
         }
         let held = |key: &&Key| scope.holds(key);
-        let failing =
-            |status: &mut Status| status.failing.keys().filter(held).cloned().collect::<BTreeSet<_>>();
-        let mut keys = self.life.report.with(failing);
+        let mut keys: BTreeSet<_> = self.life.report.with(|status| {
+            status.failing.keys().chain(status.unreadable.places()).filter(held).cloned().collect()
+        });
         keys.extend(self.sources.awaited().chain(self.unsynced.keys()).filter(held).cloned());
         keys
     }
 
     /// There is no file of this name, or it is in sync: it does not fail any more, and nothing is kept for it.
     fn nothing_at(&mut self, key: &Key) {
+        self.life.report.with(|status| status.unreadable.remove(key));
         if !self.jobs.is_free(key) {
             return;
         }
@@ -319,11 +336,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     fn skipped(&mut self, key: &Key, kind: Skip) {
         self.unsynced.in_sync(key);
         // what is no part of the mirror does not fail it, nor does what lies below
-        let below = format!("{}/", key.as_str().trim_end_matches('/'));
-        let is_it = |other: &&Key| *other == key || other.as_str().starts_with(&below);
         self.life.report.with(|status| {
-            let all: Vec<_> = status.failing.keys().filter(is_it).cloned().collect();
+            let below = |other: &&Key| other.is_at_or_below(key);
+            let all: Vec<_> = status.failing.keys().filter(below).cloned().collect();
             all.iter().for_each(|key| status.fails_no_longer(key));
+            status.unreadable.leave_out(key);
         });
         if kind == Skip::Excluded {
             return;
@@ -335,15 +352,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     fn unknown(&self, key: &Key) {
         // why has been told where it was tried
         tracing::debug!(%key, "it cannot be read; nothing is deleted there");
-        self.life.report.with(|status| status.unknown += 1);
+        self.life.report.with(|status| status.unreadable.add(key));
     }
-}
-
-/// True if `key` is `place`, the key of a file or a directory, or lies below it.
-fn is_at_or_below(key: &Key, place: &Key) -> bool {
-    let place = place.as_str().trim_end_matches('/');
-    let rest = key.as_str().strip_prefix(place);
-    place.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What there is of it in the bucket could not be found out.

@@ -120,7 +120,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             status.failing.is_empty() && status.held.is_none() && status.overwrites_held.is_none()
         };
         if settled && self.life.report.with(whole) {
-            let all_seen = self.life.report.with(|status| status.unknown == 0);
+            let all_seen = self.life.report.with(|status| status.unreadable.count() == 0);
             if self.unsynced.all_in_sync(all_seen) || !self.settled {
                 // whoever reads that all is in sync reads no lag beside it
                 self.lag(now);

@@ -24,6 +24,7 @@ mod survey;
 mod sweep;
 mod timetable;
 mod trash;
+mod unreadable;
 mod watch;
 mod worker;
 
@@ -34,6 +35,7 @@ pub use report::{Coverage, Deed, Ending, Event, Report, Sink, Status, Sums};
 pub use scrub::Scrub;
 pub use survey::kin_of as kin;
 pub use trash::Trash;
+pub use unreadable::Unreadable;
 
 use crate::{
     ledger::Ledger,

@@ -1,6 +1,9 @@
 //! What is told: every action as it ends, and the sums.
 
-use super::live::{Live, Progress, Stored};
+use super::{
+    live::{Live, Progress, Stored},
+    unreadable::Unreadable,
+};
 use crate::model::{Class, Did, Fault, Key, Stamp, Why};
 use std::{
     collections::BTreeMap,
@@ -158,8 +161,8 @@ pub struct Status {
     pub degraded: Option<Fault>,
     /// Files that fail now, by key; a bounded sample.
     pub failing: BTreeMap<Key, Fault>,
-    /// Places that could not be read.
-    pub unknown: u64,
+    /// Places that cannot be read now.
+    pub unreadable: Unreadable,
     /// What the bucket is to hold, by the last look at everything that was completed; `None` until there was
     /// one.
     pub stored: Option<Stored>,

@@ -292,8 +292,7 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             let id = self.surveyed;
             if note.scope.is_everything() {
                 self.whole = Some(id);
-                self.life.report.live().look_begins();
-                self.unsynced.look_begins();
+                self.look_begins();
             }
             let window = Window::default();
             let survey = survey(self.ctx.clone(), &note, window.reach());

@@ -7,7 +7,7 @@
 //! `encoding-type=url`.
 
 use super::{BadPath, RelPath};
-use std::{fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 /// The first component, under the prefix, that belongs to this program: it holds the owner record.
 pub const RESERVED: &str = ".s3mirrord/";
@@ -27,6 +27,12 @@ const WIDE_DOT: char = '\u{FF0E}';
 /// of a valid path have a [`Key::path`]. Ordered by bytes, as S3 lists. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Arc<str>);
+
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
 
 impl Key {
     /// The key of the file at `path`.
@@ -97,6 +103,13 @@ impl Key {
     /// True for a directory marker, `a/`, of a directory a file system can have.
     pub fn is_directory_marker(&self) -> bool {
         self.marked().is_some()
+    }
+
+    /// True if this is `place`, the key of a file or a directory, or lies below it.
+    pub fn is_at_or_below(&self, place: &Self) -> bool {
+        let place = place.as_str().trim_end_matches('/');
+        let rest = self.as_str().strip_prefix(place);
+        place.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// Where to look for what this key stands for: the path of the file, or of the directory. A link is found by the name
@@ -236,6 +249,21 @@ mod tests {
         ] {
             assert_eq!(key(path), want);
             assert_eq!(Key::raw(want).path().expect("an image").as_bytes(), path);
+        }
+    }
+
+    #[test]
+    fn what_lies_below_a_place_is_what_follows_a_slash() {
+        for (key, place, want) in [
+            ("a", "a", true),
+            ("a/", "a", true),
+            ("a/b/c", "a/", true),
+            ("a-b", "a", false),
+            ("ab/", "a/", false),
+            ("a", "a/b", false),
+            ("a/b", "", true),
+        ] {
+            assert_eq!(Key::raw(key).is_at_or_below(&Key::raw(place)), want, "{key} {place}");
         }
     }
 

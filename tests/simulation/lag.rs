@@ -167,7 +167,7 @@ async fn what_failed_in_the_session_before_is_unsynced_until_it_was_looked_at() 
     life(&story, follows(&story), async |report, tell| {
         let fails = || !report.status().failing.is_empty();
         until(&story, MINUTE, "denied", || fails() && report.status().compared == 1).await;
-        story.world.with(|w| drop(w.disk.closed.insert(path("d"))));
+        assert!(story.world.with(|w| w.disk.closed.insert(path("d"))));
         tell.send(Input::Reopen).await.unwrap();
         until(&story, MINUTE, "another session", || report.status().compared == 2).await;
         for _ in 0..10 {
@@ -181,6 +181,86 @@ async fn what_failed_in_the_session_before_is_unsynced_until_it_was_looked_at() 
         });
         changed(&tell).await;
         until(&story, MINUTE, "in sync", || behind(report).is_none() && !fails()).await;
+    })
+    .await;
+    unbroken(&story);
+}
+
+/// What lies below a mount point is no part of the mirror: it neither fails nor is behind.
+#[tokio::test(start_paused = true)]
+async fn what_failed_below_what_is_a_mount_point_by_now_fails_no_more() {
+    let story = Story::calm();
+    // it is not tried again by itself
+    let too_long = "a".repeat(1_030);
+    story.world.with(|w| w.write(&path(&format!("d/{too_long}")), 0, 1));
+    life(&story, follows(&story), async |report, tell| {
+        let fails = || !report.status().failing.is_empty();
+        until(&story, MINUTE, "failed", fails).await;
+        story.world.with(|w| w.mount(&path("d")));
+        changed(&tell).await;
+        until(&story, MINUTE, "in sync", || behind(report).is_none()).await;
+        assert!(!fails());
+    })
+    .await;
+    unbroken(&story);
+}
+
+/// Until it is written down that an object was deleted nobody can say that it was: the next life would find it again.
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_is_not_written_down_is_behind() {
+    let story = Story::calm();
+    story.world.with(|w| ["a", "b"].iter().for_each(|name| w.write(&path(name), 0, 1)));
+    life(&story, follows(&story), async |report, tell| {
+        until(&story, MINUTE, "in sync", || behind(report).is_none()).await;
+        story.world.with(|w| w.remove(&path("a")));
+        changed(&tell).await;
+        let condemned = || story.world.with(|w| !w.book.condemned.is_empty());
+        until(&story, MINUTE, "condemned", condemned).await;
+        story.world.with(|w| w.full = true);
+        until(&story, MINUTE, "deleted", || story.world.with(|w| w.shelf.objects.len()) == 2).await;
+        for _ in 0..60 {
+            sleep(ms(1_000)).await;
+            assert!(behind(report).is_some());
+        }
+        story.world.with(|w| w.full = false);
+        until(&story, MINUTE, "in sync again", || behind(report).is_none()).await;
+    })
+    .await;
+    unbroken(&story);
+}
+
+/// It is told by name, and no longer when it can be read, is left out or gone.
+#[tokio::test(start_paused = true)]
+async fn a_place_that_cannot_be_read_is_told_until_it_can_be() {
+    let story = Story::calm();
+    story.world.with(|w| ["d/a", "d/b", "e/a", "f/a"].iter().for_each(|name| w.write(&path(name), 0, 1)));
+    let told = |report: &Report| -> Vec<String> {
+        report.status().unreadable.places().map(|key| key.as_str().to_owned()).collect()
+    };
+    life(&story, follows(&story), async |report, tell| {
+        until(&story, MINUTE, "in sync", || behind(report).is_none()).await;
+        let look = async |scope| {
+            tell.send(Input::Notice(Notice::Look(scope))).await.unwrap();
+            sleep(MINUTE).await;
+        };
+        story.world.with(|w| w.disk.closed.extend(["d", "e", "f"].map(path)));
+        look(Scope::everything()).await;
+        assert_eq!(told(report), ["d/", "e/", "f/"], "and not what lies below");
+        look(Scope::everything()).await;
+        tell.send(Input::Reopen).await.unwrap();
+        sleep(MINUTE).await;
+        assert_eq!(told(report), ["d/", "e/", "f/"], "another session knows of them");
+        story.world.with(|w| assert!(w.disk.closed.remove(&path("d"))));
+        look(Scope::File(path("d"))).await;
+        assert_eq!(told(report), ["e/", "f/"], "by a look at it alone");
+        story.world.with(|w| {
+            assert!(w.disk.closed.remove(&path("e")));
+            w.remove(&path("e/a"));
+            assert!(w.disk.closed.remove(&path("f")));
+            w.mount(&path("f"));
+        });
+        look(Scope::everything()).await;
+        assert!(told(report).is_empty());
     })
     .await;
     unbroken(&story);

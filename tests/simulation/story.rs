@@ -350,7 +350,7 @@ async fn lags(world: Fake, report: Report, stop: CancellationToken) {
         match status.unsynced {
             None if fails => world.with(|w| w.broke(format!("I5: told as in sync: {status:?}"))),
             // what changed where nothing could be read is looked for by the next rescan
-            Some(age) if status.settled && !fails && !waits && status.unknown == 0 => {
+            Some(age) if status.settled && !fails && !waits && status.unreadable.count() == 0 => {
                 if std::mem::replace(&mut before, true) {
                     world.with(|w| {
                         w.broke(format!("I5: all is in sync, and told as unsynced for {age:?}: {status:?}"))

@@ -107,7 +107,7 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
         }
         None if args.exit_when_synced && stopped => Ok(Exit::Some),
         _ => {
-            let sums = amounts(&told.sums, told.unknown);
+            let sums = amounts(&told.sums, told.unreadable.count());
             if stays {
                 print(&format!("{} {sums}", paint.with(Tone::Faint, "ended; in all")));
             }
@@ -122,7 +122,7 @@ async fn synced(post: &Post) -> Result<bool, Failure> {
     while moved.elapsed() < PATIENCE {
         let status = post.report.status();
         if status.settled && post.trouble().is_none() {
-            return Ok(status.failing.is_empty() && status.unknown == 0 && status.held.is_none());
+            return Ok(status.failing.is_empty() && status.unreadable.count() == 0 && status.held.is_none());
         }
         let now = (status.sums, status.pending, status.in_flight);
         if last.as_ref() != Some(&now) {

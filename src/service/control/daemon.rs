@@ -2,7 +2,7 @@
 
 use crate::{
     ledger::Ledger,
-    model::Fault,
+    model::{Fault, Key},
     service::{
         cost::{Cost, Usage},
         drill::Drilled,
@@ -11,11 +11,12 @@ use crate::{
     },
 };
 use futures::future::join_all;
+use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
-/// Failing files that are told by name.
+/// Failing files, and places that cannot be read, that are told by name.
 const SAMPLE: usize = 20;
 /// How long a ledger may take to tell its sums: one that hangs keeps nobody from hearing the rest.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -60,8 +61,11 @@ pub struct MirrorStatus {
     /// What helps against it, which its line ends in.
     #[serde(default)]
     pub degraded_remedy: Option<String>,
-    /// Places that could not be read.
+    /// Directories that cannot be read now, and files that cannot be looked at: nothing is known of them, nor of what lies below.
     pub unknown: u64,
+    /// Some of them, by name, control characters escaped.
+    #[serde(default)]
+    pub unreadable_sample: Vec<String>,
     /// How many files fail now.
     pub failing: usize,
     /// Some of them, and why.
@@ -70,8 +74,8 @@ pub struct MirrorStatus {
     /// the mirror was compared with the bucket once, since it last was, or since the start.
     #[serde(default)]
     pub unsynced_seconds: u64,
-    /// Files the ledger holds a proof of.
-    pub files: u64,
+    /// Files the ledger holds a proof of; `None` if it does not answer.
+    pub files: Option<u64>,
     /// Since the daemon's start: files uploaded,
     pub uploaded: u64,
     /// copied,
@@ -122,8 +126,8 @@ pub struct ScrubStatus {
 pub struct Hold {
     /// Why.
     pub why: String,
-    /// How many.
-    pub deletes: u64,
+    /// How many; `None` if the ledger does not answer.
+    pub deletes: Option<u64>,
 }
 
 /// Replacements that are held.
@@ -131,8 +135,26 @@ pub struct Hold {
 pub struct HeldOverwrites {
     /// Why.
     pub why: String,
-    /// How many files.
-    pub files: u64,
+    /// How many files; `None` if the ledger does not answer.
+    pub files: Option<u64>,
+}
+
+impl Hold {
+    /// What is held, as far as that is known.
+    pub fn what(&self) -> String {
+        counted(self.deletes, "deletes")
+    }
+}
+
+impl HeldOverwrites {
+    /// What is held, as far as that is known.
+    pub fn what(&self) -> String {
+        counted(self.files, "changed files")
+    }
+}
+
+fn counted(n: Option<u64>, what: &str) -> String {
+    n.map_or_else(|| what.to_owned(), |n| format!("{} {what}", HumanCount(n)))
 }
 
 /// A file that fails.
@@ -158,6 +180,8 @@ pub enum State {
     ReplacementsHeld,
     /// Some files fail.
     Failing,
+    /// Some places cannot be read.
+    Unreadable,
     /// Everything seen so far is in sync.
     InSync,
     /// There is something to do.
@@ -172,6 +196,7 @@ impl State {
             Self::DeletesHeld => "deletes held",
             Self::ReplacementsHeld => "replacements held",
             Self::Failing => "files failing",
+            Self::Unreadable => "places unreadable",
             Self::InSync => "in sync",
             Self::Working => "working",
         }
@@ -195,6 +220,7 @@ impl MirrorStatus {
             Self { held: Some(_), .. } => State::DeletesHeld,
             Self { overwrites_held: Some(_), .. } => State::ReplacementsHeld,
             Self { failing: 1.., .. } => State::Failing,
+            Self { unknown: 1.., .. } => State::Unreadable,
             Self { settled: true, .. } => State::InSync,
             _ => State::Working,
         }
@@ -210,7 +236,7 @@ impl MirrorStatus {
         let (tally, requests) = match post.sides() {
             Some((_, store, ledger)) => {
                 let tally = timeout(PATIENCE, ledger.tally()).await.ok().and_then(Result::ok);
-                (tally.unwrap_or_default(), store.requests())
+                (tally, store.requests())
             }
             None => Default::default(),
         };
@@ -221,7 +247,7 @@ impl MirrorStatus {
         let (trouble, degraded) = (post.trouble(), status.degraded);
         let remedy = |fault: &Option<Fault>| fault.as_ref().and_then(|fault| fault.remedy.clone());
         let sample = status.failing.iter().take(SAMPLE).map(|(key, fault)| Failing {
-            path: key.path().map_or_else(|| key.to_string(), |path| path.to_string()),
+            path: named(key),
             error: fault.to_string(),
             remedy: fault.remedy.clone(),
         });
@@ -232,21 +258,22 @@ impl MirrorStatus {
             settled: status.settled && trouble.is_none(),
             pending: status.pending,
             in_flight: status.in_flight,
-            held: status.held.map(|why| Hold { why, deletes: tally.pending }),
+            held: status.held.map(|why| Hold { why, deletes: tally.map(|tally| tally.pending) }),
             overwrites_held: status
                 .overwrites_held
-                .map(|why| HeldOverwrites { why, files: tally.overwrites }),
+                .map(|why| HeldOverwrites { why, files: tally.map(|tally| tally.overwrites) }),
             trouble_remedy: remedy(&trouble),
             trouble: trouble.map(|fault| fault.to_string()),
             degraded_remedy: remedy(&degraded),
             degraded: degraded.map(|fault| fault.to_string()),
-            unknown: status.unknown,
+            unknown: status.unreadable.count(),
+            unreadable_sample: status.unreadable.places().take(SAMPLE).map(named).collect(),
             unsynced_seconds: status
                 .unsynced
                 .map_or(0, |age| age.as_secs() + u64::from(age.subsec_nanos() > 0)),
             failing: status.failing.len(),
             failing_sample: sample.collect(),
-            files: tally.records,
+            files: tally.map(|tally| tally.records),
             uploaded: status.sums.uploaded,
             copied: status.sums.copied,
             deleted: status.sums.deleted,
@@ -266,4 +293,10 @@ impl MirrorStatus {
             cost,
         }
     }
+}
+
+/// The path that a key stands for, as it is told.
+fn named(key: &Key) -> String {
+    let directory = key.marked().map(|path| format!("{path}/"));
+    directory.or_else(|| Some(key.path()?.to_string())).unwrap_or_else(|| key.to_string())
 }

@@ -132,6 +132,13 @@ pub static TABLE: &[Metric] = &[
             s.count(&[], m.status.sums.busy);
         },
     ),
+    gauge(
+        "s3mirrord_unreadable_places",
+        "Directories that cannot be read, and files that cannot be looked at: in the bucket they are as they were, with all below.",
+        |m, s| {
+            s.count(&[], m.status.unreadable.count());
+        },
+    ),
     gauge("s3mirrord_held_deletes", "Deletes that wait for an operator.", |m, s| {
         s.maybe(m.tally.map(|tally| if m.status.held.is_some() { tally.pending as f64 } else { 0.0 }));
     }),
@@ -281,12 +288,6 @@ pub static TABLE: &[Metric] = &[
         MIRROR,
         "Objects of others that comparisons with the bucket came to; each counts each time.",
         |m, s| s.count(&[], m.status.sums.foreign),
-    ),
-    counter(
-        "s3mirrord_unreadable_places_total",
-        MIRROR,
-        "Places that could not be read when they were looked at; each counts each time.",
-        |m, s| s.count(&[], m.status.unknown),
     ),
     counter(
         "s3mirrord_scrub_healed_objects_total",

@@ -32,7 +32,7 @@ fn state(mirror: &MirrorStatus, html: &mut Html) {
         State::Working => {
             "<p class=\"state\" aria-live=\"polite\"><span aria-hidden=\"true\">\u{2026}</span> "
         }
-        State::DeletesHeld | State::ReplacementsHeld => {
+        State::DeletesHeld | State::ReplacementsHeld | State::Unreadable => {
             "<p class=\"state warn\" aria-live=\"polite\"><span aria-hidden=\"true\">!</span> "
         }
         State::Trouble | State::Failing => {
@@ -50,11 +50,11 @@ fn matters(mirror: &MirrorStatus, html: &mut Html) {
         html.raw("</div>");
     }
     if let Some(held) = &mirror.held {
-        html.put("<div class=\"matter warn\"><h3>", HumanCount(held.deletes), " deletes are held</h3>");
+        html.put("<div class=\"matter warn\"><h3>", held.what(), " are held</h3>");
         hold(&held.why, mirror, html);
     }
     if let Some(held) = &mirror.overwrites_held {
-        html.put("<div class=\"matter warn\"><h3>", HumanCount(held.files), " changed files are held</h3>");
+        html.put("<div class=\"matter warn\"><h3>", held.what(), " are held</h3>");
         hold(&held.why, mirror, html);
     }
     if let Some(line) = &mirror.degraded {
@@ -62,15 +62,32 @@ fn matters(mirror: &MirrorStatus, html: &mut Html) {
         fault(line, mirror.degraded_remedy.as_deref(), html);
         html.raw("</div>");
     }
-    if mirror.unknown > 0 {
-        html.put(
-            "<div class=\"matter warn\"><h3>",
-            HumanCount(mirror.unknown),
-            " places could not be read</h3>",
-        );
-        html.raw("<p>Nothing is deleted there. What to do: have the daemon's user read them; ");
-        html.raw("<code>s3mirrord doctor</code> names them.</p></div>");
+    unreadable(mirror, html);
+}
+
+fn unreadable(mirror: &MirrorStatus, html: &mut Html) {
+    if mirror.unknown == 0 {
+        return;
     }
+    html.put(
+        "<div class=\"matter warn\"><h3>",
+        HumanCount(mirror.unknown),
+        " places cannot be read</h3><ul>",
+    );
+    for place in &mirror.unreadable_sample {
+        html.raw("<li>").name(place).raw("</li>");
+    }
+    let more = mirror.unknown.saturating_sub(mirror.unreadable_sample.len() as u64);
+    if more > 0 {
+        html.put("<li>and ", HumanCount(more), " more</li>");
+    }
+    html.raw("</ul><p>In the bucket they are as they were; nothing is deleted there.</p><p><strong>What to do:</strong> ");
+    html.put(
+        "let the daemon's user read them, or exclude them. Why each: <code>s3mirrord doctor --mirror ",
+        &mirror.mirror,
+        "",
+    );
+    html.raw("</code></p></div>");
 }
 
 fn hold(why: &str, mirror: &MirrorStatus, html: &mut Html) {

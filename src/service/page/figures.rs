@@ -21,7 +21,11 @@ pub(super) fn main(mirror: &MirrorStatus, html: &mut Html) {
     let rate =
         mirror.bytes_per_second.map_or("nothing is sent".to_owned(), |n| format!("{}/s", HumanBytes(n)));
     row(html, "Throughput", rate);
-    let mut files = format!("{} file{}", HumanCount(mirror.files), if mirror.files == 1 { "" } else { "s" });
+    let mut files = match mirror.files {
+        Some(1) => "1 file".to_owned(),
+        Some(files) => format!("{} files", HumanCount(files)),
+        None => "the ledger does not answer".to_owned(),
+    };
     if let Some(bytes) = mirror.cost.as_ref().and_then(|cost| cost.stored_bytes) {
         files += &format!(", {}", HumanBytes(bytes));
     }

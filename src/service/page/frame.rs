@@ -59,7 +59,7 @@ fn sum(daemon: &Daemon, html: &mut Html) {
         |mirror| mirror.held.is_some() || mirror.overwrites_held.is_some(),
         html,
     );
-    let wrong = |mirror: &MirrorStatus| mirror.trouble.is_some() || mirror.failing > 0;
+    let wrong = |mirror: &MirrorStatus| mirror.trouble.is_some() || mirror.failing > 0 || mirror.unknown > 0;
     named(daemon, "; something is wrong: ", wrong, html);
 }
 

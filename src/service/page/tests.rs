@@ -30,10 +30,11 @@ fn quiet() -> MirrorStatus {
         degraded: None,
         degraded_remedy: None,
         unknown: 0,
+        unreadable_sample: vec![],
         failing: 0,
         failing_sample: vec![],
         unsynced_seconds: 0,
-        files: 1234,
+        files: Some(1234),
         uploaded: 3,
         copied: 2,
         deleted: 1,
@@ -57,13 +58,14 @@ fn worst(text: &str) -> MirrorStatus {
         settled: false,
         pending: 7,
         in_flight: 3,
-        held: Some(Hold { why: text(), deletes: 12 }),
-        overwrites_held: Some(HeldOverwrites { why: text(), files: 5 }),
+        held: Some(Hold { why: text(), deletes: Some(12) }),
+        overwrites_held: Some(HeldOverwrites { why: text(), files: Some(5) }),
         trouble: Some(format!("{}; {}", text(), text())),
         trouble_remedy: Some(text()),
         degraded: Some(text()),
         degraded_remedy: None,
         unknown: 2,
+        unreadable_sample: vec![text()],
         failing: 22,
         failing_sample: vec![
             Failing { path: text(), error: format!("{}; {}", text(), text()), remedy: Some(text()) },
@@ -134,7 +136,7 @@ fn without_mirrors_there_is_a_page() {
 
 #[test]
 fn what_is_held_comes_with_the_command_that_releases_it() {
-    let held = Some(Hold { why: "1,200 of 1,300 objects within 1h".into(), deletes: 1200 });
+    let held = Some(Hold { why: "1,200 of 1,300 objects within 1h".into(), deletes: Some(1200) });
     let page = live(vec![MirrorStatus { held, ..quiet() }, quiet()]);
     assert!(
         page.contains(
@@ -150,10 +152,35 @@ fn what_is_held_comes_with_the_command_that_releases_it() {
             && page
                 .contains("1 of 2 mirrors are in sync; held for you: <a href=\"#m0\"><bdi>www</bdi></a></p>")
     );
-    let files = Some(HeldOverwrites { why: "max_overwrite".into(), files: 3 });
+    let files = Some(HeldOverwrites { why: "max_overwrite".into(), files: Some(3) });
     let page = live(vec![MirrorStatus { overwrites_held: files, ..quiet() }]);
     assert!(page.contains("<h3>3 changed files are held</h3>"), "{page}");
     assert!(page.contains("<pre><code>s3mirrord approve --mirror www</code></pre>"), "{page}");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_no_mirror_with_it_is_in_sync() {
+    let unreadable_sample = vec!["closed/".into(), "<b>".into()];
+    let page = live(vec![MirrorStatus { unknown: 1_002, unreadable_sample, ..quiet() }]);
+    assert!(
+        page.contains(
+            "<h3>1,002 places cannot be read</h3><ul><li><bdi>closed/</bdi></li><li><bdi>&lt;b&gt;</bdi></li>\
+             <li>and 1,000 more</li></ul>"
+        ),
+        "{page}"
+    );
+    assert!(
+        page.contains("</span> places unreadable</p>")
+            && page.contains("0 of 1 mirror is in sync; something is wrong: ")
+    );
+}
+
+#[test]
+fn of_a_ledger_that_does_not_answer_no_number_is_made_up() {
+    let held = Some(Hold { why: "the root is empty".into(), deletes: None });
+    let page = live(vec![MirrorStatus { held, files: None, ..quiet() }]);
+    assert!(page.contains("<h3>deletes are held</h3>"), "{page}");
+    assert!(page.contains("<dt>In the bucket</dt><dd>the ledger does not answer</dd>"), "{page}");
 }
 
 #[test]

@@ -90,10 +90,17 @@ async fn c06_what_cannot_be_read_is_kept_and_the_rest_goes_on() {
     let daemon = scene.bench.restrained(&["run"]).await.unwrap();
     scene.start_as(daemon);
     scene.settled().await;
+    let unreadable = |told: &serde_json::Value| told["mirrors"][0]["unreadable_sample"].clone();
+    let told = scene.bench.await_status("settled", |told| told["mirrors"][0]["settled"] == true).await;
+    assert_eq!(unreadable(&told), serde_json::json!(["closed/"]), "{told}");
+    let words = scene.bench.run(&["status"]).await.stdout;
+    assert!(words.contains("www  files failing  ") && words.contains("\n  unreadable closed/"), "{words}");
     mode(&scene, "closed", 0o755);
     mode(&scene, "file", 0o644);
     fs::remove_file(scene.at("closed/below/b")).unwrap();
     scene.write("closed/below/c", "5");
     scene.in_sync().await;
+    let all_read = |told: &serde_json::Value| unreadable(told) == serde_json::json!([]);
+    scene.bench.await_status("all can be read", all_read).await;
     scene.stop().await;
 }
