@@ -17,10 +17,14 @@ use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 use std::{
+    pin::pin,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
+use tokio::time::sleep;
 
+/// A pass that waits longer for its first answer says so.
+const SILENCE: Duration = Duration::from_secs(3);
 /// A claim that was not renewed for this long is void.
 const EXPIRES: i64 = 24 * 3600;
 
@@ -140,7 +144,7 @@ pub(super) async fn open<T: Tree, S: Store, L: Ledger>(
 ) -> Result<Opened, Fault> {
     let (root, clock_step) = tree.root().await?;
     tree.bind(&root);
-    let found = match store.read(&key()).await? {
+    let found = match not_in_silence(store.read(&key()), options).await? {
         Some((body, RemoteMeta { etag, .. })) => Some((parse(&body)?, etag)),
         None => None,
     };
@@ -190,6 +194,18 @@ pub(super) async fn open<T: Tree, S: Store, L: Ledger>(
         store.know(capabilities);
     }
     Ok(Opened { binding, sameness, clock_step, found, fresh })
+}
+
+/// Whoever waits for a pass learns what it waits for. (A daemon tells of trouble, and stays.)
+async fn not_in_silence<T>(asked: impl Future<Output = T>, options: &Options) -> T {
+    let mut asked = pin!(asked);
+    tokio::select! { biased;
+        told = &mut asked => return told,
+        () = sleep(SILENCE), if options.once => {
+            tracing::warn!("the store has not answered yet, and is asked again; is it up, and are `endpoint_url` and the network right?");
+        }
+    }
+    asked.await
 }
 
 /// What is told while another directory is in the root's place.

@@ -291,6 +291,26 @@ async fn c07_another_root_is_accepted_by_an_operator_alone() {
     assert_eq!(bench.objects().await["a"], "new");
 }
 
+/// A server that is not there is waited for, for a while: it may be starting. Whoever waits is told what for.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_answers_a_pass_tells_what_it_waits_for_and_then_what_to_check() {
+    let bench = Bench::new().await;
+    bench.write("a", "a");
+    // bound, and nobody accepts: each connection is refused, and the port is nobody else's
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let there = format!("http://{}", nobody.local_addr().unwrap());
+    let config = fs::read_to_string(bench.config()).unwrap();
+    fs::write(bench.config(), config.replace(&bench.server.endpoint(), &there)).unwrap();
+    let ran = bench.run(&["once"]).await;
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.stderr.contains("the store has not answered yet"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("Connection refused") && ran.stderr.contains("check `endpoint_url`"),
+        "{ran:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_configuration_a_directory_and_a_target_are_enough() {
     let bench = Bench::new().await;
