@@ -11,6 +11,7 @@ mod context;
 mod delete;
 mod docket;
 mod hold;
+mod honours;
 mod judge;
 mod lag;
 mod live;

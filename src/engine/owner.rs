@@ -3,7 +3,11 @@
 //! The record lies at `<prefix>.s3mirrord/owner.json`. It gives the mirror its id, keeps a second host
 //! out, and is the second witness of the root's identity, so that a lost ledger alone needs no operator.
 
-use super::{Options, context::Context};
+use super::{
+    Options,
+    context::Context,
+    honours::{self, Honours},
+};
 use crate::{
     ledger::Ledger,
     local::Tree,
@@ -64,7 +68,7 @@ struct Written {
 
 /// A claim that was made.
 pub(super) struct Claim {
-    capabilities: Capabilities,
+    honours: Honours,
     /// When the mirror first claimed its prefix, by the server's clock; `None`: not known.
     first: Option<Stamp>,
 }
@@ -87,7 +91,7 @@ impl Hold {
 impl Claim {
     /// What the store honours.
     pub(super) fn capabilities(&self) -> Capabilities {
-        self.capabilities
+        self.honours.known()
     }
 
     /// When the mirror first claimed its prefix, by the server's clock; `None`: not known.
@@ -185,6 +189,7 @@ pub(super) async fn open<T: Tree, S: Store, L: Ledger>(
                 root: accepted,
                 claimed: None,
                 capabilities: None,
+                probed: None,
             };
             ledger.commit(vec![Change::Bind(binding.clone())]).await?;
             binding
@@ -220,12 +225,7 @@ pub(super) fn another_root() -> Fault {
 pub(super) async fn claim<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<Claim, Fault> {
     write(ctx).await?;
     let mut binding = ctx.binding.clone();
-    // what an older version found out lacks what that did not ask
-    if binding.capabilities.is_none_or(|known| known.conditional_batch.is_none()) {
-        let found = ctx.store.probe(&key()).await?;
-        ctx.store.know(found);
-        binding.capabilities = Some(found);
-    }
+    honours::find_out(ctx, &mut binding, &key()).await?;
     if ctx.options.trash.is_some() {
         match ctx.store.keeps_versions().await {
             Ok(true) => tracing::info!(
@@ -239,15 +239,14 @@ pub(super) async fn claim<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) 
     if ctx.fresh && binding.claimed.is_none() {
         binding.claimed = ctx.store.head(&key()).await?.and_then(|head| head.meta.modified);
     }
-    let capabilities = binding.capabilities.unwrap_or_default();
-    let first = binding.claimed;
+    let (first, honours) = (binding.claimed, Honours::of(&binding));
     if binding != ctx.binding
         && let Err(fault) = ctx.ledger.commit(vec![Change::Bind(binding)]).await
     {
         // what is sent next cannot be written down either, and says so; without this it is found out once more
         tracing::debug!(%fault, "what the store honours is not written down");
     }
-    Ok(Claim { capabilities, first })
+    Ok(Claim { honours, first })
 }
 
 /// Claims at once what another host holds, if that is asked for: a pass that changes nothing else leaves the
@@ -260,15 +259,19 @@ pub(super) async fn take_over<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, 
     Ok(())
 }
 
-/// Renews a claim that was made. If there is none, and what the store allows is asked for (`asks`), reads the record.
+/// Renews a claim that was made. If there is none, and what the store allows is asked for (`asks`), reads the record. True if
+/// the store was found to honour other things than the session goes by.
 pub(super) async fn renew<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
     asks: bool,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     match ctx.claimed() {
-        Some(_) => write(ctx).await,
-        None if asks => ctx.store.read(&key()).await.map(drop),
-        None => Ok(()),
+        Some(claim) => {
+            write(ctx).await?;
+            claim.honours.changed(ctx, &key()).await
+        }
+        None if asks => ctx.store.read(&key()).await.map(|_| false),
+        None => Ok(false),
     }
 }
 

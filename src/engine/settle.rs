@@ -27,7 +27,7 @@ pub(super) struct Worked {
 pub(super) enum Task {
     Sentenced(Result<(Vec<Change>, Vec<Scope>), Fault>),
     Purged(Result<(), Fault>),
-    Renewed(Result<(), Fault>),
+    Renewed(Result<bool, Fault>),
     Expired(Result<u64, Fault>),
     Tidied(Vec<Key>, Result<(), Fault>),
     Pass(Pass),
@@ -262,13 +262,18 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     /// The claim was renewed, or not: by it the store also tells whether anything may be written, and whether it answers.
-    fn renewed(&mut self, result: Result<(), Fault>) {
+    fn renewed(&mut self, result: Result<bool, Fault>) {
         self.renewing = false;
         let (asked, doubted) = (self.denials.are_asking(), std::mem::take(&mut self.doubts));
         self.denials.answered(self.now(), result.is_ok());
         match result {
-            Ok(()) if doubted => self.ctx.turns.answered(),
-            Ok(()) => {}
+            // all that was chosen by it is chosen anew
+            Ok(true) => {
+                let cause = "it honours other conditions or checksums than it did";
+                self.fail(Fault::new(Class::Transient, "ask what the store honours", cause));
+            }
+            Ok(false) if doubted => self.ctx.turns.answered(),
+            Ok(false) => {}
             Err(fault) if fault.class == Class::Owned => self.fail(fault),
             Err(fault) if asked && matches!(fault.class, Class::Denied | Class::Fatal) => self.fail(fault),
             Err(fault) if doubted && self.ctx.options.once && self.ctx.turns.are_hopeless() => {

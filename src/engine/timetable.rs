@@ -171,7 +171,10 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
         let (ctx, asks, doubts) = (self.ctx.clone(), self.denials.are_asking(), self.doubts);
         self.task_of(async move {
-            Task::Renewed(if doubts { owner::prove(&ctx).await } else { owner::renew(&ctx, asks).await })
+            Task::Renewed(match doubts {
+                true => owner::prove(&ctx).await.map(|()| false),
+                false => owner::renew(&ctx, asks).await,
+            })
         });
     }
 

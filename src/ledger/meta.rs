@@ -21,6 +21,8 @@ const HELD: &str = "held";
 const SCRUBBED: &str = "scrubbed";
 /// Apart, as older ones of this layout have no such row.
 const SKIPPED: &str = "scrub-skipped";
+/// Apart, as older ones of this layout have no such row.
+const PROBED: &str = "probed";
 const UNSYNCED: &str = "unsynced";
 
 type Writable<'txn> = Table<'txn, &'static str, &'static [u8]>;
@@ -122,6 +124,7 @@ pub(super) fn put_unsynced(table: &mut Writable<'_>, since: Option<Stamp>) -> Re
 }
 
 pub(super) fn binding(table: &impl ReadableTable<&'static str, &'static [u8]>) -> Found<Binding> {
+    let probed = get(table, PROBED, |r| r.option(read_stamp))?.flatten();
     get(table, BINDING, |r| {
         Ok(Binding {
             mirror: MirrorId(r.array()?),
@@ -129,6 +132,7 @@ pub(super) fn binding(table: &impl ReadableTable<&'static str, &'static [u8]>) -
             root: RootId { inode: r.u64()?, filesystem: r.option(|r| r.text().map(str::to_owned))? },
             claimed: r.option(read_stamp)?,
             capabilities: capabilities(r)?,
+            probed,
         })
     })
 }
@@ -176,6 +180,7 @@ pub(super) fn put_binding(table: &mut Writable<'_>, b: &Binding) -> Result<(), r
         .u64(b.root.inode)
         .option(b.root.filesystem.as_deref(), Writer::text)
         .option(b.claimed, write_stamp);
+    put(table, PROBED, Writer::new().option(b.probed, write_stamp))?;
     put(table, BINDING, put_capabilities(row, b.capabilities))
 }
 

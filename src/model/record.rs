@@ -167,6 +167,8 @@ pub struct Binding {
     pub claimed: Option<Stamp>,
     /// What the store honours; `None` until probed.
     pub capabilities: Option<Capabilities>,
+    /// When that was found out, by the wall clock; `None`: nobody wrote it down.
+    pub probed: Option<Stamp>,
 }
 
 /// How far the scrub is.

@@ -91,6 +91,7 @@ pub(crate) fn history() -> Vec<Vec<Change>> {
             etag_is_md5: true,
             ..Capabilities::default()
         }),
+        probed: None,
     };
     vec![
         vec![Change::Bind(binding(1))],

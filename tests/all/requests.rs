@@ -1,5 +1,5 @@
 //! What each change costs in requests, by the server's own count: none that was not needed. No HEAD follows a PUT that was
-//! confirmed, nothing is listed twice, and the store is probed once in a mirror's life.
+//! confirmed, nothing is listed twice, and the store is probed once a week.
 
 use crate::support::{bench::Bench, memory::pattern};
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt};

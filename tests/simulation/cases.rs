@@ -311,6 +311,51 @@ async fn c50_what_an_older_version_did_not_ask_is_asked_once() {
     unbroken(&story);
 }
 
+/// What a store honours is asked again each week: it may be of another release by then, or another one of the same name.
+#[tokio::test(start_paused = true)]
+async fn c50_what_a_store_honours_is_asked_again_after_a_week() {
+    let (hour, day) = (ms(3_600_000), ms(86_400_000));
+    let story = Story::calm();
+    let known = || story.world.with(|w| w.book.binding.clone().unwrap().capabilities.unwrap());
+    let edit = |text| story.world.with(|w| w.write(&path("a"), 0, text));
+    edit(1);
+    story.once(story.options(true)).await;
+    let all = known();
+    let less = Capabilities { conditional_put: false, conditional_delete: false, ..all };
+    story.world.with(|w| w.shelf.can = less);
+    for (wait, want) in [(ms(0), all), (6 * day, all), (day, less)] {
+        sleep(wait).await;
+        edit(wait.as_secs());
+        story.once(story.options(true)).await;
+        assert_eq!(known(), want, "after {wait:?}");
+    }
+    // a daemon is one session for months
+    let options = Options { rescan: 6 * hour, relist: 30 * day, ..story.options(false) };
+    story
+        .daemon_with(options, async |_| {
+            edit(5);
+            sleep(10 * day).await;
+            let sessions =
+                || story.world.with(|w| w.trace.iter().filter(|line| line.ends_with("Opened")).count());
+            let before = sessions();
+            story.world.with(|w| w.shelf.can = all);
+            sleep(8 * day).await;
+            assert_eq!((known(), sessions()), (all, before + 1), "it goes by what it found");
+            edit(6);
+            sleep(8 * day).await;
+            assert_eq!((known(), sessions()), (all, before + 1), "and on, as long as that is so");
+            // one that cannot be asked is taken for what it was, and asked on
+            story.world.with(|w| w.shelf.oddities = [(owner(), Oddity::Fails(Class::Permanent))].into());
+            let before = (known(), sessions(), requests(&story, "PutObject"));
+            sleep(8 * day).await;
+            assert_eq!((known(), sessions()), (before.0, before.1));
+            let asked = requests(&story, "PutObject") - before.2;
+            assert!(asked > 8 * 24 + 20, "besides the renewals: {asked}");
+        })
+        .await;
+    unbroken(&story);
+}
+
 /// No comparison with the bucket puts it right.
 fn never_relisted(story: &Story) -> Options {
     Options { relist: ms(1_000_000_000), page: 100, listers: 4, ..story.options(false) }

@@ -96,6 +96,7 @@ fn binding(n: u8) -> Binding {
         root: RootId { inode: n.into(), filesystem: (n > 1).then(|| "uuid".into()) },
         claimed: (n > 2).then_some(Stamp { sec: 7, nsec: 8 }),
         capabilities: (n > 3).then(|| Capabilities { conditional_put: true, ..Capabilities::default() }),
+        probed: (n > 4).then_some(Stamp { sec: 9, nsec: 10 }),
     }
 }
 
