@@ -3,6 +3,7 @@
 use super::{
     Options, Report,
     bracket::{Bracket, Inside},
+    nested::Nested,
     owner,
     worker::Turns,
 };
@@ -73,6 +74,8 @@ pub(super) struct Context<T, S, L> {
     unsettled: Mutex<BTreeMap<Key, u32>>,
     /// What was copied to the trash, and when: what is tried again need not be copied again.
     kept: Mutex<BTreeMap<Key, (ETag, Instant)>>,
+    /// Directories that are other mirrors' prefixes.
+    pub nested: Nested,
     /// Held while a replacement is judged.
     pub overwrites: tokio::sync::Mutex<()>,
     unsorted: AtomicBool,
@@ -102,6 +105,7 @@ impl<T: Tree, S: Store, L: Ledger> Context<T, S, L> {
             refused: OnceLock::new(),
             unsettled: Mutex::default(),
             kept: Mutex::default(),
+            nested: Nested::default(),
             overwrites: tokio::sync::Mutex::default(),
             unsorted: AtomicBool::new(false),
             tree,

@@ -15,6 +15,7 @@ mod honours;
 mod judge;
 mod lag;
 mod live;
+mod nested;
 mod overwrite;
 mod owner;
 mod report;

@@ -176,3 +176,19 @@ async fn what_cannot_be_read_is_counted_and_the_trash_is_tried() {
     }
     assert!(says(&finding(&ran, "versions"), "the trash does"), "{ran:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefix_within_another_mirrors_is_told() {
+    let bench = Bench::new().await;
+    bench.write("a", "x");
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    for (prefix, within) in [("www/etc/deep/", true), ("www2/", false)] {
+        bench.configure(&bench.mirror("www", &bench.root, prefix, ""));
+        let ran = doctor(&bench).await;
+        let told = ran.events("finding").into_iter().find(|told| told["verdict"] == "WRONG");
+        let told = told
+            .map(|told| (told["check"].clone(), says(&told, "backups/www/, which this prefix lies within")));
+        assert_eq!(told, within.then(|| ("owner".into(), true)), "{ran:?}");
+        assert_eq!(ran.code, i32::from(within), "{ran:?}");
+    }
+}

@@ -291,6 +291,34 @@ async fn c07_another_root_is_accepted_by_an_operator_alone() {
     assert_eq!(bench.objects().await["a"], "new");
 }
 
+/// A prefix within another's is a mistake. What is there is another mirror's, and is not even adopted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_mirror_has_within_this_prefix_is_told_and_left_alone() {
+    let bench = Bench::new().await;
+    bench.write("d/a", "a");
+    bench.write("b", "b");
+    bench.configure(&bench.mirror("inner", &bench.root, "www/inner/", QUICK));
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    let theirs = bench.objects_below("www/inner/").await;
+    assert_eq!(theirs.len(), 2);
+    bench.put("www/leftover", "of another tool").await;
+    bench.configure(&bench.mirror("www", &bench.root, "www/", QUICK));
+    let told = "prefix=\"inner/\"";
+    for words in [&["once", "--json"][..], &["once", "--json", "--adopt"], &["once", "--json", "--adopt"]] {
+        let ran = bench.run(words).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(
+            ran.stderr.contains("another mirror's prefix lies within this one") && ran.stderr.contains(told),
+            "{ran:?}"
+        );
+    }
+    assert!(!bench.objects().await.contains_key("leftover"), "it was adopted, and has no file");
+    assert_eq!(bench.objects_below("www/inner/").await, theirs);
+    let inner =
+        bench.client().head_object().bucket("backups").key("www/inner/.s3mirrord/owner.json").send().await;
+    assert!(inner.is_ok());
+}
+
 /// A server that is not there is waited for, for a while: it may be starting. Whoever waits is told what for.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_answers_a_pass_tells_what_it_waits_for_and_then_what_to_check() {

@@ -2,12 +2,12 @@
 
 use super::{Held, Work};
 use crate::{
-    engine::survey::find,
+    engine::{nested, survey::find},
     ledger::Ledger,
     local::{Hashes, Tree},
     model::{
-        Capabilities, Change, Class, Did, Digest, Fault, Head, Keep, Kept, Key, Kind, Only, Op, Outcome,
-        Record, RemoteMeta, Said,
+        Capabilities, Change, Class, Did, Digest, ETag, Fault, Head, Keep, Kept, Key, Kind, Only, Op,
+        Outcome, Record, RemoteMeta, Said,
     },
     plan::{Evidence, Facts, evidence},
     store::Store,
@@ -165,7 +165,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
                 return Ok(self.done(Did::Foreign, vec![]));
             }
             if record.is_none() && self.ctx.is_older(listed.modified) {
-                return Ok(self.done(Did::Foreign, vec![Change::Foreign(key.clone(), listed.etag.clone())]));
+                return Ok(self.foreign(listed.etag.clone()));
             }
         }
         let head = match (self.ctx.store.head(key).await, listed) {
@@ -176,13 +176,13 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             }
             // what tells nothing of itself was not written by us
             (Err(fault), Some(listed)) if fault.class == Class::Permanent => {
-                return Ok(self.done(Did::Foreign, vec![Change::Foreign(key.clone(), listed.etag.clone())]));
+                return Ok(self.foreign(listed.etag.clone()));
             }
             (Err(fault), _) => return Err(fault),
         };
         let ours = self.is_ours(key, &head) || record.as_ref().is_some_and(|r| r.etag == head.meta.etag);
-        if !ours && !self.ctx.options.adopt {
-            return Ok(self.done(Did::Foreign, vec![Change::Foreign(key.clone(), head.meta.etag)]));
+        if !ours && (!self.ctx.options.adopt || self.ctx.nested.holds(&self.ctx.store, key).await?) {
+            return Ok(self.foreign(head.meta.etag));
         }
         let record = Record {
             print: None,
@@ -198,6 +198,12 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         };
         let did = if ours { Did::Learnt } else { Did::Adopted };
         Ok(self.done(did, vec![Change::Proof(key.clone(), record)]))
+    }
+
+    /// It is somebody else's, and will be as long as it has this tag.
+    fn foreign(&self, etag: ETag) -> Outcome {
+        nested::found(&self.job.key);
+        self.done(Did::Foreign, vec![Change::Foreign(self.job.key.clone(), etag)])
     }
 
     fn is_ours(&self, key: &Key, head: &Head) -> bool {

@@ -58,6 +58,7 @@ pub(super) async fn examine(
     }
     clock(&store, tell);
     owner(&store, tell).await;
+    around(commons, mirror, tell).await;
     let key = Key::raw(format!("{RESERVED}doctor-{:016x}", fastrand::u64(..)));
     let mut trial = Trial { store: &store, allowed: vec![], tell };
     let works = trial.objects(&key, mirror).await;
@@ -141,6 +142,22 @@ async fn owner(store: &S3, tell: &mut impl FnMut(Finding)) {
         Err(fault) if is_forbidden(&fault) => return,
         Err(fault) => Finding::of("owner", &fault),
     });
+}
+
+/// Whether a prefix that this one lies within is another mirror's. What may not be read there is not known.
+async fn around(commons: &Commons, mirror: &Mirror, tell: &mut impl FnMut(Finding)) {
+    let above = mirror.prefix.trim_end_matches('/').match_indices('/').map(|(at, _)| &mirror.prefix[..=at]);
+    for prefix in std::iter::once("").chain(above).filter(|prefix| *prefix != mirror.prefix) {
+        let there = Mirror { prefix: prefix.to_owned(), trash: None, ..mirror.clone() };
+        let Ok(store) = assembly::store(commons, &there).await else { return };
+        if let Ok(Some(owner)) = engine::owner(&store).await {
+            let told = format!("{} mirrors to {}, which this prefix lies within", owner.host, store.place());
+            tell(Finding::wrong("owner", told).why("one of the two would take the other's objects for its own").remedy(
+                "give one of them a prefix outside of the other's; or, if nobody mirrors there any more, delete the \
+                 owner record below it",
+            ));
+        }
+    }
 }
 
 /// Requests of one kind after the other.
