@@ -10,6 +10,7 @@ pub mod explain;
 mod fold;
 mod heartbeat;
 pub mod hook;
+mod journal;
 mod levels;
 mod line;
 mod log;

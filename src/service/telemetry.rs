@@ -4,6 +4,7 @@
 //! a name can neither move a terminal's cursor nor forge a line.
 
 use super::{
+    journal::Journal,
     levels::{self, Levels},
     line::{Json, Text},
     screen::Stderr,
@@ -15,7 +16,6 @@ use std::{
     io::{self, IsTerminal},
 };
 use tracing::{Level, Span, Subscriber, level_filters::LevelFilter};
-use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::{
     Layer, Registry,
     field::MakeExt,
@@ -61,7 +61,7 @@ pub struct Options {
 /// It was called before.
 pub fn init(options: Options) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
     if options.format == LogFormat::Journald {
-        return match journal() {
+        return match Journal::open() {
             Ok(journal) => {
                 let journal = journal.with_filter(Levels(options));
                 tracing::subscriber::set_global_default(Registry::default().with(journal))
@@ -104,15 +104,6 @@ pub(super) fn level(usual: Level, verbosity: i8) -> LevelFilter {
     ladder[usual.saturating_add_signed(isize::from(verbosity)).min(ladder.len() - 1)]
 }
 
-/// Each line with what its event and the spans around it say, as fields of its own; severities as syslog(3) has them.
-/// Names need no escape there: each field has a length, and what names a file escapes itself.
-fn journal() -> io::Result<tracing_journald::Layer> {
-    let severities =
-        PriorityMappings { info: Priority::Informational, debug: Priority::Debug, ..PriorityMappings::new() };
-    let layer = tracing_journald::layer()?.with_field_prefix(None).with_priority_mappings(severities);
-    Ok(layer.with_syslog_identifier(env!("CARGO_PKG_NAME").to_owned()))
-}
-
 fn subscriber<W>(options: Options, colours: bool, times: bool, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -133,7 +124,7 @@ where
 }
 
 /// Writes control characters as escapes.
-struct Escaped<'w, W>(&'w mut W);
+pub(super) struct Escaped<'w, W>(pub(super) &'w mut W);
 
 impl<W: Write> Write for Escaped<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {

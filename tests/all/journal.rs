@@ -2,10 +2,18 @@
 
 use crate::support::{
     bench::{Bench, PATIENCE, Ran},
+    skip,
     space::Space,
 };
 use s3mirrord::embedded::{Kind, Rule};
-use std::{collections::BTreeMap, fs, os::unix::net::UnixDatagram, path::Path, time::Instant};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::net::UnixDatagram,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 /// A journal that only listens.
 struct Journal(UnixDatagram);
@@ -89,6 +97,12 @@ async fn the_journal_gets_mirror_and_key_as_fields() {
         let want = if line["KEY"] == "refused" { "3" } else { "6" };
         assert_eq!((&*line["MIRROR"], &*line["PRIORITY"]), ("www", want), "{line:?}");
         assert_eq!(line["SYSLOG_IDENTIFIER"], "s3mirrord");
+        // whoever reads lines only is told as much
+        let message = &line["MESSAGE"];
+        assert!(
+            message.contains(&format!("key={} ", line["KEY"])) && message.ends_with("mirror=\"www\""),
+            "{line:?}"
+        );
         assert!(!line.values().any(|value| value.contains('\u{1b}')), "{line:?}");
     }
     let refused = heard.iter().find(|line| line["KEY"] == "refused").unwrap();
@@ -97,6 +111,47 @@ async fn the_journal_gets_mirror_and_key_as_fields() {
 
 fn of_key(line: &Fields, key: &str) -> bool {
     line.get("KEY").is_some_and(|told| told == key)
+}
+
+/// The program that is one, and the one that reads it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_journal_shows_whole_lines_and_finds_them_by_mirror_and_key() {
+    const JOURNALD: &str = "/lib/systemd/systemd-journald";
+    if !Path::new(JOURNALD).exists() {
+        return skip(&format!("there is no {JOURNALD}"));
+    }
+    let bench = Bench::new().await;
+    let id = bench.dir.path().join("machine-id");
+    fs::write(&id, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let script = format!(
+        "mount -t tmpfs none /run && mkdir -p /run/systemd/journald.conf.d /run/log/journal && mount --bind {id:?} /etc/machine-id
+         printf '[Journal]\\nStorage=volatile\\nReadKMsg=no\\nAudit=no\\n' > /run/systemd/journald.conf.d/own.conf"
+    );
+    let Some(space) = Space::new(&["--mount", "--propagation=private"], &script) else { return };
+    let mut journald = space.enter(tokio::process::Command::new(JOURNALD));
+    let mut journald =
+        journald.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+    bench.write("docs/a.txt", "1");
+    bench.write("x\ny", "2");
+    let socket = space.at(Path::new("/run/systemd/journal/socket"));
+    let begun = Instant::now();
+    while !socket.exists() {
+        assert!(begun.elapsed() < PATIENCE && journald.try_wait().unwrap().is_none(), "no journal");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let _daemon = bench.start_logged(space.enter(bench.command(&["run", "--log-format", "journald"])));
+    let read = async |words: &[&str]| {
+        let mut journalctl = tokio::process::Command::new("journalctl");
+        journalctl.args(["--no-pager", "--quiet", "--output=cat"]).args(words);
+        Ran::of(space.enter(journalctl)).await.stdout
+    };
+    for (key, bytes) in [("docs/a.txt", 1), ("x\\ny", 1)] {
+        let want = format!("put key={key} bytes={bytes} why=\"new file\" mirror=\"www\"\n");
+        while read(&["MIRROR=www", &format!("KEY={key}")]).await != want {
+            assert!(begun.elapsed() < PATIENCE, "not {want}: {}", read(&[]).await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
