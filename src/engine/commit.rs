@@ -131,7 +131,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 let dry_run = self.ctx.options.dry_run;
                 if let Some(key) = keys.first() {
                     if !again {
-                        self.unsynced.proven(key);
+                        self.life.unsynced.proven(key);
                     }
                     self.life.report.did(now, key, &did, why, dry_run);
                     if let Some(path) = key.place().filter(|_| again) {
@@ -142,7 +142,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             After::Row { key, deleted, again } => {
                 self.free(std::slice::from_ref(&key));
                 if again.is_none() {
-                    self.unsynced.in_sync(&key);
+                    self.life.unsynced.in_sync(&key);
                 }
                 if deleted {
                     let (deed, ending) = (Deed::Delete, Ending::Done);

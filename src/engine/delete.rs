@@ -308,6 +308,10 @@ impl<T: Tree, S: Store, L: Ledger> Court<'_, T, S, L> {
         let (mut doomed, mut dealt) = (vec![], vec![]);
         let (root, absent_for) = (self.ctx.root, Some(self.sweep.absent_for));
         for (row, now) in rows.into_iter().zip(looks) {
+            if self.ctx.nested.holds(&row.key) {
+                dealt.push(refused(row, Refusal::Skipped));
+                continue;
+            }
             match License::grant(&row, root, absent_for, self.ctx.options.grace, &now, self.held) {
                 Ok(license) => doomed.push((row, license)),
                 Err(refusal) => dealt.push(refused(row, refusal)),

@@ -109,7 +109,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 for (key, row) in void {
                     // one that is being dealt with is reviewed the next time
                     if self.jobs.take_beside(&key) {
-                        self.unsynced.in_sync(&key);
+                        self.life.unsynced.in_sync(&key);
                         self.batch.push(Change::Abandon(key.clone(), row));
                         self.after.push(After::Row { key, deleted: false, again: None });
                     }

@@ -1,16 +1,18 @@
 //! What the store honours of conditions and checksums, and when that is asked again.
 
-use super::context::Context;
+use super::{context::Context, owner};
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Binding, Capabilities, Change, Fault, Key, Stamp},
+    model::{Binding, Capabilities, Fault, Key, Stamp},
     store::Store,
 };
 use std::sync::{Mutex, PoisonError};
 
 /// It is asked again after so many seconds: the store may be of another release, or another store, by now.
 const HOLDS: i64 = 7 * 24 * 3600;
+/// Where that does not work it is tried again after so many.
+const AGAIN: i64 = 24 * 3600;
 
 /// What a session goes by.
 pub(super) struct Honours {
@@ -30,50 +32,82 @@ impl Honours {
         self.known
     }
 
-    /// True if it honours other things by now. Asked as seldom as [`find_out`] does.
+    /// True if it honours other things by now: all that was chosen by what was known is to be chosen anew.
     pub(super) async fn changed<T: Tree, S: Store, L: Ledger>(
         &self,
         ctx: &Context<T, S, L>,
         near: &Key,
     ) -> Result<bool, Fault> {
-        // an operator may have accepted another root meanwhile
-        let Some(mut binding) = ctx.ledger.binding().await? else { return Ok(false) };
-        let before = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        (binding.capabilities, binding.probed) = (Some(self.known), before);
-        find_out(ctx, &mut binding, near).await?;
-        let Binding { capabilities: found, probed, .. } = binding;
-        if probed == before {
+        let (known, now) = (Some(self.known), (ctx.options.wall)());
+        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_due(known, asked, now) {
             return Ok(false);
         }
-        ctx.ledger.commit(vec![Change::Bind(binding)]).await?;
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = probed;
-        Ok(found != Some(self.known))
+        let found = find_out(ctx, near, known, asked).await?;
+        let asked = match found {
+            Some(_) => now,
+            None => Stamp { sec: now.sec - HOLDS + AGAIN, ..now },
+        };
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+        let Some(found) = found else { return Ok(false) };
+        owner::remember(ctx, |binding| (binding.capabilities, binding.probed) = (Some(found), Some(now)))
+            .await;
+        Ok(found != self.known)
     }
 }
 
-/// Asks, beside the key `near`, what the store honours if that is not known, or was asked long ago.
+/// True if nobody knows, or it was found out long ago, or at a time that is to come.
+fn is_due(known: Option<Capabilities>, asked: Option<Stamp>, now: Stamp) -> bool {
+    let holds = asked.is_some_and(|at| (0..HOLDS).contains(&now.sec.saturating_sub(at.sec)));
+    known.is_none() || !holds
+}
+
+/// Asks, beside the key `near`, what the store honours, if that is due. `None`: what is known holds, or nothing better is to be had.
+///
+/// # Errors
+/// Those of the requests, where nothing is known.
 pub(super) async fn find_out<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
-    binding: &mut Binding,
     near: &Key,
-) -> Result<(), Fault> {
-    let now = (ctx.options.wall)();
-    // what an older version found out lacks what that did not ask
-    let known = binding.capabilities.filter(|known| known.conditional_batch.is_some());
-    let holds = binding.probed.is_some_and(|at| (0..HOLDS).contains(&now.sec.saturating_sub(at.sec)));
-    if known.is_some() && holds {
-        return Ok(());
+    known: Option<Capabilities>,
+    asked: Option<Stamp>,
+) -> Result<Option<Capabilities>, Fault> {
+    if !is_due(known, asked, (ctx.options.wall)()) {
+        return Ok(None);
     }
-    match ctx.store.probe(near).await {
-        Ok(found) => {
-            ctx.store.know(found);
-            (binding.capabilities, binding.probed) = (Some(found), Some(now));
-            Ok(())
+    match (ctx.store.probe(near).await, known) {
+        (Ok(found), known) => {
+            // a batch that had no answer tells nothing
+            let batch = found.conditional_batch.or(known.and_then(|known| known.conditional_batch));
+            Ok(Some(Capabilities { conditional_batch: batch, ..found }))
         }
-        Err(fault) if known.is_some() => {
-            tracing::debug!(%fault, "whether the store honours what it did is not known; asking again later");
-            Ok(())
+        (Err(fault), None) => Err(fault),
+        (Err(fault), Some(_)) => {
+            tracing::warn!(
+                "what the store honours could not be asked again, and is taken for what it was: {fault}"
+            );
+            Ok(None)
         }
-        Err(fault) => Err(fault),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_out_holds_for_a_week() {
+        let (known, now) = (Some(Capabilities::default()), Stamp { sec: 10 * HOLDS, nsec: 0 });
+        let at = |sec| Some(Stamp { sec, nsec: 0 });
+        for (known, asked, want) in [
+            (None, at(now.sec), true),
+            (known, None, true),
+            (known, at(now.sec), false),
+            (known, at(now.sec - HOLDS + 1), false),
+            (known, at(now.sec - HOLDS), true),
+            (known, at(now.sec + 1), true),
+        ] {
+            assert_eq!(is_due(known, asked, now), want, "{asked:?}");
+        }
     }
 }

@@ -44,20 +44,18 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let now = self.now();
         match seen {
             Seen::Triple(triple) => {
+                if matches!(triple.local, Local::Unknown | Local::Skipped(Skip::Mount)) {
+                    // what lies below is not told of, and may well be there, whatever a look saw that came to it before
+                    for surveyed in self.surveying.values_mut() {
+                        surveyed.awaited.retain(|key| !key.is_at_or_below(&triple.key));
+                    }
+                }
                 let Some(Surveyed { note, window, awaited, .. }) = self.surveying.get_mut(&id) else {
                     return;
                 };
-                match triple.local {
-                    // what lies below is not told of, and may well be there
-                    Local::Unknown | Local::Skipped(Skip::Mount) => {
-                        awaited.retain(|key| !key.is_at_or_below(&triple.key));
-                    }
-                    Local::Skipped(_) => {}
-                    Local::Present(_) | Local::Absent(_) => {
-                        if awaited.remove(&triple.key) {
-                            self.life.report.with(|status| status.unreadable.remove(&triple.key));
-                        }
-                    }
+                if matches!(triple.local, Local::Present(_) | Local::Absent(_)) && awaited.remove(&triple.key)
+                {
+                    self.life.report.with(|status| status.unreadable.remove(&triple.key));
                 }
                 let (from, failures, against) = (From::of(note, now), note.failures, note.against);
                 let since = note.since;
@@ -108,7 +106,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 if self.whole.take_if(|whole| *whole == id).is_some() {
                     self.life.report.live().look_ends(result.is_ok());
                     if result.is_ok() {
-                        self.unsynced.look_ends();
+                        self.life.unsynced.look_ends();
                         self.life.report.with(|status| status.unreadable.look_ends());
                     }
                 }
@@ -128,7 +126,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
 
     /// A look at everything begins, or begins anew.
     pub(super) fn look_begins(&mut self) {
-        self.unsynced.look_begins();
+        self.life.unsynced.look_begins();
         self.life.report.live().look_begins();
         self.life.report.with(|status| status.unreadable.look_begins());
     }
@@ -140,14 +138,14 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             let told = |key: &Key| {
                 self.life.report.with(|status| status.failing.contains_key(key) || status.unreadable.is(key))
             };
-            let known = |key: &Key| told(key) || self.sources.awaits(key) || self.unsynced.has(key);
+            let known = |key: &Key| told(key) || self.sources.awaits(key) || self.life.unsynced.has(key);
             return keys.filter(known).collect();
         }
         let held = |key: &&Key| scope.holds(key);
         let mut keys: BTreeSet<_> = self.life.report.with(|status| {
             status.failing.keys().chain(status.unreadable.places()).filter(held).cloned().collect()
         });
-        keys.extend(self.sources.awaited().chain(self.unsynced.keys()).filter(held).cloned());
+        keys.extend(self.sources.awaited().chain(self.life.unsynced.keys()).filter(held).cloned());
         keys
     }
 
@@ -158,7 +156,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             return;
         }
         self.life.report.with(|status| status.fails_no_longer(key));
-        self.unsynced.in_sync(key);
+        self.life.unsynced.in_sync(key);
         self.vanished(key);
     }
 
@@ -212,7 +210,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             // it may be this one alone that the store fails
             Some(key) => {
                 self.store_failed();
-                self.unsynced.differs(&key, note.since.unwrap_or(now));
+                self.life.unsynced.differs(&key, note.since.unwrap_or(now));
                 if failures >= ROUNDS && !self.is_told(&key) {
                     self.tell(&unseen(key, fault));
                 }
@@ -242,11 +240,11 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         }
         let Triple { key, local, record, .. } = &triple;
         if matches!(local, Local::Absent(_)) && self.ctx.prune.excludes_known(key, local, record.as_ref()) {
-            self.unsynced.in_sync(key);
+            self.life.unsynced.in_sync(key);
             return;
         }
         if self.jobs.busy(&triple.key, against) {
-            self.unsynced.differs_again(&triple.key, from.since);
+            self.life.unsynced.differs_again(&triple.key, from.since);
             return;
         }
         let verdict = decide(&triple, self.ctx.view());
@@ -267,10 +265,12 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let job = |op, why| Job { key: key.clone(), op, expect, former: former.clone(), why, asked };
         match verdict {
             // those in sync were only counted
-            Verdict::InSync | Verdict::Leave => drop(self.unsynced.in_sync(&key)),
+            Verdict::InSync | Verdict::Leave => drop(self.life.unsynced.in_sync(&key)),
+            Verdict::Condemn(_) if self.ctx.nested.holds(&key) => drop(self.life.unsynced.in_sync(&key)),
             Verdict::Condemn(etag) => {
                 self.news = true;
-                let since = self.unsynced.in_sync(&key).map_or(from.since, |known| known.min(from.since));
+                let since =
+                    self.life.unsynced.in_sync(&key).map_or(from.since, |known| known.min(from.since));
                 self.docket.absent(key, etag, since);
             }
             Verdict::Acquit => self.acquit(key),
@@ -291,7 +291,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     /// The file of a condemned object is back as it was.
     fn acquit(&mut self, key: Key) {
         self.life.report.live().unchanged.add(1);
-        self.unsynced.in_sync(&key);
+        self.life.unsynced.in_sync(&key);
         if !self.ctx.options.dry_run && self.jobs.take_beside(&key) {
             self.batch.push(Change::Acquit(key.clone()));
             self.after.push(After::Row { key, deleted: false, again: None });
@@ -308,7 +308,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
             .then(|| self.restless.wait(&triple.key, &meta.print, now, against))
             .flatten();
         if let (Some((wait, against)), Some(path)) = (wait, triple.key.place()) {
-            self.unsynced.differs(&triple.key, since);
+            self.life.unsynced.differs(&triple.key, since);
             self.pending.retry(Scope::File(path), against.max(self.against()), now, wait, failures);
         }
         wait.is_some()
@@ -319,7 +319,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         if !self.jobs.take(&keys.iter().collect::<Vec<_>>(), from.born) {
             return;
         }
-        self.unsynced.differs(&job.key, from.since);
+        self.life.unsynced.differs(&job.key, from.since);
         let (ctx, seen, From { failures, swift, .. }) = (self.ctx.clone(), Instant::now(), *from);
         // of a pass, the last round
         let last = self.ctx.options.once && failures + 1 >= ROUNDS;
@@ -334,7 +334,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
     }
 
     fn skipped(&mut self, key: &Key, kind: Skip) {
-        self.unsynced.in_sync(key);
+        self.life.unsynced.in_sync(key);
         // what is no part of the mirror does not fail it, nor does what lies below
         self.life.report.with(|status| {
             let below = |other: &&Key| other.is_at_or_below(key);

@@ -121,7 +121,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         };
         if settled && self.life.report.with(whole) {
             let all_seen = self.life.report.with(|status| status.unreadable.count() == 0);
-            if self.unsynced.all_in_sync(all_seen) || !self.settled {
+            if self.life.unsynced.all_in_sync(all_seen) || !self.settled {
                 // whoever reads that all is in sync reads no lag beside it
                 self.lag(now);
             }
@@ -141,7 +141,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let proven = self.relisted && self.ctx.root != Sameness::Changed;
         let base = (!proven).then_some(self.base);
         let looks = self.surveying.values().filter_map(|surveyed| surveyed.note.since).min();
-        let known = [base, self.pending.since(), looks, self.unsynced.oldest(), self.docket.oldest()];
+        let known = [base, self.pending.since(), looks, self.life.unsynced.oldest(), self.docket.oldest()];
         known.into_iter().flatten().min()
     }
 }

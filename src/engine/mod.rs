@@ -44,7 +44,7 @@ use crate::{
     local::{Notice, Prune, Tree},
     model::{Class, Fault, Keep, MirrorId, Stamp},
     plan::Limits,
-    queue::{Mono, delay},
+    queue::{Mono, Unsynced, delay},
     store::Store,
 };
 use futures::{Stream, StreamExt, stream::Fuse};
@@ -159,6 +159,7 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
     let mut input = Box::pin(input.fuse());
     let mut jitter = fastrand::Rng::with_seed(options.seed);
     let (mut failures, mut watch) = (0, Watch::default());
+    let mut unsynced = Unsynced::default();
     let mut lag = Lag::inherited(&sides.2, start, (options.wall)(), &report).await;
     loop {
         let life = Life {
@@ -168,6 +169,7 @@ pub async fn run<T: Tree, S: Store, L: Ledger>(
             jitter: &mut jitter,
             watch: &mut watch,
             lag: &mut lag,
+            unsynced: &mut unsynced,
         };
         let begun = Instant::now();
         let session = session::run(&sides, &options, &prune, input.as_mut(), life).await;

@@ -225,7 +225,11 @@ pub(super) fn another_root() -> Fault {
 pub(super) async fn claim<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<Claim, Fault> {
     write(ctx).await?;
     let mut binding = ctx.binding.clone();
-    honours::find_out(ctx, &mut binding, &key()).await?;
+    let (known, asked) = (binding.capabilities, binding.probed);
+    if let Some(found) = honours::find_out(ctx, &key(), known, asked).await? {
+        ctx.store.know(found);
+        (binding.capabilities, binding.probed) = (Some(found), Some((ctx.options.wall)()));
+    }
     if ctx.options.trash.is_some() {
         match ctx.store.keeps_versions().await {
             Ok(true) => tracing::info!(
@@ -240,13 +244,28 @@ pub(super) async fn claim<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) 
         binding.claimed = ctx.store.head(&key()).await?.and_then(|head| head.meta.modified);
     }
     let (first, honours) = (binding.claimed, Honours::of(&binding));
-    if binding != ctx.binding
-        && let Err(fault) = ctx.ledger.commit(vec![Change::Bind(binding)]).await
-    {
+    if binding != ctx.binding {
+        let Binding { claimed, capabilities, probed, .. } = binding;
+        remember(ctx, |now| (now.claimed, now.capabilities, now.probed) = (claimed, capabilities, probed))
+            .await;
+    }
+    Ok(Claim { honours, first })
+}
+
+/// Has the ledger remember it, and keep what an operator may have accepted meanwhile.
+pub(super) async fn remember<T: Tree, S: Store, L: Ledger>(
+    ctx: &Context<T, S, L>,
+    change: impl FnOnce(&mut Binding),
+) {
+    let written = async {
+        let Some(mut binding) = ctx.ledger.binding().await? else { return Ok(()) };
+        change(&mut binding);
+        ctx.ledger.commit(vec![Change::Bind(binding)]).await.map(drop)
+    };
+    if let Err(fault) = written.await {
         // what is sent next cannot be written down either, and says so; without this it is found out once more
         tracing::debug!(%fault, "what the store honours is not written down");
     }
-    Ok(Claim { honours, first })
 }
 
 /// Claims at once what another host holds, if that is asked for: a pass that changes nothing else leaves the

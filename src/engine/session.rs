@@ -65,6 +65,8 @@ pub(super) struct Life<'a> {
     pub watch: &'a mut Watch,
     /// How far the bucket is behind.
     pub lag: &'a mut Lag,
+    /// What is known to differ: until it was looked at again, whatever ends a session.
+    pub unsynced: &'a mut Unsynced,
 }
 
 /// Opens the mirror, compares everything once and follows `input` until `stop` or, with `once`, until all is dealt with.
@@ -123,7 +125,6 @@ pub(super) struct Session<'a, T, S, L> {
     pub(super) restless: Restless,
     pub(super) denials: Denials,
     pub(super) sources: Sources,
-    pub(super) unsynced: Unsynced,
     /// What the first comparison finds has been so since then.
     pub(super) base: Mono,
     pub(super) docket: Docket,
@@ -174,12 +175,9 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
         let mut pending = Pending::new(wait);
         let base = life.lag.begins(now);
         pending.owe(Scope::everything(), Against::Bucket, now, Mono::ZERO, 0, Some(base));
-        let mut unsynced = Unsynced::default();
         let held = life.report.with(|status| {
             // what the session before saw may hold no longer
             status.settled = false;
-            // but what failed in it differs until it was looked at
-            status.failing.keys().for_each(|key| unsynced.differs(key, base));
             status.overwrites_held.is_some()
         });
         let reviews = Reviews::new(now, !options.once && (held || options.overwrites.is_some()));
@@ -192,7 +190,6 @@ impl<'a, T: Tree, S: Store, L: Ledger> Session<'a, T, S, L> {
             restless: Restless::default(),
             denials: Denials::default(),
             sources: Sources::default(),
-            unsynced,
             base,
             docket: Docket::new(ctx.ledger.now() + 1),
             batch: vec![],

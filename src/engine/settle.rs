@@ -41,7 +41,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         self.keep_source(&job, &outcome);
         self.scrub_ends(&job.key, &outcome);
         if !matches!(outcome, Outcome::Done { .. }) {
-            self.unsynced.differs(&job.key, self.now());
+            self.life.unsynced.differs(&job.key, self.now());
         }
         match outcome {
             Outcome::Done { did, changes } => {
@@ -135,7 +135,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let (quiet, longest) = (self.ctx.options.quiet, self.ctx.options.longest);
         self.restless.grew(&job.key, now, took, quiet, longest);
         // what came while it was sent is not in the bucket
-        self.unsynced.differs_again(&job.key, now.saturating_sub(took));
+        self.life.unsynced.differs_again(&job.key, now.saturating_sub(took));
         self.pending.retry(Scope::File(path), Against::Ledger, now, quiet, 0);
     }
 

@@ -142,7 +142,7 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 false => {
                     // until that is durable it is as it was, and the docket may have done with it
                     if let Some(since) = since {
-                        self.unsynced.differs(&row.key, since);
+                        self.life.unsynced.differs(&row.key, since);
                     }
                     self.batch.extend(changes);
                     self.after.push(after);

@@ -11,20 +11,29 @@ const MOST: usize = 1000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unreadable {
     places: BTreeSet<Key>,
+    /// By the last look at everything.
     others: u64,
-    /// Those of the others that were found since the last look at everything began.
-    found: u64,
+    /// By the one that is under way, so far.
+    found: Option<u64>,
 }
 
 impl Unreadable {
     /// It could not be read. What lies below a directory that is known is not counted besides.
     pub(super) fn add(&mut self, place: &Key) {
         if self.holds(place) {
-        } else if self.places.len() < MOST {
+            return;
+        }
+        if place.is_directory() {
+            self.leave_out(place);
+        }
+        if self.places.len() < MOST {
             self.places.insert(place.clone());
-        } else {
-            self.others += 1;
-            self.found += 1;
+            return;
+        }
+        match &mut self.found {
+            Some(found) => *found += 1,
+            // which of the others it may be is not known
+            None => self.others = self.others.max(1),
         }
     }
 
@@ -52,12 +61,12 @@ impl Unreadable {
 
     /// A look at everything begins.
     pub(super) fn look_begins(&mut self) {
-        self.found = 0;
+        self.found = Some(0);
     }
 
     /// It was whole: of those that are not known apart it found all.
     pub(super) fn look_ends(&mut self) {
-        self.others = self.found;
+        self.others = self.found.take().unwrap_or_default();
     }
 
     /// Those that are known apart.
@@ -67,7 +76,7 @@ impl Unreadable {
 
     /// How many there are.
     pub fn count(&self) -> u64 {
-        self.places.len() as u64 + self.others
+        self.places.len() as u64 + self.others.max(self.found.unwrap_or_default())
     }
 }
 
@@ -89,21 +98,26 @@ mod tests {
         unreadable.remove(&Key::raw("f"));
         unreadable.leave_out(&Key::raw("d"));
         assert_eq!(unreadable, all(&["d-1"]));
-        assert_eq!(all(&["", "d/", "x"]).count(), 3, "the root itself is no place");
+        assert_eq!(all(&["d/e/", "d/e", "d/"]).count(), 1, "in whatever order");
     }
 
     #[test]
     fn of_very_many_the_number_is_known_by_the_last_look_at_everything() {
         let mut unreadable = Unreadable::default();
-        let mut look = |from: usize, to: usize| {
+        let find = |unreadable: &mut Unreadable, n: usize| unreadable.add(&Key::raw(format!("{n:05}")));
+        let look = |unreadable: &mut Unreadable, n: usize| {
             unreadable.look_begins();
-            (from..to).for_each(|n| unreadable.add(&Key::raw(format!("{n:05}"))));
+            (0..n).for_each(|n| find(unreadable, n));
+            let before = unreadable.count();
             unreadable.look_ends();
-            unreadable.count()
+            (before, unreadable.count())
         };
         let most = MOST as u64;
-        assert_eq!(look(0, MOST + 5), most + 5);
-        assert_eq!(look(0, MOST + 5), most + 5, "the same ones once more");
-        assert_eq!(look(0, MOST), most);
+        assert_eq!(look(&mut unreadable, MOST + 5), (most + 5, most + 5));
+        (0..100).for_each(|_| find(&mut unreadable, MOST + 3));
+        assert_eq!(look(&mut unreadable, MOST + 5), (most + 5, most + 5), "the same ones once more");
+        assert_eq!(look(&mut unreadable, MOST), (most + 5, most));
+        find(&mut unreadable, MOST);
+        assert_eq!(unreadable.count(), most + 1);
     }
 }

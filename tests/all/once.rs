@@ -291,32 +291,53 @@ async fn c07_another_root_is_accepted_by_an_operator_alone() {
     assert_eq!(bench.objects().await["a"], "new");
 }
 
-/// A prefix within another's is a mistake. What is there is another mirror's, and is not even adopted.
+/// A prefix within another's is a mistake. What is there is another mirror's: it is not adopted, and not deleted either when a file goes
+/// that is equal to it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_mirror_has_within_this_prefix_is_told_and_left_alone() {
     let bench = Bench::new().await;
-    bench.write("d/a", "a");
-    bench.write("b", "b");
-    bench.configure(&bench.mirror("inner", &bench.root, "www/inner/", QUICK));
+    let inner = bench.dir.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    (0..50).for_each(|n| fs::write(inner.join(format!("f{n}")), "theirs").unwrap());
+    bench.configure(&bench.mirror("inner", &inner, "www/inner/", QUICK));
     assert_eq!(bench.run(&["once"]).await.code, 0);
     let theirs = bench.objects_below("www/inner/").await;
-    assert_eq!(theirs.len(), 2);
-    bench.put("www/leftover", "of another tool").await;
+    assert_eq!(theirs.len(), 50);
+    for n in 0..50 {
+        bench.put(&format!("www/d/e/leftover{n}"), "of another tool").await;
+    }
+    bench.write("inner/f7", "theirs");
     bench.configure(&bench.mirror("www", &bench.root, "www/", QUICK));
-    let told = "prefix=\"inner/\"";
-    for words in [&["once", "--json"][..], &["once", "--json", "--adopt"], &["once", "--json", "--adopt"]] {
+    for words in [&["once", "--json"][..], &["once", "--json", "--adopt"], &["once", "--json"]] {
+        bench.server.reset_requests();
         let ran = bench.run(words).await;
         assert_eq!(ran.code, 0, "{ran:?}");
-        assert!(
-            ran.stderr.contains("another mirror's prefix lies within this one") && ran.stderr.contains(told),
-            "{ran:?}"
-        );
+        let told =
+            ran.stderr.lines().filter(|line| line.contains("another mirror's prefix lies within this one"));
+        let told: Vec<_> = told.collect();
+        assert!(told.len() == 1 && told[0].contains("prefix=\"inner/\""), "{ran:?}");
+        let heads = bench.server.requests().get("HeadObject").copied().unwrap_or_default();
+        assert!(heads <= 100 + 5, "each directory is asked for once: {heads}");
+        let _ = fs::remove_file(bench.root.join("inner/f7"));
     }
-    assert!(!bench.objects().await.contains_key("leftover"), "it was adopted, and has no file");
+    let left = bench.objects().await;
+    assert!(!left.keys().any(|key| key.starts_with("d/")), "they were adopted, and have no file");
     assert_eq!(bench.objects_below("www/inner/").await, theirs);
-    let inner =
-        bench.client().head_object().bucket("backups").key("www/inner/.s3mirrord/owner.json").send().await;
-    assert!(inner.is_ok());
+    let record = "www/inner/.s3mirrord/owner.json";
+    assert!(bench.client().head_object().bucket("backups").key(record).send().await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_ours_that_is_called_as_an_owner_record_is_no_other_mirrors() {
+    let bench = Bench::new().await;
+    bench.write("sub/.s3mirrord/owner.json", "a copy of a bucket, say");
+    bench.write("sub/a", "a");
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    bench.put("www/sub/leftover", "of another tool").await;
+    bench.remove("sub/a");
+    let ran = bench.run(&["once", "--json", "--adopt"]).await;
+    assert!(ran.code == 0 && !ran.stderr.contains("another mirror"), "{ran:?}");
+    assert_eq!(bench.objects().await.into_keys().collect::<Vec<_>>(), ["sub/.s3mirrord/owner.json"]);
 }
 
 /// A server that is not there is waited for, for a while: it may be starting. Whoever waits is told what for.

@@ -292,6 +292,10 @@ impl Story {
         if end != engine::End::Done {
             self.world.with(|w| w.broke(format!("I10: it ended with {end:?}")));
         }
+        let unreadable = report.status().unreadable;
+        if unreadable.count() > 0 {
+            self.world.with(|w| w.broke(format!("I5: told as unreadable: {unreadable:?}")));
+        }
         drop(notices);
     }
 

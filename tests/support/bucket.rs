@@ -7,7 +7,7 @@ use super::{
 };
 use md5::Md5;
 use s3mirrord::model::{
-    Attributes, Capabilities, Checksum, Class, ETag, Extra, Fault, Key, Only, RemoteMeta, Spec, Stamp,
+    Attributes, Capabilities, Checksum, Class, ETag, Extra, Fault, Key, Only, RemoteMeta, RootId, Spec, Stamp,
 };
 use sha2::Sha256;
 use std::{
@@ -47,6 +47,8 @@ pub struct Shelf {
     pub uploads: BTreeMap<String, Open>,
     pub weather: Weather,
     pub can: Capabilities,
+    /// An operator accepts this root while it is asked what it honours.
+    pub accepts: Option<RootId>,
     /// Seconds that its clock is ahead.
     pub skew: i64,
     /// It asks for less, until then.
@@ -154,6 +156,7 @@ impl Default for Shelf {
             objects: BTreeMap::new(),
             uploads: BTreeMap::new(),
             weather: Weather::default(),
+            accepts: None,
             can: Capabilities {
                 conditional_put: true,
                 conditional_delete: true,

@@ -343,7 +343,12 @@ impl Store for Fake {
         if let Some(Oddity::Fails(class)) = self.with(|w| w.shelf.oddities.get(near).copied()) {
             return Err(Fault::new(class, "PutObject", "injected"));
         }
-        Ok(self.with(|w| w.shelf.can))
+        Ok(self.with(|w| {
+            if let (Some(root), Some(binding)) = (w.shelf.accepts.take(), &mut w.book.binding) {
+                binding.root = root;
+            }
+            w.shelf.can
+        }))
     }
 
     async fn uploads(&self, range: &KeyRange) -> Result<Vec<Upload>, Fault> {

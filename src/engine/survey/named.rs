@@ -28,7 +28,8 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         Ok(instead == Some(Instead::Directory) || had)
     }
 
-    /// Looks at the marker of a directory, and not at what is in it; false if it is not the directory that was marked.
+    /// Looks at the marker of a directory, and not at what is in it; false if it is not the directory that was marked, or its content
+    /// is to be looked at, too.
     pub(super) async fn marker(&mut self, path: &RelPath) -> Result<bool, Fault> {
         let key = Key::directory(path);
         let record = match self.ctx.options.directories {
@@ -38,10 +39,12 @@ impl<T: Tree, S: Store, L: Ledger> Survey<T, S, L> {
         let Some(known) = record.as_ref().and_then(|record| record.print) else { return Ok(false) };
         let there = self.ctx.tree.look(vec![key.clone()]).await?.pop();
         let same = matches!(there, Some(Local::Present(meta)) if meta.print.inode == known.inode);
-        if same {
-            self.entry(key, record).await?;
+        // one that can be seen is not one that can be read
+        if !same || self.ctx.report.with(|status| status.unreadable.is(&key)) {
+            return Ok(false);
         }
-        Ok(same)
+        self.entry(key, record).await?;
+        Ok(true)
     }
 
     /// One key; what has its name and another key.

@@ -2,7 +2,7 @@
 
 use super::{Held, Work};
 use crate::{
-    engine::{nested, survey::find},
+    engine::survey::find,
     ledger::Ledger,
     local::{Hashes, Tree},
     model::{
@@ -162,6 +162,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
         let Op::Prove(listed) = &self.job.op else { return Ok(Outcome::Stale) };
         if let Some(listed) = listed.as_ref().filter(|_| !self.ctx.options.adopt) {
             if self.ctx.ledger.foreign(key).await?.as_ref() == Some(&listed.etag) {
+                self.ctx.nested.found(key);
                 return Ok(self.done(Did::Foreign, vec![]));
             }
             if record.is_none() && self.ctx.is_older(listed.modified) {
@@ -181,7 +182,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
             (Err(fault), _) => return Err(fault),
         };
         let ours = self.is_ours(key, &head) || record.as_ref().is_some_and(|r| r.etag == head.meta.etag);
-        if !ours && (!self.ctx.options.adopt || self.ctx.nested.holds(&self.ctx.store, key).await?) {
+        if !ours && (!self.ctx.options.adopt || self.ctx.nested.asked(self.ctx, key).await?) {
             return Ok(self.foreign(head.meta.etag));
         }
         let record = Record {
@@ -202,7 +203,7 @@ impl<T: Tree, S: Store, L: Ledger> Work<'_, T, S, L> {
 
     /// It is somebody else's, and will be as long as it has this tag.
     fn foreign(&self, etag: ETag) -> Outcome {
-        nested::found(&self.job.key);
+        self.ctx.nested.found(&self.job.key);
         self.done(Did::Foreign, vec![Change::Foreign(self.job.key.clone(), etag)])
     }
 

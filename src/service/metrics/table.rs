@@ -136,7 +136,8 @@ pub static TABLE: &[Metric] = &[
         "s3mirrord_unreadable_places",
         "Directories that cannot be read, and files that cannot be looked at: in the bucket they are as they were, with all below.",
         |m, s| {
-            s.count(&[], m.status.unreadable.count());
+            // before the first look at everything nobody knows
+            s.maybe((m.status.compared > 0).then(|| m.status.unreadable.count() as f64));
         },
     ),
     gauge("s3mirrord_held_deletes", "Deletes that wait for an operator.", |m, s| {
