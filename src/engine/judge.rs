@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ledger::Ledger,
     local::Tree,
-    model::{Against, Change, Class, Fault, Job, Key, Local, Only, Op, Scope, Skip, Triple},
+    model::{Against, Change, Class, Fault, Job, Key, Local, Only, Op, Sameness, Scope, Skip, Triple},
     plan::{Verdict, decide},
     queue::{Mono, Note, delay},
     store::Store,
@@ -265,8 +265,8 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
         let job = |op, why| Job { key: key.clone(), op, expect, former: former.clone(), why, asked };
         match verdict {
             // those in sync were only counted
-            Verdict::InSync | Verdict::Leave => drop(self.life.unsynced.in_sync(&key)),
-            Verdict::Condemn(_) if self.ctx.nested.holds(&key) => drop(self.life.unsynced.in_sync(&key)),
+            Verdict::InSync | Verdict::Leave => self.nothing_to_do(&key),
+            Verdict::Condemn(_) if self.ctx.nested.holds(&key) => self.nothing_to_do(&key),
             Verdict::Condemn(etag) => {
                 self.news = true;
                 let since =
@@ -285,6 +285,14 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                     false => self.start(&[], put, from),
                 }
             }
+        }
+    }
+
+    /// Of another root that is not known.
+    fn nothing_to_do(&mut self, key: &Key) {
+        if self.ctx.root != Sameness::Changed {
+            self.life.report.with(|status| status.fails_no_longer(key));
+            self.life.unsynced.in_sync(key);
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::{
     cases::{ms, unbroken},
     deletes::until,
+    scene::foreign,
     story::Story,
     support::disk::path,
 };
@@ -11,7 +12,7 @@ use s3mirrord::{
     engine::{self, Input, Options, Report},
     ledger::Ledger,
     local::{Notice, Prune, Tree},
-    model::{Change, Scope},
+    model::{Change, ETag, Key, Scope},
     plan::Limits,
 };
 use std::time::Duration;
@@ -339,6 +340,33 @@ async fn a_long_look_does_not_take_back_what_a_later_one_could_not_read() {
         sleep(10 * MINUTE).await;
         assert_ne!(report.status().looked_at, looked);
         assert_eq!(places(report), ["d/"]);
+    })
+    .await;
+    unbroken(&story);
+}
+
+/// The marker of a directory that is to be made, where another's object turns out to be: it stays, and the directory has none.
+#[tokio::test(start_paused = true)]
+async fn what_failed_and_is_to_be_left_alone_fails_no_more() {
+    let story = Story::calm();
+    story.world.with(|w| {
+        w.disk.kinds.directories = true;
+        w.shelf.denied.insert("d/");
+    });
+    life(&story, follows(&story), async |report, tell| {
+        let fails = || !report.status().failing.is_empty();
+        until(&story, MINUTE, "in sync", || behind(report).is_none()).await;
+        story.world.with(|w| {
+            w.put_object(
+                &Key::raw("d/"),
+                Some(foreign(b"theirs".to_vec(), ETag::new("theirs"), w.server_time())),
+            );
+            w.disk.links.insert(path("d/link"));
+        });
+        tell.send(Input::Notice(Notice::Look(Scope::Tree(path("d"))))).await.unwrap();
+        until(&story, MINUTE, "denied", fails).await;
+        until(&story, 10 * MINUTE, "left alone", || behind(report).is_none()).await;
+        assert!(!fails());
     })
     .await;
     unbroken(&story);
