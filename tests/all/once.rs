@@ -298,7 +298,9 @@ async fn what_another_mirror_has_within_this_prefix_is_told_and_left_alone() {
     let bench = Bench::new().await;
     let inner = bench.dir.path().join("inner");
     fs::create_dir(&inner).unwrap();
-    (0..50).for_each(|n| fs::write(inner.join(format!("f{n}")), "theirs").unwrap());
+    (0..49).for_each(|n| fs::write(inner.join(format!("f{n}")), "theirs").unwrap());
+    // that is listed before the record that says whose it is
+    fs::write(inner.join("!first"), "theirs").unwrap();
     bench.configure(&bench.mirror("inner", &inner, "www/inner/", QUICK));
     assert_eq!(bench.run(&["once"]).await.code, 0);
     let theirs = bench.objects_below("www/inner/").await;
@@ -306,7 +308,8 @@ async fn what_another_mirror_has_within_this_prefix_is_told_and_left_alone() {
     for n in 0..50 {
         bench.put(&format!("www/d/e/leftover{n}"), "of another tool").await;
     }
-    bench.write("inner/f7", "theirs");
+    let both = ["inner/!first", "inner/f7"];
+    both.iter().for_each(|name| bench.write(name, "theirs"));
     bench.configure(&bench.mirror("www", &bench.root, "www/", QUICK));
     for words in [&["once", "--json"][..], &["once", "--json", "--adopt"], &["once", "--json"]] {
         bench.server.reset_requests();
@@ -318,7 +321,9 @@ async fn what_another_mirror_has_within_this_prefix_is_told_and_left_alone() {
         assert!(told.len() == 1 && told[0].contains("prefix=\"inner/\""), "{ran:?}");
         let heads = bench.server.requests().get("HeadObject").copied().unwrap_or_default();
         assert!(heads <= 100 + 5, "each directory is asked for once: {heads}");
-        let _ = fs::remove_file(bench.root.join("inner/f7"));
+        for name in both {
+            let _ = fs::remove_file(bench.root.join(name));
+        }
     }
     let left = bench.objects().await;
     assert!(!left.keys().any(|key| key.starts_with("d/")), "they were adopted, and have no file");
