@@ -1,6 +1,7 @@
 //! `init`: a configuration with everything explained, for what is asked or named, and a look at what stands in its way.
 
 use super::{Common, Exit, Failure, doctor, paint::Paint, print::print};
+use crate::config::{Config, Surroundings};
 use anyhow::Context;
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -69,14 +70,17 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
     }
     let answers = answers(&args)?;
     let text = answers.as_ref().map_or_else(|| EXAMPLE.to_owned(), Answers::fill);
+    if let Err(problems) = Config::parse(&text, file, &Surroundings::of_process()) {
+        let list: Vec<_> =
+            problems.list.iter().map(|problem| format!("{}; {}", problem.message, problem.remedy)).collect();
+        return Err(Failure::usage(format!("nothing was written: {}", list.join("; "))));
+    }
     write(file, &text)?;
     let shown = file.display();
     if answers.is_none() {
-        if Paint::stdout().terminal {
-            print(&format!(
-                "wrote {shown}; name your root and bucket in it, then: s3mirrord doctor --config {shown}"
-            ));
-        }
+        print(&format!(
+            "wrote {shown}: the example. Name your root and bucket in it, then: s3mirrord doctor --config {shown}"
+        ));
         return Ok(Exit::InSync);
     }
     print(&format!("wrote {shown}"));
@@ -107,7 +111,8 @@ fn answers(args: &Args) -> Result<Option<Answers>, Failure> {
         None => Ok(usual.to_owned()),
     };
     let root = args.root.as_ref().map(|root| root.to_string_lossy().into_owned());
-    let here = std::env::current_dir().unwrap_or_default();
+    // nobody means all of the machine by hitting return
+    let here = std::env::current_dir().ok().filter(|here| here.parent().is_some()).unwrap_or_default();
     let root = answer(&root, "Which directory is to be mirrored?", &here.to_string_lossy())?;
     let root = std::path::absolute(&root).map_or(root, |path| path.to_string_lossy().into_owned());
     let bucket = answer(&args.bucket, "Into which bucket?", "")?;
@@ -219,7 +224,6 @@ fn for_the_service(path: &Path, file: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Surroundings};
 
     #[test]
     fn what_root_writes_into_the_services_directory_the_service_may_read() {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     config::{Config, Direct, Mirror, Surroundings, Trash},
+    engine,
     local::Target,
     model::{Class, Fault, Key, RelPath},
     plan::Replace,
@@ -20,6 +21,7 @@ use crate::{
         shutdown::Shutdown,
         telemetry,
     },
+    store::Store,
 };
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
@@ -166,10 +168,18 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
         let target = Target::open(&args.to, !args.dry_run)?;
         let done =
             restore::run(&store, &target, &options, &live, &shutdown.drain, |event| style.tell(&event));
-        let done = tokio::select! {
+        let mut done = tokio::select! {
             done = done => done,
             never = follow(&live, common.quiet > 0 || args.json) => never,
         };
+        let all = options.paths.is_empty() && options.patterns.is_empty() && options.past.is_none();
+        // a mirror of nothing has an owner at least
+        let nothing = all && done.is_ok() && live.sums() == Sums::default();
+        if nothing && matches!(engine::owner(&store).await, Ok(None)) {
+            let fault =
+                Fault::new(Class::Missing, "restore", format!("there is nothing below {}", store.place()));
+            done = Err(fault.remedy("are bucket and prefix the right ones?"));
+        }
         Ok::<_, Fault>((done, store.requests()))
     };
     let (done, requests) = match restoring.instrument(telemetry::about(&style.mirror)).await {

@@ -50,7 +50,7 @@ pub(super) async fn run(common: &Common) -> Result<Exit, Failure> {
                 Some(server)
             }
             Err(error) => {
-                tracing::error!(%error, "nothing listens at {address}: no status page, no metrics");
+                tracing::error!(%error, "{address} cannot be listened at: there is no status page, and there are no metrics");
                 None
             }
         },

@@ -22,7 +22,7 @@ const BEAT: Duration = Duration::from_secs(1);
 #[command(after_help = "Examples:
   s3mirrord status
   s3mirrord status --watch
-  s3mirrord status --json | jq '.mirrors[] | select(.settled | not) | .mirror'
+  s3mirrord status --json | jq -r '.mirrors[] | select(.state != \"in sync\") | .mirror'
 
 Exits 3 if there is no daemon.")]
 pub(super) struct Args {
@@ -36,17 +36,35 @@ pub(super) struct Args {
 
 /// Asks and prints.
 pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
-    let config = Config::load(&common.config)?;
+    let state_dir = match Config::load(&common.config) {
+        Ok(config) => config.state_dir,
+        // the daemon goes by what it read before
+        Err(problems) => match Config::state_dir(&common.config) {
+            Some(state_dir) if Client::connect(&state_dir).await.is_ok_and(|client| client.is_some()) => {
+                tracing::warn!(
+                    "the configuration cannot be loaded by now, and the daemon goes by an older one: {problems}"
+                );
+                state_dir
+            }
+            _ => return Err(problems.into()),
+        },
+    };
     let paint = Paint::stdout();
     loop {
-        let daemon = ask(&config.state_dir).await?;
+        let daemon = ask(&state_dir).await?;
         if args.watch && paint.terminal && !args.json {
             // home, and clear what is below
             print("\x1b[H\x1b[2J");
         }
         match args.json {
             true => print(&serde_json::to_string(&daemon).expect("plain data")),
-            false => daemon.mirrors.iter().for_each(|mirror| print(&told(mirror, paint))),
+            false => {
+                if let Some(why) = &daemon.refused {
+                    let what = paint.with(Tone::Warn, "the configuration was not loaded anew");
+                    print(&format!("{what}: {why}"));
+                }
+                daemon.mirrors.iter().for_each(|mirror| print(&told(mirror, paint)));
+            }
         }
         if !args.watch || ended() {
             return Ok(Exit::InSync);

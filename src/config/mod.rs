@@ -99,6 +99,14 @@ impl Config {
         valid::read(text, path, Some(access), &Surroundings::of_process()).map_err(told)
     }
 
+    /// Where a daemon that reads this file keeps its state, whatever else is wrong with the file.
+    pub fn state_dir(path: &Path) -> Option<PathBuf> {
+        let (bytes, _) = read(path).ok()?;
+        let table = toml::from_str::<toml::Table>(&String::from_utf8_lossy(&bytes)).unwrap_or_default();
+        let said = table.get("state_dir").and_then(|said| said.as_str()).map(PathBuf::from);
+        said.or_else(|| Surroundings::of_process().state_dir(Some(path)))
+    }
+
     /// Reads `text` as if it stood in the file at `path`, in given surroundings. Who can read that file
     /// is not asked.
     ///

@@ -186,10 +186,10 @@ impl Root {
             format!("inode {} of file system {filesystem}{}", id.inode, place.unwrap_or_default())
         };
         let (now, then) = (name(&found.id, Some(found.place)), name(&bound.id, bound.place));
-        let cause = format!("the root is another directory now: {now}; accepted was {then}");
-        Fault::new(Class::Fatal, self.what(), cause).remedy(
-            "mount or move the accepted directory back to this path, or accept this one with `s3mirrord approve`",
-        )
+        // which of the two was accepted is found out when it is opened anew
+        let cause = format!("it is another directory than a moment ago: {now}; it was {then}");
+        Fault::new(Class::Fatal, self.what(), cause)
+            .remedy("it is looked at anew at once; if this is not the right one, put that back")
     }
 
     fn what(&self) -> String {
@@ -256,7 +256,7 @@ mod tests {
         std::fs::create_dir(&path).expect("mkdir");
         let fault = root.open().err().expect("another");
         assert_eq!(fault.class, Class::Fatal);
-        assert!(fault.cause.contains("another directory now"), "{fault}");
+        assert!(fault.cause.contains("another directory than a moment ago"), "{fault}");
         assert!(fault.remedy.is_some());
         assert!(root.find().is_ok(), "its identity can still be shown");
         std::fs::remove_dir(&path).expect("rmdir");

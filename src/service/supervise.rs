@@ -65,8 +65,6 @@ pub struct Supervisor {
     leaving: Vec<Arc<Post>>,
     /// The configuration is being read anew.
     loading: Option<JoinHandle<Result<Config, Problems>>>,
-    /// Why the last one that was read was not taken.
-    refused: Option<String>,
     /// The service manager has heard that all are up,
     ready: bool,
     /// and was asked for more time then.
@@ -110,7 +108,6 @@ impl Supervisor {
             commons,
             leaving: vec![],
             loading: None,
-            refused: None,
             ready: false,
             asked: None,
         })
@@ -205,7 +202,7 @@ impl Supervisor {
             // a bug, and no reason to end
             Err(error) => Err(error.to_string()),
         };
-        self.refused = taken.err().map(|problems| {
+        self.posts.were_read_anew(taken.err().map(|problems| {
             problems.lines().for_each(|problem| tracing::error!("{problem}"));
             tracing::error!("the configuration was not loaded anew: all goes on as before");
             let first = problems.lines().next().unwrap_or_default();
@@ -213,7 +210,7 @@ impl Supervisor {
                 0 | 1 => first.to_owned(),
                 n => format!("{n} problems, the first of them: {first}"),
             }
-        });
+        }));
     }
 
     /// Ends what is in the configuration no longer, and begins what is new in it.
@@ -297,7 +294,7 @@ impl Supervisor {
                 line += &format!("; {}: changed files are held: {why}", post.mirror.name);
             }
         }
-        if let Some(why) = &self.refused {
+        if let Some(why) = self.posts.refused() {
             line += &format!("; the configuration was not loaded anew: {why}");
         }
         line

@@ -28,8 +28,9 @@ use tracing_subscriber::{
 pub(super) const CHATTY: [&str; 8] = ["aws_", "h2", "hyper", "ignore", "globset", "notify", "rustls", "s3s"];
 
 /// Of these, those whose warnings are told by us in better words, with what to do: credentials that a provider does not have, and a
-/// host without certificates, which matters to nobody who needs none.
-pub(super) const TOLD: [&str; 2] = ["aws_config::meta", "aws_smithy_http_client::client::tls"];
+/// host without certificates, which matters to nobody who needs none; or a region that an instance's metadata do not have.
+pub(super) const TOLD: [&str; 3] =
+    ["aws_config::imds::region", "aws_config::meta", "aws_smithy_http_client::client::tls"];
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -216,6 +217,7 @@ mod tests {
             tracing::trace!(target: "hyper_util::client", "hush");
             tracing::warn!(target: "aws_config::imds", "loud");
             tracing::warn!(target: "aws_config::meta::credentials::chain", "hush");
+            tracing::warn!(target: "aws_config::imds::region", "hush");
             tracing::trace!(target: "s3mirrord::engine", "ours");
         });
         assert!(told.contains("loud") && told.contains("ours") && !told.contains("hush"), "{told}");

@@ -2,6 +2,7 @@
 
 use crate::support::bench::{Bench, QUICK};
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+use s3mirrord::embedded::{Kind, Rule};
 use serde_json::Value;
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -132,6 +133,12 @@ async fn a_daemon_is_asked() {
     bench.await_status("settled", |told| told["mirrors"][0]["settled"] == true).await;
     assert_eq!(verdict(&bench, "a").await, ("nothing".into(), "both sides are proven equal".into()));
     assert_eq!(explain(&bench, "a.log").await["rule"]["number"], 1);
+    bench.server.faults().add(Rule::new(Kind::AccessDenied).operation("PutObject").key("www/denied"));
+    bench.write("denied", "x");
+    bench.await_status("denied", |told| told["mirrors"][0]["failing"] == 1).await;
+    let told = explain(&bench, "denied").await;
+    assert!(says(&told, "it fails: PutObject www/denied: AccessDenied"), "{told}");
+    bench.remove("denied");
     for name in ["a", "b", "c"] {
         bench.remove(name);
     }

@@ -173,6 +173,21 @@ async fn c68_a_configuration_with_an_error_changes_nothing_and_is_told() {
         let told = bench.log()[before..].to_owned();
         assert!(says.iter().all(|says| told.contains(says)), "{says:?}\n{told}");
         assert!(told.contains("all goes on as before"), "{told}");
+        // who asks the daemon is answered, whatever stands in the file by now
+        let ran = bench.run(&["status"]).await;
+        let text = fs::read_to_string(bench.config()).unwrap();
+        if text.contains(&was) {
+            assert!(
+                ran.code == 0 && ran.stdout.starts_with("the configuration was not loaded anew: "),
+                "{ran:?}"
+            );
+        } else {
+            assert_eq!(
+                ran.code,
+                if text.contains(&is) { 3 } else { 2 },
+                "where it is cannot be known: {ran:?}"
+            );
+        }
     }
     bench.write("b", "b");
     bench.await_objects(&[("a", "a"), ("b", "b")]).await;
@@ -186,6 +201,8 @@ async fn c68_a_configuration_with_an_error_changes_nothing_and_is_told() {
     manager.hear("READY=1").await;
     let last = manager.since(from).into_iter().rfind(|told| told.starts_with("STATUS=")).unwrap();
     assert!(!last.contains("not loaded anew"), "{last}");
+    let told = bench.await_status("in sync", |told| told["mirrors"][0]["state"] == "in sync").await;
+    assert!(told["refused"].is_null(), "{told}");
     assert_eq!(opened(&bench, "www"), 1, "it is as it was");
     end(&bench, daemon).await;
 }

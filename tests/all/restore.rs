@@ -439,6 +439,35 @@ async fn a_second_restore_to_the_same_place_is_refused() {
     assert_eq!(tree(&out), tree(&bench.root));
 }
 
+/// A prefix that is misspelt is no mirror of nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_nothing_a_restore_says_so() {
+    let bench = mirrored().await;
+    let to = bench.dir.path().join("to");
+    let from = |prefix: &str| {
+        let url = format!("s3://backups/{prefix}");
+        let mut command = binary(&["restore", "--from", &url, "--to", to.to_str().unwrap()]);
+        command.args(["--endpoint-url", &bench.server.endpoint()]);
+        command.env("AWS_ACCESS_KEY_ID", bench.server.access_key()).env("AWS_REGION", "us-east-1");
+        command.env("AWS_SECRET_ACCESS_KEY", bench.server.secret_key());
+        Ran::of(command)
+    };
+    let ran = from("ww/").await;
+    assert!(
+        ran.code == 3 && ran.stderr.contains("there is nothing below") && ran.stderr.contains("/ww/"),
+        "{ran:?}"
+    );
+    // what was mirrored there is nothing by now
+    let empty = bench.dir.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    fs::write(empty.join("a"), "a").unwrap();
+    bench.configure(&bench.mirror("www", &empty, "empty/", QUICK));
+    assert_eq!(bench.run(&["once"]).await.code, 0);
+    bench.client().delete_object().bucket("backups").key("empty/a").send().await.unwrap();
+    let ran = from("empty/").await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
 /// What is restored where it would be mirrored is restored again and again; what is half restored is mirrored by nobody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_feeds_no_mirror() {

@@ -6,6 +6,7 @@ use crate::{
     service::{
         cost::{Cost, Usage},
         drill::Drilled,
+        posts::Posts,
         recent::Change,
         supervise::Post,
     },
@@ -13,7 +14,7 @@ use crate::{
 use futures::future::join_all;
 use indicatif::HumanCount;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::time::timeout;
 
 /// Failing files, and places that cannot be read, that are told by name.
@@ -30,6 +31,9 @@ pub struct Daemon {
     pub version: String,
     /// Its mirrors, in the order of the configuration.
     pub mirrors: Vec<MirrorStatus>,
+    /// Why the configuration that was read last was not taken: all goes on by one before it.
+    #[serde(default)]
+    pub refused: Option<String>,
 }
 
 /// How a mirror is.
@@ -41,6 +45,9 @@ pub struct MirrorStatus {
     pub root: String,
     /// Where it goes.
     pub target: String,
+    /// How it is, in a word, as `status` begins with it: `in sync`, or what else there is to say.
+    #[serde(default)]
+    pub state: String,
     /// Everything seen so far is in sync (or held, or failing).
     pub settled: bool,
     /// Places that are to be looked at.
@@ -205,10 +212,11 @@ impl State {
 
 impl Daemon {
     /// How it is at this moment.
-    pub async fn of(posts: &[Arc<Post>]) -> Self {
+    pub async fn of(posts: &Posts) -> Self {
+        let (all, refused) = (posts.all(), posts.refused());
         // side by side: the ledger of one that hangs is waited for, and not after those of others
-        let mirrors = join_all(posts.iter().map(|post| MirrorStatus::of(post))).await;
-        Self { pid: std::process::id(), version: env!("CARGO_PKG_VERSION").to_owned(), mirrors }
+        let mirrors = join_all(all.iter().map(|post| MirrorStatus::of(post))).await;
+        Self { pid: std::process::id(), version: env!("CARGO_PKG_VERSION").to_owned(), mirrors, refused }
     }
 }
 
@@ -251,8 +259,9 @@ impl MirrorStatus {
             error: fault.to_string(),
             remedy: fault.remedy.clone(),
         });
-        Self {
+        let told = Self {
             mirror: post.mirror.name.clone(),
+            state: String::new(),
             root: post.mirror.root.display().to_string(),
             target: format!("s3://{}/{}", post.mirror.bucket, post.mirror.prefix),
             settled: status.settled && trouble.is_none(),
@@ -291,7 +300,8 @@ impl MirrorStatus {
             bytes_per_second: post.rate(),
             recent: post.recent.list(),
             cost,
-        }
+        };
+        Self { state: told.state().word().to_owned(), ..told }
     }
 }
 

@@ -98,7 +98,7 @@ async fn converse(stream: UnixStream, posts: &Posts) -> io::Result<()> {
         }
         let whole = line.ends_with(b"\n");
         let reply = match serde_json::from_slice(&line) {
-            Ok(request) if whole => answer(request, &posts.all()).await,
+            Ok(request) if whole => answer(request, posts).await,
             Ok(_) => refuse(false, "the request is too long, or was cut short"),
             Err(error) => refuse(false, format!("the request is not understood: {error}")),
         };
@@ -115,10 +115,11 @@ fn refuse(changed: bool, error: impl ToString) -> Reply {
     Reply::Refused { changed, error: error.to_string() }
 }
 
-async fn answer(request: Request, posts: &[Arc<Post>]) -> Reply {
+async fn answer(request: Request, of: &Posts) -> Reply {
+    let posts = of.all();
     let find = |name: &str| posts.iter().find(|post| post.mirror.name == name);
     let done = match request {
-        Request::Status => Ok(Reply::Status(Daemon::of(posts).await)),
+        Request::Status => Ok(Reply::Status(Daemon::of(of).await)),
         Request::Question { mirror }
         | Request::Approve { mirror, .. }
         | Request::AcceptRoot { mirror, .. }
@@ -157,7 +158,20 @@ async fn ask(post: Option<&Arc<Post>>) -> Result<Reply, Fault> {
 async fn explain(post: Option<&Arc<Post>>, key: &str) -> Result<Reply, Fault> {
     let (post, (tree, store, ledger)) = open(post)?;
     let known = explain::Known { tree: &tree, store: &store, ledger: Some(&ledger), mirror: &post.mirror };
-    Ok(Reply::Explanation(Box::new(known.explain(&Key::raw(key)).await?)))
+    let mut explanation = known.explain(&Key::raw(key)).await?;
+    // a link, or a directory, fails by the key of its object, which the answer names
+    let status = post.report.status();
+    let fault = status.failing.get(&Key::raw(key)).or_else(|| {
+        status
+            .failing
+            .iter()
+            .find(|(failing, _)| failing.to_string() == explanation.key)
+            .map(|(_, fault)| fault)
+    });
+    if let Some(fault) = fault {
+        explanation.notes.insert(0, format!("it fails: {fault}"));
+    }
+    Ok(Reply::Explanation(Box::new(explanation)))
 }
 
 async fn approve(post: Option<&Arc<Post>>, plan: &str) -> Result<Reply, Fault> {

@@ -12,6 +12,7 @@ use crate::{
     service::{
         cost::{Cost, Usage},
         drill::Drilled,
+        posts::Posts,
         supervise::Post,
     },
     store::Outcomes,
@@ -34,6 +35,8 @@ const SHARE: u32 = 1000;
 pub(super) struct Process {
     pub(super) begun: f64,
     pub(super) mirrors: u64,
+    /// The configuration that was read last was not taken.
+    pub(super) refused: bool,
     pub(super) watches: Option<u64>,
     pub(super) watches_limit: Option<u64>,
 }
@@ -76,15 +79,18 @@ impl Gatherer {
     }
 
     /// All that there is to tell, as Prometheus reads it.
-    pub(super) async fn scrape(&self, posts: &[Arc<Post>]) -> String {
+    pub(super) async fn scrape(&self, posts: &Posts) -> String {
+        let refused = posts.refused().is_some();
+        let posts = posts.all();
         let process = Process {
             begun: self.begun,
             mirrors: posts.len() as u64,
+            refused,
             watches: self.watches().await,
             watches_limit: local::watch_limit(),
         };
         let mut mirrors = vec![];
-        for post in posts {
+        for post in posts.iter() {
             mirrors.push((post.mirror.name.as_str(), self.mirror(post).await));
         }
         let mut text = String::new();

@@ -183,7 +183,7 @@ impl Desk {
         }
         let posts = self.posts.all();
         match request.uri.path() {
-            "/metrics" => page(StatusCode::OK, text::TYPE, self.gatherer.scrape(&posts).await),
+            "/metrics" => page(StatusCode::OK, text::TYPE, self.gatherer.scrape(&self.posts).await),
             "/healthz" => told(health::alive(&posts)),
             "/readyz" => told(health::ready(&posts)),
             "/" => page(StatusCode::OK, HTML, self.page.whole().await),

@@ -79,6 +79,12 @@ pub static TABLE: &[Metric] = &[
         s.add(&[], p.begun);
     }),
     once("s3mirrord_mirrors", &[], "Mirrors of the configuration.", |p, s| s.count(&[], p.mirrors)),
+    once(
+        "s3mirrord_reload_refused",
+        &[],
+        "1 if the configuration that was read last was not taken, and all goes on by one before it.",
+        |p, s| s.add(&[], flag(p.refused)),
+    ),
     once("s3mirrord_watches", &[], "inotify watches that the daemon holds.", |p, s| {
         s.maybe(p.watches.map(|n| n as f64));
     }),
@@ -332,6 +338,7 @@ mod tests {
                 "trouble",
                 "degraded",
                 "deletes",
+                "refused",
                 "replacements",
                 "cost",
             ];

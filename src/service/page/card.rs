@@ -83,7 +83,7 @@ fn unreadable(mirror: &MirrorStatus, html: &mut Html) {
     }
     html.raw("</ul><p>In the bucket they are as they were; nothing is deleted there.</p><p><strong>What to do:</strong> ");
     html.put(
-        "let the daemon's user read them, or exclude them. Why each: <code>s3mirrord doctor --mirror ",
+        "let the daemon's user read them, or exclude them. Why, as that user: <code>s3mirrord doctor --mirror ",
         &mirror.mirror,
         "",
     );

@@ -40,6 +40,15 @@ pub(super) fn live(daemon: &Daemon) -> String {
     html.put("<main id=\"live\" data-title=\"", title(daemon), "\"><p class=\"sum\" aria-live=\"polite\">");
     sum(daemon, &mut html);
     html.raw("</p>");
+    if let Some(why) = &daemon.refused {
+        html.raw("<div class=\"matter warn\"><h3>The configuration was not loaded anew</h3>");
+        html.put(
+            "<p>",
+            why,
+            "</p><p><strong>What to do:</strong> mend it, and reload: all goes on by the one before. ",
+        );
+        html.raw("<code>s3mirrord doctor</code> names all that is wrong with it.</p></div>");
+    }
     if daemon.mirrors.is_empty() {
         html.raw("<p class=\"none\">The configuration has no mirrors.</p>");
     }

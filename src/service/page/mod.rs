@@ -59,7 +59,7 @@ impl Page {
             return drawn.clone();
         }
         // whoever holds a mirror's post keeps it from closing: let go before anything is sent
-        let daemon = Daemon::of(&self.posts.all()).await;
+        let daemon = Daemon::of(&self.posts).await;
         let drawn = Drawn {
             at: Instant::now(),
             time: Timestamp::now(),

@@ -20,6 +20,7 @@ fn quiet() -> MirrorStatus {
         mirror: "www".into(),
         root: "/srv/www".into(),
         target: "s3://backups/web-1/www/".into(),
+        state: "in sync".into(),
         settled: true,
         pending: 0,
         in_flight: 0,
@@ -83,7 +84,7 @@ fn worst(text: &str) -> MirrorStatus {
 }
 
 fn live(mirrors: Vec<MirrorStatus>) -> String {
-    frame::live(&Daemon { pid: 7, version: "0.1.0".into(), mirrors })
+    frame::live(&Daemon { pid: 7, version: "0.1.0".into(), mirrors, refused: None })
 }
 
 fn whole(daemon: &Daemon) -> String {
@@ -215,8 +216,12 @@ fn what_fails_comes_with_what_to_do() {
 
 #[test]
 fn nothing_runs_but_what_the_policy_names() {
-    let page =
-        whole(&Daemon { pid: 7, version: "0.1.0".into(), mirrors: vec![worst("<script>x()</script>")] });
+    let page = whole(&Daemon {
+        pid: 7,
+        version: "0.1.0".into(),
+        mirrors: vec![worst("<script>x()</script>")],
+        refused: None,
+    });
     for (open, close, directive) in
         [("<style>", "</style>", "style-src"), ("<script>", "</script>", "script-src")]
     {
@@ -239,7 +244,7 @@ fn nothing_runs_but_what_the_policy_names() {
 proptest! {
     #[test]
     fn no_text_of_a_report_changes_the_markup(text in "[<>\"'&/ =;!a-z-]{0,24}|\\PC{0,24}|(<[a-z]+ on[a-z]+=['\"]?|--><script>|</(td|main|bdi|title)>){1,3}") {
-        let draw = |text: &str| whole(&Daemon { pid: 7, version: text.into(), mirrors: vec![worst(text), quiet()] });
+        let draw = |text: &str| whole(&Daemon { pid: 7, version: text.into(), mirrors: vec![worst(text), quiet()], refused: Some(text.into()) });
         prop_assert_eq!(skeleton(&draw(&text)), skeleton(&draw("x")));
     }
 }
