@@ -29,7 +29,7 @@ which it removes. A daemon may be running.
 Exit codes: 0 nothing stands in the way, 1 something does, 2 usage or configuration.")]
 pub(super) struct Args {
     /// Only this mirror of the configuration
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = clap::ValueHint::Other)]
     mirror: Option<String>,
     /// Print the least IAM policy for this configuration, and end
     #[arg(long)]

@@ -34,7 +34,7 @@ now, and does nothing. A daemon that holds the ledger is asked.
 Exit codes: 0, 2 usage or configuration, 3 store, credentials or root.")]
 pub(super) struct Args {
     /// Which mirror of the configuration
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = clap::ValueHint::Other)]
     mirror: Option<String>,
     /// Print one JSON object
     #[arg(long)]

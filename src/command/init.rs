@@ -89,7 +89,7 @@ pub(super) async fn run(args: Args, common: &Common) -> Result<Exit, Failure> {
     }
     let exit =
         doctor::run(doctor::Args::default(), &Common { config: file.clone(), ..common.clone() }).await?;
-    if Paint::stdout().terminal {
+    if Paint::stdout().terminal && exit == Exit::InSync {
         print(&format!("next, to see what a first pass would do: s3mirrord once --dry-run --config {shown}"));
     }
     Ok(exit)

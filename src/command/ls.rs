@@ -39,7 +39,7 @@ It asks the bucket alone, by listing; with --long each object by HEAD, too. Cont
 Exit codes: 0, 1 the bucket has nothing of that name, 2 usage or configuration, 3 store or credentials.")]
 pub(super) struct Args {
     /// Which mirror of the configuration
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = clap::ValueHint::Other)]
     mirror: Option<String>,
     /// Tell mode, owner and time of each file: a HEAD each
     #[arg(short, long)]

@@ -115,7 +115,8 @@ impl Once<'_> {
         }
         let verbose = self.common.verbose > self.common.quiet;
         let looking = Paint::stdout().terminal && self.common.quiet == 0;
-        Style::Text { actions: verbose || self.args.dry_run, sums: verbose || looking }
+        let planned = self.args.dry_run && self.common.quiet == 0;
+        Style::Text { actions: verbose || self.args.dry_run, sums: verbose || looking || planned }
     }
 
     async fn attempt(&self, lines: &Arc<Lines>) -> Result<Pass, Failure> {

@@ -60,7 +60,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     /// Which mirror of the configuration
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = clap::ValueHint::Other)]
     mirror: Option<String>,
     /// Without a configuration: what to restore
     #[arg(long, value_name = "S3URL", conflicts_with = "mirror")]

@@ -155,8 +155,7 @@ fn told(mirror: &MirrorStatus, paint: Paint) -> String {
         }
     }
     if mirror.unknown > 0 {
-        text +=
-            &format!("\n  {} places cannot be read; nothing is deleted there", HumanCount(mirror.unknown));
+        text += &format!("\n  {} cannot be read; nothing is deleted there", places(mirror.unknown));
     }
     for place in &mirror.unreadable_sample {
         text += &format!("\n  {} {place}", paint.with(Tone::Warn, "unreadable"));
@@ -166,6 +165,10 @@ fn told(mirror: &MirrorStatus, paint: Paint) -> String {
         text += &format!("\n  {} {}: {}", paint.with(Tone::Bad, "failing"), failing.path, failing.error);
     }
     text + &more(mirror.failing as u64, mirror.failing_sample.len())
+}
+
+fn places(n: u64) -> String {
+    if n == 1 { "a place".to_owned() } else { format!("{} places", HumanCount(n)) }
 }
 
 /// Of so many so many were named.

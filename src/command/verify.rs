@@ -55,7 +55,7 @@ difference.
 Exit codes: 0 in sync, 1 there are differences, 2 usage or configuration, 3 store, credentials or root.")]
 pub(super) struct Args {
     /// Only this mirror of the configuration
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = clap::ValueHint::Other)]
     mirror: Option<String>,
     /// Fetch every object, and compare its bytes with those of the file
     #[arg(long)]

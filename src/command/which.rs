@@ -21,7 +21,7 @@ pub(super) struct Which {
     #[arg(value_name = "S3URL")]
     target: Option<String>,
     /// Only this mirror of the configuration
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = clap::ValueHint::Other)]
     mirror: Option<String>,
     /// With DIR: a store other than Amazon's
     #[arg(long, value_name = "URL", requires = "dir")]

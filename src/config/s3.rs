@@ -83,7 +83,7 @@ impl Layer {
         private(table, reader);
         pairs(table, reader);
         Self {
-            region: word(table, "region", reader),
+            region: region(table, reader),
             profile: word(table, "profile", reader),
             endpoint_url: table
                 .text("endpoint_url", reader)
@@ -189,6 +189,21 @@ fn pairs(table: &Table<'_>, reader: &mut Reader<'_>) {
 }
 
 /// A text of at least one character, without spaces or control characters.
+/// A part of a host's name, as signatures and endpoints have it.
+fn region(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<String> {
+    let at = table.text("region", reader)?.at;
+    let region = word(table, "region", reader)?;
+    if region.len() <= 63 && region.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+        return Some(region);
+    }
+    let message = format!("`region = {}` is no region's name", Shown(&region));
+    reader.complain(
+        at,
+        Complaint::new(message, "write region = \"eu-west-1\"; the URL of a store is `endpoint_url`"),
+    );
+    None
+}
+
 fn word(table: &Table<'_>, key: &str, reader: &mut Reader<'_>) -> Option<String> {
     let given = table.text(key, reader)?;
     if given.value.is_empty() || given.value.contains(|c: char| c.is_whitespace() || c.is_control()) {

@@ -173,6 +173,7 @@ fn each_wrong_value_is_told_with_its_line_and_a_remedy() {
         ("s3.ca_bundle = \"ca.pem\"", "is relative", "ca_bundle = \"/…\""),
         ("s3.endpoint_url = \"minio:9000\"", "`endpoint_url`", "scheme and host"),
         ("s3.region = \"\"", "`region` is empty", "region = \"eu-west-1\""),
+        ("s3.region = \"http://x:9000\"", "is no region's name", "`endpoint_url`"),
         ("s3.access_key_id = \"id\"", "stands without `secret_access_key`", "write both"),
         ("s3.secret_access_key = \"hush\"", "stands without `access_key_id`", "write both"),
         ("s3.session_token = \"hush\"", "stands without `access_key_id`", "write both"),

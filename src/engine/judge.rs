@@ -104,7 +104,9 @@ impl<T: Tree, S: Store, L: Ledger> Session<'_, T, S, L> {
                 let Some(surveyed) = self.surveying.remove(&id) else { return };
                 let Surveyed { note, begun, in_sync, awaited, .. } = surveyed;
                 if self.whole.take_if(|whole| *whole == id).is_some() {
-                    self.life.report.live().look_ends(result.is_ok());
+                    // what another root has says nothing of what the bucket holds
+                    let whole = result.is_ok() && self.ctx.root != Sameness::Changed;
+                    self.life.report.live().look_ends(whole);
                     if result.is_ok() {
                         self.life.unsynced.look_ends();
                         self.life.report.with(|status| status.unreadable.look_ends());

@@ -69,11 +69,11 @@ fn unreadable(mirror: &MirrorStatus, html: &mut Html) {
     if mirror.unknown == 0 {
         return;
     }
-    html.put(
-        "<div class=\"matter warn\"><h3>",
-        HumanCount(mirror.unknown),
-        " places cannot be read</h3><ul>",
-    );
+    let places = match mirror.unknown {
+        1 => "A place".to_owned(),
+        n => format!("{} places", HumanCount(n)),
+    };
+    html.put("<div class=\"matter warn\"><h3>", places, " cannot be read</h3><ul>");
     for place in &mirror.unreadable_sample {
         html.raw("<li>").name(place).raw("</li>");
     }
