@@ -115,8 +115,7 @@ impl Once<'_> {
         }
         let verbose = self.common.verbose > self.common.quiet;
         let looking = Paint::stdout().terminal && self.common.quiet == 0;
-        let planned = self.args.dry_run && self.common.quiet == 0;
-        Style::Text { actions: verbose || self.args.dry_run, sums: verbose || looking || planned }
+        Style::Text { actions: verbose || self.args.dry_run, sums: verbose || looking }
     }
 
     async fn attempt(&self, lines: &Arc<Lines>) -> Result<Pass, Failure> {
