@@ -7,7 +7,7 @@ use crate::{
     model::{Binding, Capabilities, Fault, Key, Stamp},
     store::Store,
 };
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// It is asked again after so many seconds: the store may be of another release, or another store, by now.
 const HOLDS: i64 = 7 * 24 * 3600;
@@ -37,32 +37,33 @@ impl Honours {
         &self,
         ctx: &Context<T, S, L>,
         near: &Key,
-    ) -> Result<bool, Fault> {
+    ) -> bool {
         let (known, now) = (Some(self.known), (ctx.options.wall)());
-        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_due(known, asked, now) {
-            return Ok(false);
+        if !is_due(known, *self.asked(), now) {
+            return false;
         }
-        let found = find_out(ctx, near, known, asked).await?;
-        let asked = match found {
-            Some(_) => now,
-            None => Stamp { sec: now.sec - HOLDS + AGAIN, ..now },
+        let Ok(Some(found)) = find_out(ctx, near, known).await else {
+            *self.asked() = Some(Stamp { sec: now.sec - HOLDS + AGAIN, ..now });
+            return false;
         };
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
-        let Some(found) = found else { return Ok(false) };
+        *self.asked() = Some(now);
         owner::remember(ctx, |binding| (binding.capabilities, binding.probed) = (Some(found), Some(now)))
             .await;
-        Ok(found != self.known)
+        found != self.known
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Option<Stamp>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// True if nobody knows, or it was found out long ago, or at a time that is to come.
-fn is_due(known: Option<Capabilities>, asked: Option<Stamp>, now: Stamp) -> bool {
+pub(super) fn is_due(known: Option<Capabilities>, asked: Option<Stamp>, now: Stamp) -> bool {
     let holds = asked.is_some_and(|at| (0..HOLDS).contains(&now.sec.saturating_sub(at.sec)));
     known.is_none() || !holds
 }
 
-/// Asks, beside the key `near`, what the store honours, if that is due. `None`: what is known holds, or nothing better is to be had.
+/// Asks, beside the key `near`, what the store honours. `None`: it cannot be asked, and what is known is all there is.
 ///
 /// # Errors
 /// Those of the requests, where nothing is known.
@@ -70,11 +71,7 @@ pub(super) async fn find_out<T: Tree, S: Store, L: Ledger>(
     ctx: &Context<T, S, L>,
     near: &Key,
     known: Option<Capabilities>,
-    asked: Option<Stamp>,
 ) -> Result<Option<Capabilities>, Fault> {
-    if !is_due(known, asked, (ctx.options.wall)()) {
-        return Ok(None);
-    }
     match (ctx.store.probe(near).await, known) {
         (Ok(found), known) => {
             // a batch that had no answer tells nothing

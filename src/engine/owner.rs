@@ -225,10 +225,12 @@ pub(super) fn another_root() -> Fault {
 pub(super) async fn claim<T: Tree, S: Store, L: Ledger>(ctx: &Context<T, S, L>) -> Result<Claim, Fault> {
     write(ctx).await?;
     let mut binding = ctx.binding.clone();
-    let (known, asked) = (binding.capabilities, binding.probed);
-    if let Some(found) = honours::find_out(ctx, &key(), known, asked).await? {
+    let (known, now) = (binding.capabilities, (ctx.options.wall)());
+    if honours::is_due(known, binding.probed, now)
+        && let Some(found) = honours::find_out(ctx, &key(), known).await?
+    {
         ctx.store.know(found);
-        (binding.capabilities, binding.probed) = (Some(found), Some((ctx.options.wall)()));
+        (binding.capabilities, binding.probed) = (Some(found), Some(now));
     }
     if ctx.options.trash.is_some() {
         match ctx.store.keeps_versions().await {
@@ -287,7 +289,7 @@ pub(super) async fn renew<T: Tree, S: Store, L: Ledger>(
     match ctx.claimed() {
         Some(claim) => {
             write(ctx).await?;
-            claim.honours.changed(ctx, &key()).await
+            Ok(claim.honours.changed(ctx, &key()).await)
         }
         None if asks => ctx.store.read(&key()).await.map(|_| false),
         None => Ok(false),

@@ -50,6 +50,7 @@ impl Journal {
 #[derive(Default)]
 struct Fields(Vec<Said>);
 
+#[derive(Clone)]
 struct Said {
     name: &'static str,
     value: String,
@@ -92,12 +93,7 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Journal {
         event.record(&mut fields);
         for span in ctx.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(around) = span.extensions().get::<Fields>() {
-                let said = |said: &Said| Said {
-                    name: said.name,
-                    value: said.value.clone(),
-                    shown: said.shown.clone(),
-                };
-                fields.0.extend(around.others().map(said));
+                fields.0.extend(around.others().cloned());
             }
         }
         let line = line(&fields);

@@ -158,17 +158,12 @@ async fn ask(post: Option<&Arc<Post>>) -> Result<Reply, Fault> {
 async fn explain(post: Option<&Arc<Post>>, key: &str) -> Result<Reply, Fault> {
     let (post, (tree, store, ledger)) = open(post)?;
     let known = explain::Known { tree: &tree, store: &store, ledger: Some(&ledger), mirror: &post.mirror };
-    let mut explanation = known.explain(&Key::raw(key)).await?;
-    // a link, or a directory, fails by the key of its object, which the answer names
+    let key = Key::raw(key);
+    let mut explanation = known.explain(&key).await?;
+    // a link, or a directory, has a key of its own
+    let keys = key.path().map(|path| [Key::of(&path), Key::of_link(&path), Key::directory(&path)]);
     let status = post.report.status();
-    let fault = status.failing.get(&Key::raw(key)).or_else(|| {
-        status
-            .failing
-            .iter()
-            .find(|(failing, _)| failing.to_string() == explanation.key)
-            .map(|(_, fault)| fault)
-    });
-    if let Some(fault) = fault {
+    if let Some(fault) = keys.iter().flatten().find_map(|key| status.failing.get(key)) {
         explanation.notes.insert(0, format!("it fails: {fault}"));
     }
     Ok(Reply::Explanation(Box::new(explanation)))
