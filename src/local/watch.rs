@@ -30,8 +30,10 @@ use std::{
 const INBOX: usize = 65_536;
 /// Notices that wait for the engine.
 const OUTBOX: usize = 8_192;
-/// How often the root is asked for.
-const TICK: Duration = Duration::from_secs(2);
+/// How often it is looked whether the root is where it was. Each time wakes a thread of each mirror, whatever else rests.
+const TICK: Duration = Duration::from_secs(4);
+/// How often one that cannot be watched is tried again.
+const RETRY: Duration = Duration::from_secs(2);
 /// The longest rest between two rebuilds in a storm of overflows.
 const REST: Duration = Duration::from_secs(10);
 /// Trying for watches that are missing takes one in so many parts of the time at the most.
@@ -176,7 +178,7 @@ impl Warden {
                         trouble = Some(fault);
                     }
                     self.perch.pulse.beat();
-                    let retry = Instant::now() + TICK;
+                    let retry = Instant::now() + RETRY;
                     while let Some(left) = retry.checked_duration_since(Instant::now()) {
                         if self.lines.inbox.take(left) == Taken::Closed {
                             return;
