@@ -1,4 +1,6 @@
-//! `man`: the manual, a page for each verb, from the same words as `--help`.
+//! `man`: the manual, a page for each verb, from the same words as `--help`, and one for the configuration.
+
+mod settings;
 
 use super::{Cli, Exit, Failure};
 use anyhow::Context;
@@ -13,14 +15,14 @@ const NAME: &str = "s3mirrord";
 /// The words of `man`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  s3mirrord man /usr/local/share/man/man1 && man s3mirrord-restore")]
+  s3mirrord man /usr/local/share/man && man s3mirrord-restore && man s3mirrord-config")]
 pub(super) struct Args {
-    /// Where to write the pages: made if it is not there
+    /// Where to write the pages, in man1 and man5: made if they are not there
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 }
 
-/// Writes `s3mirrord.1`, `s3mirrord-once.1` and so on.
+/// Writes `man1/s3mirrord.1`, `man1/s3mirrord-once.1` and so on, and `man5/s3mirrord-config.5`.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let dir = &args.dir;
     let written = write(dir).with_context(|| format!("{} cannot be written", dir.display()));
@@ -28,7 +30,14 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn write(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
+    let (commands, formats) = (dir.join("man1"), dir.join("man5"));
+    fs::create_dir_all(&commands)?;
+    fs::create_dir_all(&formats)?;
+    write_verbs(&commands)?;
+    fs::write(formats.join(format!("{NAME}-config.5")), settings::page())
+}
+
+fn write_verbs(dir: &Path) -> io::Result<()> {
     let command = Cli::command();
     let verbs = command.get_subcommands().map(|verb| format!("{NAME}-{}", verb.get_name()));
     let names: Vec<_> = iter::once(NAME.to_owned()).chain(verbs).collect();
@@ -37,8 +46,9 @@ fn write(dir: &Path) -> io::Result<()> {
         let file = dir.join(format!("{name}.1"));
         // `help` has none
         if let Ok(text) = fs::read_to_string(&file) {
-            let others = if name == NAME { "" } else { ".SH SEE ALSO\n\\fBs3mirrord\\fR(1)\n" };
-            fs::write(&file, with_examples(&text) + others)?;
+            let main = if name == NAME { "" } else { "\\fBs3mirrord\\fR(1), " };
+            let others = format!(".SH SEE ALSO\n{main}\\fBs3mirrord\\-config\\fR(5)\n");
+            fs::write(&file, with_examples(&text) + &others)?;
         }
     }
     Ok(())
