@@ -70,8 +70,12 @@ fn meaning(kind: EventKind) -> Option<fn(RelPath) -> Sign> {
 }
 
 fn of_root(kind: EventKind) -> Option<Sign> {
-    let gone = matches!(kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
-    gone.then_some(Sign::Root)
+    match kind {
+        EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => Some(Sign::Root),
+        // it may not be readable any more, or again
+        EventKind::Modify(ModifyKind::Metadata(_)) => Some(Sign::Attributes(RelPath::root())),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -104,7 +108,8 @@ mod tests {
             (access(AccessKind::Open(AccessMode::Any)), "/r/a", None),
             (name(RenameMode::From), "/r", Some(Sign::Root)),
             (EventKind::Remove(RemoveKind::Folder), "/r", Some(Sign::Root)),
-            (meta, "/r", None),
+            (meta, "/r", Some(Sign::Attributes(RelPath::root()))),
+            (data, "/r", None),
             (data, "/elsewhere/a", None),
             (data, "/rest/a", None),
         ] {

@@ -237,6 +237,26 @@ async fn c06_of_many_places_that_cannot_be_read_some_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_is_shut_is_told_at_once_and_open_again_it_is_mirrored() {
+    let bench = Bench::new().await;
+    bench.write("a", "x");
+    let Some(mut daemon) = bench.restrained(&["run"]).await else {
+        return skip("setpriv cannot take away root's right to read everything");
+    };
+    let mut daemon = daemon.kill_on_drop(true).spawn().unwrap();
+    let state = |is: &'static str| move |told: &Value| told["mirrors"][0]["state"] == is;
+    bench.await_status("in sync", state("in sync")).await;
+    let shut = |mode| fs::set_permissions(&bench.root, fs::Permissions::from_mode(mode)).unwrap();
+    shut(0o0);
+    bench.await_status("told", state("in trouble")).await;
+    bench.write("b", "x");
+    shut(0o755);
+    bench.await_objects(&[("a", "x"), ("b", "x")]).await;
+    bench.await_status("in sync again", state("in sync")).await;
+    end(&mut daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_printed_is_1_and_the_mirror_work_is_done() {
     let bench = Bench::new().await;
     bench.write("a", "a");
