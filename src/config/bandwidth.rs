@@ -20,8 +20,7 @@ pub(super) fn read(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<Rates> 
     };
     let spans = texts.into_iter().map(|text| reader.check(text.at, span(text.value)));
     let spans = spans.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()?;
-    // what never limits is no limit
-    Some(if spans.iter().all(|span| span.rate.is_none()) { Rates::default() } else { Rates::new(spans) })
+    Some(Rates::new(spans))
 }
 
 fn span(text: &str) -> Result<Span, Complaint> {

@@ -5,7 +5,7 @@
 //! of them, and puts notices into an outbox, which is the stream. When events were lost, or the root is not
 //! where it was, all watches are made anew, and then all is to be looked at.
 //!
-//! The root itself is asked for every two seconds (by statx, which is no event): a mount over it makes no event at all, and an unmount
+//! The root itself is asked for every four seconds (by statx, which is no event): a mount over it makes no event at all, and an unmount
 //! none that notify passes on. That events come at all is proven by a canary; that the root's own watch lives, every ten
 //! seconds, by the event of the root's being opened.
 

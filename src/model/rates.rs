@@ -49,9 +49,9 @@ impl Rates {
         self.spans.iter().rev().find(|span| span.holds(day.into(), minute)).and_then(|span| span.rate)
     }
 
-    /// The slowest there is at any time.
-    pub fn least(&self) -> Option<u64> {
-        self.spans.iter().filter_map(|span| span.rate).min()
+    /// True if there is no limit at any time.
+    pub fn is_none(&self) -> bool {
+        self.spans.iter().all(|span| span.rate.is_none())
     }
 }
 
@@ -93,7 +93,9 @@ mod tests {
             assert_eq!(rates.at(day, hour * 60), want, "day {day} at {hour}");
         }
         assert_eq!(rates.at(0, 8 * 60 - 1), Some(5));
-        assert_eq!((rates.least(), Rates::default().least()), (Some(2), None));
+        assert!(
+            !rates.is_none() && Rates::default().is_none() && Rates::new(vec![Span::always(None)]).is_none()
+        );
         assert_eq!(Rates::default().at(3, 700), None);
         let whole = Rates::new(vec![Span { from: 60, to: 60, ..Span::always(Some(1)) }]);
         assert!((0..1440).all(|minute| whole.at(2, minute) == Some(1)), "a day long");

@@ -5,16 +5,15 @@ use crate::{
     engine::{self, Input},
     ledger::{Database, Ledger, OpenError, Opened, Options as LedgerOptions, Reason},
     local::{Directory, Kinds, Notice, Prune, Tree},
-    model::{Class, Fault, MirrorId, Rates, Stamp, is_draft},
+    model::{Class, Fault, MirrorId, Stamp, is_draft},
     plan::{Choice, Filter, Limits},
-    service::hook::Hook,
-    store::{self, Memory, S3, Store, Throttle},
+    service::{bandwidth::Bandwidth, hook::Hook},
+    store::{self, Memory, S3, Store},
 };
 use futures::{
     Stream, StreamExt,
     stream::{self, BoxStream},
 };
-use jiff::Zoned;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -62,8 +61,8 @@ pub struct Commons {
     pub state_dir: PathBuf,
     /// What their transfers may hold.
     pub memory: Memory,
-    /// How fast all of them may go.
-    pub throttle: Throttle,
+    /// How fast they may send.
+    pub bandwidth: Bandwidth,
     /// Neither variable nor file of AWS is read.
     pub isolated: bool,
 }
@@ -71,8 +70,8 @@ pub struct Commons {
 impl Commons {
     /// As it is configured.
     pub fn new(config: &Config) -> Self {
-        let (memory, throttle) = (Memory::new(config.memory_limit), throttle(&config.bandwidth));
-        Self { state_dir: config.state_dir.clone(), memory, throttle, isolated: false }
+        let (memory, bandwidth) = (Memory::new(config.memory_limit), Bandwidth::new(config));
+        Self { state_dir: config.state_dir.clone(), memory, bandwidth, isolated: false }
     }
 
     /// Neither variable nor file of AWS is read.
@@ -81,17 +80,6 @@ impl Commons {
         self.isolated = true;
         self
     }
-}
-
-/// The limit of this moment by the host's clock and time zone.
-fn throttle(rates: &Rates) -> Throttle {
-    let Some(least) = rates.least() else { return Throttle::default() };
-    let rates = rates.clone();
-    Throttle::new(least, move || {
-        let now = Zoned::now();
-        let minute = i16::from(now.hour()) * 60 + i16::from(now.minute());
-        rates.at(now.weekday().to_monday_zero_offset().unsigned_abs(), minute.unsigned_abs())
-    })
 }
 
 /// Takes the lock of a mirror and opens its ledger. With `rehearse`, changes are thrown away in the end.
@@ -191,7 +179,7 @@ fn store_options(commons: &Commons, mirror: &Mirror) -> store::Options {
         credentials_file,
         isolated: commons.isolated,
         memory: commons.memory.clone(),
-        throttle: commons.throttle.and(&throttle(&mirror.bandwidth)),
+        throttle: commons.bandwidth.of(&mirror.name),
         objects: objects(mirror),
         requester_pays: mirror.requester_pays,
         trash: mirror.trash.as_ref().map(|trash| trash.prefix.clone()),

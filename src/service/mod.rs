@@ -1,6 +1,7 @@
 //! L4, what a daemon needs around the engine.
 
 pub mod assembly;
+pub mod bandwidth;
 pub mod columns;
 pub mod control;
 pub mod cost;

@@ -21,12 +21,12 @@ pub(super) struct Changes {
     pub(super) fates: Vec<Fate>,
     /// Mirrors of the old configuration that are in the new one no longer.
     pub(super) removed: Vec<usize>,
-    /// What all mirrors share is another.
+    /// The memory that all mirrors share is another.
     pub(super) shared: bool,
 }
 
 impl Changes {
-    /// From one configuration to the next. What all mirrors share (memory, bandwidth) begins anew with all of them.
+    /// From one configuration to the next. With the memory that all mirrors share all of them begin anew.
     ///
     /// # Errors
     /// The new one has something that cannot change while the process lives.
@@ -57,7 +57,7 @@ impl Changes {
                 remedy: format!("restart it, or {again}"),
             });
         }
-        let shared = old.memory_limit != new.memory_limit || old.bandwidth != new.bandwidth;
+        let shared = old.memory_limit != new.memory_limit;
         let fates = new.mirrors.iter().map(|mirror| {
             match old.mirrors.iter().position(|other| other.name == mirror.name) {
                 Some(n) if !shared && is_same(&old.mirrors[n], mirror) => Fate::Kept(n),
@@ -71,9 +71,9 @@ impl Changes {
     }
 }
 
-/// True if it need not begin anew: how much is logged of it changes while it runs.
+/// True if it need not begin anew: how much is logged of it, and how fast it sends, change while it runs.
 fn is_same(old: &Mirror, new: &Mirror) -> bool {
-    *old == Mirror { log_level: old.log_level, ..new.clone() }
+    *old == Mirror { log_level: old.log_level, bandwidth: old.bandwidth.clone(), ..new.clone() }
 }
 
 /// For the log: `1 added, 0 changed, 2 removed, 5 as before`.
@@ -122,12 +122,13 @@ mod tests {
             ("", &[("a", "rescan = \"2h\""), ("b", "")], &[Changed(0), Kept(1)], &[]),
             // whoever wants to hear more of it loses nothing of what it is in the middle of
             ("", &[("a", "log_level = \"debug\""), ("b", "")], &[Kept(0), Kept(1)], &[]),
+            ("", &[("a", "bandwidth = \"1MiB/s\""), ("b", "")], &[Kept(0), Kept(1)], &[]),
+            ("bandwidth = \"1MiB/s\"", AB, &[Kept(0), Kept(1)], &[]),
             ("", &[("a", "root = \"/other\""), ("b", "")], &[Changed(0), Kept(1)], &[]),
             ("", &[("a", ""), ("renamed", "root = \"/no/b\"")], &[Kept(0), Added], &[1]),
             ("", &[("c", ""), ("d", "")], &[Added, Added], &[0, 1]),
             // what all of them share
             ("memory_limit = \"1GiB\"", AB, &[Changed(0), Changed(1)], &[]),
-            ("bandwidth = \"1MiB/s\"", AB, &[Changed(0), Changed(1)], &[]),
             ("[s3]\nregion = \"eu-west-1\"", AB, &[Changed(0), Changed(1)], &[]),
         ];
         let old = config("", AB);

@@ -15,6 +15,7 @@ use crate::{
     config::{Config, Mirror, Problems},
     engine::{Input, Sink},
     model::{Class, Fault},
+    store::Memory,
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
@@ -218,8 +219,9 @@ impl Supervisor {
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         telemetry::heed(&config.mirrors);
         tracing::info!("the configuration was loaded anew: {changes}; looking at everything");
+        self.commons.bandwidth.heed(&config);
         if changes.shared {
-            self.commons = commons(&config, &self.setting);
+            self.commons.memory = Memory::new(config.memory_limit);
         }
         let (old, mut now, mut begun) = (self.posts.all(), vec![], vec![]);
         let mut leaving: Vec<_> = changes.removed.iter().map(|n| old[*n].clone()).collect();

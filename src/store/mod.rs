@@ -56,7 +56,7 @@ pub use patience::{PAUSE, TRIES, listed, patiently};
 pub use requests::Outcomes;
 pub use s3::S3;
 pub use standing::Caller;
-pub use throttle::Throttle;
+pub use throttle::{Limit, Rate, Throttle};
 pub use trash::Told;
 pub use upload::Staged;
 pub use versions::{Marker, Versions};

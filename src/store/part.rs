@@ -253,17 +253,18 @@ async fn send_one(
     _memory: Held,
 ) -> Result<CompletedPart, Fault> {
     let send = || {
+        let throttle = store.options().throttle.for_request();
         let request = store.client().upload_part().bucket(store.bucket()).key(&full).upload_id(&id);
         let request = request
             .part_number(wire(number))
             .set_checksum_sha256(payload.proof.sha256())
             .set_checksum_crc64_nvme(payload.proof.crc64())
             .set_content_md5(payload.proof.md5())
-            .body(payload.body(&store.options().throttle))
+            .body(payload.body(&throttle))
             .customize()
             .interceptor(payload.signed())
-            .config_override(payload.unhurried(store.options()));
-        payload.watched(store.options(), request.send())
+            .config_override(payload.unhurried(store.options(), &throttle));
+        payload.watched(store.options(), throttle, request.send())
     };
     let answer = store.send(payload.len(), send).await.map_err(|e| fault(PART, &full, &e))?;
     let etag = tag(PART, &full, answer.e_tag())?;

@@ -154,8 +154,8 @@ impl Payload {
     }
 
     /// Time enough for a slow uplink. What is held back is [watched](Self::watched) instead.
-    pub(super) fn unhurried(&self, options: &Options) -> Builder {
-        match options.throttle.is_none() {
+    pub(super) fn unhurried(&self, options: &Options, throttle: &Throttle) -> Builder {
+        match throttle.is_none() {
             true => attempt_timeout(options, self.patience(options)),
             false => timeouts(options, TimeoutConfig::builder().disable_operation_attempt_timeout()),
         }
@@ -170,9 +170,10 @@ impl Payload {
     pub(super) async fn watched<T, E>(
         &self,
         options: &Options,
+        throttle: Throttle,
         request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     ) -> Result<T, SdkError<E, HttpResponse>> {
-        if options.throttle.is_none() {
+        if throttle.is_none() {
             return request.await;
         }
         let patience = self.patience(options);

@@ -100,7 +100,8 @@ async fn put(
     condition: Condition,
 ) -> Result<(u16, Option<ETag>), Fault> {
     let send = || {
-        let request = store.put_request(full, payload, None, condition.clone());
+        let throttle = store.options().throttle.for_request();
+        let request = store.put_request(full, (payload, &throttle), None, condition.clone());
         request.customize().interceptor(payload.signed()).send()
     };
     let answer = store.send(payload.len(), send).await;

@@ -8,6 +8,7 @@ use super::{
     metadata, object,
     payload::Payload,
     s3::{Condition, tag},
+    throttle::Throttle,
 };
 use crate::model::{Class, ETag, Fault, Spec};
 use aws_sdk_s3::{
@@ -38,7 +39,7 @@ impl S3 {
     pub(super) fn put_request(
         &self,
         full: &str,
-        payload: &Payload,
+        (payload, throttle): (&Payload, &Throttle),
         spec: Option<&Spec>,
         (if_none_match, if_match): Condition,
     ) -> PutObjectFluentBuilder {
@@ -54,7 +55,7 @@ impl S3 {
             .set_content_md5(payload.proof.md5())
             .set_if_none_match(if_none_match)
             .set_if_match(if_match)
-            .body(payload.body(&self.options().throttle));
+            .body(payload.body(throttle));
         let chosen = if spec.is_some() { self.chosen(full) } else { self.options().objects.own() };
         object::put(request, chosen, payload.proof.check())
     }
@@ -105,13 +106,14 @@ impl S3 {
         condition: Condition,
     ) -> Result<Answer, SdkError<PutObjectError, HttpResponse>> {
         let learn = self.direct().learn(full, self.options().connect_timeout);
+        let throttle = self.options().throttle.for_request();
         let request = self
-            .put_request(full, payload, spec, condition)
+            .put_request(full, (payload, &throttle), spec, condition)
             .customize()
             .interceptor(learn)
             .interceptor(payload.signed())
-            .config_override(payload.unhurried(self.options()));
-        let answer = payload.watched(self.options(), request.send()).await?;
+            .config_override(payload.unhurried(self.options(), &throttle));
+        let answer = payload.watched(self.options(), throttle, request.send()).await?;
         Ok(Answer {
             etag: answer.e_tag,
             sse: answer.server_side_encryption,

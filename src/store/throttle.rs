@@ -12,56 +12,65 @@ use http_body::{Body, Frame, SizeHint};
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::time::{Instant, sleep_until};
 
-/// Limits that hold together: those of the process and those of the mirror. Clones share them.
-#[derive(Clone, Default)]
-pub struct Throttle {
-    limits: Vec<Arc<Limit>>,
-    /// Whose.
-    lane: Lane,
-}
+/// Bytes a second right now; `None`: no limit for now.
+pub type Rate = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
-struct Limit {
-    /// Bytes a second right now; `None`: no limit.
-    rate: Box<dyn Fn() -> Option<u64> + Send + Sync>,
-    /// The lowest that `rate` ever says.
-    least: u64,
+/// A limit, which may be set anew at any time. Clones share it.
+#[derive(Clone)]
+pub struct Limit(Arc<Shared>);
+
+struct Shared {
+    /// Asked for each piece; without one there is no limit at any time.
+    rate: RwLock<Option<Rate>>,
     /// One piece at a time waits for its time, the others for their turn.
     next: Lanes,
     /// When the next byte may go.
     free: Mutex<Instant>,
 }
 
+/// Limits that hold together: those of the process and those of the mirror. Clones share them.
+#[derive(Clone, Default)]
+pub struct Throttle {
+    limits: Vec<Limit>,
+    /// Whose.
+    lane: Lane,
+}
+
+impl fmt::Debug for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.now())
+    }
+}
+
 impl fmt::Debug for Throttle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.limits.iter().map(|limit| (limit.rate)())).finish()
+        f.debug_list().entries(&self.limits).finish()
     }
 }
 
 impl Throttle {
-    /// `rate` is asked for each piece, and never says less than `least` (at least 1); `None` is no limit for now.
-    pub fn new(least: u64, rate: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
-        let (rate, free) = (Box::new(rate), Mutex::new(Instant::now()));
-        let limit = Limit { rate, least: least.max(1), next: Lanes::new(1), free };
-        Self { limits: vec![Arc::new(limit)], lane: Lane::default() }
-    }
-
-    /// Both hold.
-    #[must_use]
-    pub fn and(&self, other: &Self) -> Self {
-        let limits = self.limits.iter().chain(&other.limits).cloned().collect();
-        Self { limits, lane: self.lane }
+    /// All of them hold.
+    pub fn new(limits: Vec<Limit>) -> Self {
+        Self { limits, lane: Lane::default() }
     }
 
     /// The same, for a mirror that takes turns with others.
     #[must_use]
     pub(super) fn in_lane(&self, lane: Lane) -> Self {
         Self { lane, ..self.clone() }
+    }
+
+    /// What one request keeps to, all its attempts: a limit where there was none holds from the next request on.
+    #[must_use]
+    pub(super) fn for_request(&self) -> Self {
+        let limits = self.limits.iter().filter(|limit| !limit.is_none()).cloned().collect();
+        Self { limits, lane: self.lane }
     }
 
     /// True if nothing is ever held back.
@@ -84,7 +93,7 @@ impl Throttle {
 
     /// Waits until so many bytes may go.
     pub(super) async fn wait(&self, bytes: u64) {
-        for limit in &self.limits {
+        for Limit(limit) in &self.limits {
             let _turn = limit.next.take(self.lane, 1).await;
             sleep_until(limit.turn(bytes)).await;
         }
@@ -92,13 +101,39 @@ impl Throttle {
 }
 
 impl Limit {
+    /// `rate` is asked for each piece; without one nothing is held back, until it is [`set`](Self::set).
+    pub fn new(rate: Option<Rate>) -> Self {
+        let (rate, free) = (RwLock::new(rate), Mutex::new(Instant::now()));
+        Self(Arc::new(Shared { rate, next: Lanes::new(1), free }))
+    }
+
+    /// Another rate, for all that it holds back and that comes after. A piece that waits by then has the time it had.
+    pub fn set(&self, rate: Option<Rate>) {
+        *self.0.rate.write().unwrap_or_else(PoisonError::into_inner) = rate;
+    }
+
+    fn now(&self) -> Option<u64> {
+        self.0.now()
+    }
+
+    /// True if nothing is held back at any time, until it is set anew.
+    fn is_none(&self) -> bool {
+        self.0.rate.read().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+}
+
+impl Shared {
+    fn now(&self) -> Option<u64> {
+        self.rate.read().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|rate| rate())
+    }
+
     /// When these bytes may go. What comes after them waits until they have.
     fn turn(&self, bytes: u64) -> Instant {
         let now = Instant::now();
-        let Some(rate) = (self.rate)() else { return now };
+        let Some(rate) = self.now() else { return now };
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = now.max(*free);
-        *free = turn + Duration::from_secs_f64(bytes as f64 / rate.max(self.least) as f64);
+        *free = turn + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
         turn
     }
 }
@@ -205,12 +240,16 @@ mod tests {
     use futures::future::join_all;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+    fn always(rate: u64) -> Limit {
+        Limit::new(Some(Box::new(move || Some(rate))))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn all_share_the_rate_and_a_new_one_holds_at_once() {
         let rate = Arc::new(AtomicU64::new(1000));
         let now = Arc::clone(&rate);
-        let all = Throttle::new(1, move || Some(now.load(Relaxed)).filter(|rate| *rate > 0));
-        let (one, other) = (Throttle::new(300, || Some(300)).and(&all), all.clone());
+        let all = Limit::new(Some(Box::new(move || Some(now.load(Relaxed)).filter(|rate| *rate > 0))));
+        let (one, other) = (Throttle::new(vec![always(300), all.clone()]), Throttle::new(vec![all]));
         let begun = Instant::now();
         // ten pieces of 100 bytes each
         let send = async |throttle: &Throttle| {
@@ -231,10 +270,34 @@ mod tests {
         assert_eq!(send(&other).await - start, 0);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_that_is_set_holds_for_what_waits_and_for_the_next_request() {
+        let limit = Limit::new(None);
+        let throttle = Throttle::new(vec![limit.clone()]);
+        let before = throttle.for_request();
+        limit.set(Some(Box::new(|| Some(100))));
+        let after = throttle.for_request();
+        assert_eq!((before.is_none(), after.is_none()), (true, false));
+        let begun = Instant::now();
+        let send = async |throttle: Throttle| {
+            for _ in 0..10 {
+                throttle.wait(100).await;
+            }
+            begun.elapsed().as_secs()
+        };
+        let faster = async {
+            tokio::time::sleep(Duration::from_millis(3500)).await;
+            limit.set(None);
+        };
+        let (took, ()) = tokio::join!(send(after), faster);
+        assert_eq!(took, 4, "the piece that waited had its time, the others went at once");
+        assert!(throttle.for_request().is_none());
+    }
+
     /// A body of one mirror goes as fast as all twenty of another together.
     #[tokio::test(start_paused = true)]
     async fn mirrors_share_the_rate_whatever_the_number_of_their_bodies() {
-        let all = Throttle::new(1, || Some(1000));
+        let all = Throttle::new(vec![always(1000)]);
         let (many, one) = (all.in_lane(Lane::new()), all.in_lane(Lane::new()));
         let begun = Instant::now();
         let send = async |throttle: &Throttle, pieces| {
@@ -272,7 +335,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_is_held_back_is_waited_for_and_one_that_hangs_is_not() {
         const S: Duration = Duration::from_secs(1);
-        let all = Throttle::new(1, || Some(1000));
+        let all = Throttle::new(vec![always(1000)]);
         let flood = || async {
             let mirror = all.in_lane(Lane::new());
             loop {

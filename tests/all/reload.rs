@@ -276,3 +276,37 @@ async fn a_mirror_that_gets_another_name_waits_for_what_it_was() {
     assert!(!log.contains("put key=large bytes=204800 mirror=\"web\""), "{log}");
     end(&bench, daemon).await;
 }
+
+/// At the rate that it had it would take four minutes, and begun anew it would be sent from its first byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_rate_holds_for_what_is_being_sent_already() {
+    let bench = Bench::new().await;
+    let mirror = |lines: &str| bench.mirror("www", &bench.root, "www/", &(QUICK.to_owned() + lines));
+    bench.configure(&mirror("bandwidth = \"16KiB/s\"\n"));
+    let daemon = bench.start_logged(bench.command(&["run"]));
+    shown(&bench, "settled", |told| told["mirrors"][0]["settled"] == true).await;
+    let large = "x".repeat(4 << 20);
+    bench.write("large", &large);
+    shown(&bench, "it is sent", |told| told["mirrors"][0]["in_flight"] == 1).await;
+    let faster = Instant::now();
+    bench.configure(&mirror(""));
+    send(&daemon, Signal::HUP);
+    until(&bench, "it is sent whole", async || bench.objects().await.get("large") == Some(&large)).await;
+    assert!(faster.elapsed() < Duration::from_secs(100), "{:?}", faster.elapsed());
+
+    // and a limit where there was none, of all mirrors
+    let limited = fs::read_to_string(bench.config()).unwrap();
+    fs::write(bench.config(), format!("bandwidth = \"256KiB/s\"\n{limited}")).unwrap();
+    let before = bench.log().len();
+    send(&daemon, Signal::HUP);
+    until(&bench, "it is taken", async || bench.log()[before..].contains("1 as before")).await;
+    let slower = Instant::now();
+    let small = "y".repeat(1 << 20);
+    bench.write("small", &small);
+    until(&bench, "it is sent, too", async || bench.objects().await.get("small") == Some(&small)).await;
+    assert!(slower.elapsed() > Duration::from_secs(3), "{:?}", slower.elapsed());
+    assert_eq!(opened(&bench, "www"), 1, "{}", bench.log());
+    let puts = bench.log().lines().filter(|line| line.contains(" put key=large")).count();
+    assert_eq!(puts, 1, "{}", bench.log());
+    end(&bench, daemon).await;
+}
