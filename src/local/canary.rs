@@ -6,6 +6,7 @@
 //! If none comes in time, the watches are made anew; if those do not hear it either, it cannot be heard here
 //! (a file system without events, say), which is told, and the canary is only asked on.
 
+use super::rhythm::Rhythm;
 use crate::model::{Class, Fault};
 use rustix::{
     fs::{Mode, OFlags, open},
@@ -21,17 +22,19 @@ use std::{
 #[derive(Clone, Debug)]
 pub(super) struct Perch {
     pub(super) file: Option<PathBuf>,
-    /// From one answer to the next question. Watches that are missing are tried for as often.
+    /// From one question to the next. Watches that are missing are tried for as often.
     pub(super) interval: Duration,
     /// How long an answer may take.
     pub(super) patience: Duration,
     pub(super) pulse: Pulse,
+    /// When it is asked.
+    pub(super) rhythm: Rhythm,
 }
 
 impl Default for Perch {
     fn default() -> Self {
         let (interval, patience) = (Duration::from_secs(30), Duration::from_secs(5));
-        Self { file: None, interval, patience, pulse: Pulse::default() }
+        Self { file: None, interval, patience, pulse: Pulse::default(), rhythm: Rhythm::default() }
     }
 }
 
@@ -82,6 +85,7 @@ pub(super) enum Turn {
 
 /// What is known of the canary, over the life of many watches. Pure.
 pub(super) struct Canary {
+    rhythm: Rhythm,
     interval: Duration,
     patience: Duration,
     /// The next turn: to ask, or, once asked, to have heard. `None`: there is no canary.
@@ -96,14 +100,14 @@ pub(super) struct Canary {
 impl Canary {
     pub(super) fn new(perch: &Perch, now: Instant) -> Self {
         let next = perch.file.is_some().then_some(now);
-        let Perch { interval, patience, .. } = *perch;
-        Self { interval, patience, next, asked: false, unheard: 0, cause: None }
+        let Perch { rhythm, interval, patience, .. } = *perch;
+        Self { rhythm, interval, patience, next, asked: false, unheard: 0, cause: None }
     }
 
     /// One that needs no perch: the root itself, whose opening is an event of the first of its watches.
-    pub(super) fn of_root(now: Instant) -> Self {
+    pub(super) fn of_root(rhythm: Rhythm, now: Instant) -> Self {
         let (interval, patience) = (Duration::from_secs(10), Duration::from_secs(5));
-        Self { interval, patience, next: Some(now), asked: false, unheard: 0, cause: None }
+        Self { rhythm, interval, patience, next: Some(now), asked: false, unheard: 0, cause: None }
     }
 
     /// When there is something to do, if nothing is heard before.
@@ -120,7 +124,7 @@ impl Canary {
     /// It was heard.
     pub(super) fn heard(&mut self, now: Instant) {
         (self.asked, self.unheard, self.cause) = (false, 0, None);
-        self.next = self.next.map(|_| now + self.interval);
+        self.next = self.next.map(|_| self.rhythm.next(now, self.interval));
     }
 
     /// It was asked, or could not be.
@@ -139,7 +143,7 @@ impl Canary {
             return Turn::Ask;
         }
         self.unheard += 1;
-        self.next = Some(now + self.interval);
+        self.next = Some(self.rhythm.next(now, self.interval));
         // new watches do not help against what keeps it from being asked, or did not help before
         if self.unheard == 1 && self.cause.is_none() { Turn::Anew } else { Turn::Rest }
     }
@@ -178,8 +182,13 @@ mod tests {
     const S: Duration = Duration::from_secs(1);
 
     fn canary(now: Instant) -> Canary {
-        let perch =
-            Perch { file: Some("canary".into()), interval: 30 * S, patience: 5 * S, ..Perch::default() };
+        let perch = Perch {
+            file: Some("canary".into()),
+            interval: 30 * S,
+            patience: 5 * S,
+            rhythm: Rhythm::new(now),
+            ..Perch::default()
+        };
         Canary::new(&perch, now)
     }
 
@@ -191,8 +200,8 @@ mod tests {
         canary.asked(Ok(()), now);
         assert_eq!(canary.turn(now + 4 * S), Turn::Rest);
         canary.heard(now + 4 * S);
-        assert_eq!(canary.turn(now + 33 * S), Turn::Rest);
-        assert_eq!(canary.turn(now + 34 * S), Turn::Ask);
+        assert_eq!(canary.turn(now + 29 * S), Turn::Rest);
+        assert_eq!(canary.turn(now + 30 * S), Turn::Ask);
         assert!(!canary.is_mute());
     }
 
@@ -207,13 +216,13 @@ mod tests {
         assert_eq!(canary.turn(now + 6 * S), Turn::Ask);
         canary.asked(Ok(()), now + 6 * S);
         assert_eq!((canary.turn(now + 11 * S), canary.is_mute()), (Turn::Rest, true));
-        assert_eq!(canary.turn(now + 41 * S), Turn::Ask);
-        canary.asked(Ok(()), now + 41 * S);
-        canary.heard(now + 42 * S);
+        assert_eq!(canary.turn(now + 30 * S), Turn::Ask);
+        canary.asked(Ok(()), now + 30 * S);
+        canary.heard(now + 31 * S);
         assert!(!canary.is_mute(), "it can be heard after all");
-        assert_eq!(canary.turn(now + 72 * S), Turn::Ask);
-        canary.asked(Ok(()), now + 72 * S);
-        assert_eq!(canary.turn(now + 77 * S), Turn::Anew, "it was heard before");
+        assert_eq!(canary.turn(now + 60 * S), Turn::Ask);
+        canary.asked(Ok(()), now + 60 * S);
+        assert_eq!(canary.turn(now + 65 * S), Turn::Anew, "it was heard before");
     }
 
     #[test]

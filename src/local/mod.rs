@@ -54,6 +54,7 @@ mod plight;
 mod prune;
 mod read;
 mod reader;
+mod rhythm;
 mod root;
 mod spill;
 mod stack;

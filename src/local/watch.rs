@@ -5,7 +5,7 @@
 //! of them, and puts notices into an outbox, which is the stream. When events were lost, or the root is not
 //! where it was, all watches are made anew, and then all is to be looked at.
 //!
-//! The root itself is asked for every four seconds (by statx, which is no event): a mount over it makes no event at all, and an unmount
+//! The root itself is asked for every five seconds (by statx, which is no event): a mount over it makes no event at all, and an unmount
 //! none that notify passes on. That events come at all is proven by a canary; that the root's own watch lives, every ten
 //! seconds, by the event of the root's being opened.
 
@@ -31,7 +31,7 @@ const INBOX: usize = 65_536;
 /// Notices that wait for the engine.
 const OUTBOX: usize = 8_192;
 /// How often it is looked whether the root is where it was. Each time wakes a thread of each mirror, whatever else rests.
-const TICK: Duration = Duration::from_secs(4);
+const TICK: Duration = Duration::from_secs(5);
 /// How often one that cannot be watched is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 /// The longest rest between two rebuilds in a storm of overflows.
@@ -90,7 +90,8 @@ impl Reader {
         let lines = Lines::new();
         // one that begins after another has died is asked for from the beginning
         perch.pulse.beat();
-        let (canary, own) = (Canary::new(&perch, Instant::now()), Canary::of_root(Instant::now()));
+        let (canary, own) =
+            (Canary::new(&perch, Instant::now()), Canary::of_root(perch.rhythm, Instant::now()));
         let warden =
             Warden { root, prune, perch: perch.clone(), lines: lines.clone(), canary, own, told: None };
         if thread::Builder::new().name("watch".into()).spawn(move || warden.run()).is_err() {
@@ -212,7 +213,7 @@ impl Warden {
 
     /// Until the watches, which it `took` some time to make, no longer serve.
     fn serve(&mut self, watches: &mut Watches, far: Option<&'static str>, took: Duration) -> End {
-        let mut due = Instant::now() + TICK;
+        let mut due = self.perch.rhythm.next(Instant::now(), TICK);
         let mut refill = Instant::now() + self.perch.interval.max(took * SHARE);
         self.canary.listen(Instant::now());
         self.own.listen(Instant::now());
@@ -264,7 +265,7 @@ impl Warden {
                     return End::Over;
                 }
                 match watches.is_in_place() {
-                    Ok(true) => due = Instant::now() + TICK,
+                    Ok(true) => due = self.perch.rhythm.next(Instant::now(), TICK),
                     Ok(false) => return End::Again("the root was mounted or made anew".into()),
                     Err(fault) => return End::Again(fault.cause),
                 }

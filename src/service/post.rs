@@ -145,7 +145,7 @@ impl Post {
 
     /// Its watcher lives, as far as that can be asked for.
     pub(super) fn lives(&self) -> bool {
-        lives(self.sides().and_then(|(tree, ..)| tree.pulse().silence()))
+        lives(lock(&self.sides).as_ref().and_then(|(tree, ..)| tree.pulse().silence()))
     }
 
     /// It works, or has told why not.

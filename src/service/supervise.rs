@@ -26,8 +26,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-/// How often the service manager hears how it goes.
+/// How often the service manager hears how it goes,
 const BEAT: Duration = Duration::from_secs(2);
+/// and how often it is looked whether there is something to tell while nothing happens.
+const REST: Duration = Duration::from_secs(5);
 /// How soon it hears that all are up.
 const SOON: Duration = Duration::from_millis(100);
 /// What it is asked to wait, from each beat on, while we start or stop.
@@ -126,7 +128,8 @@ impl Supervisor {
     pub async fn watch(mut self, shutdown: &mut Shutdown) -> Ended {
         let mut beat = tokio::time::interval(BEAT);
         let mut told = String::new();
-        let (watched, mut lifeless) = (systemd::watches(), false);
+        let (patience, mut lifeless) = (systemd::patience(), false);
+        let rest = patience.map_or(REST, |patience| REST.min(patience / 3));
         loop {
             tokio::select! { biased;
                 () = self.stop.cancelled() => break,
@@ -148,12 +151,14 @@ impl Supervisor {
                     if !std::mem::replace(&mut lifeless, dead.is_some()) && dead.is_some() {
                         tracing::error!(mirror = dead, "its watcher gives no sign of life; restart the daemon if it stays so");
                     }
-                    if watched && dead.is_none() {
+                    if patience.is_some() && dead.is_none() {
                         systemd::alive();
                     }
                     let line = self.line();
-                    if line != told && systemd::status(&line) {
-                        told = line;
+                    match line == told {
+                        true => beat.reset_after(rest),
+                        false if systemd::status(&line) => told = line,
+                        false => {}
                     }
                     self.announce(&posts, &mut beat);
                 }

@@ -40,9 +40,9 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// True if it wants to hear [`alive`] now and then, or else ends the process.
-pub fn watches() -> bool {
-    sd_notify::watchdog_enabled().is_some()
+/// How long it goes without hearing [`alive`] before it ends the process; `None`: as long as it likes.
+pub fn patience() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
 }
 
 /// All is well.
