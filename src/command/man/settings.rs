@@ -29,33 +29,46 @@ pub(super) fn page() -> String {
     page.render()
 }
 
-/// Comments become paragraphs, and lines that are TOML, or would be without their `#`, stand as they are; each table
-/// has a heading, before what is said of it.
+/// Lines that are TOML, or would be without their `#`, stand as they are, and below them what the comment before them
+/// says; each table has a heading.
 fn render(example: &str, page: &mut Roff) {
     let (mut said, mut lines) = (vec![], vec![]);
     // what follows the last block is nothing, which ends it
     for line in example.lines().chain([""]) {
-        match line.strip_prefix('#') {
-            Some("") => said.push(""),
-            Some(rest) if rest.starts_with(' ') => {
-                verbatim(&mem::take(&mut lines), page);
-                said.push(rest.trim_start());
+        let comment = line.strip_prefix('#').filter(|rest| rest.is_empty() || rest.starts_with(' '));
+        let table = line.trim_start_matches('#');
+        if table.starts_with('[') {
+            page.control("SS", [table]);
+            paragraphs(&mem::take(&mut said), page);
+        } else if let Some(comment) = comment {
+            block(&mut said, &mut lines, page);
+            said.push(comment.trim_start());
+        } else if line.is_empty() {
+            // what stands alone is of no setting
+            match lines.is_empty() {
+                true => paragraphs(&mem::take(&mut said), page),
+                false => block(&mut said, &mut lines, page),
             }
-            _ if line.is_empty() => {
-                paragraphs(&mem::take(&mut said), page);
-                verbatim(&mem::take(&mut lines), page);
-            }
-            _ => {
-                let plain = line.trim_start_matches('#');
-                if plain.starts_with('[') {
-                    page.control("SS", [plain]);
-                }
-                paragraphs(&mem::take(&mut said), page);
-                if !plain.starts_with('[') {
-                    lines.push(line);
-                }
-            }
+        } else {
+            lines.push(line);
         }
+    }
+}
+
+/// Settings and what is said of them, once there are some.
+fn block<'a>(said: &mut Vec<&'a str>, lines: &mut Vec<&'a str>, page: &mut Roff) {
+    if lines.is_empty() {
+        return;
+    }
+    page.control("PP", []).control("nf", []);
+    mem::take(lines).into_iter().for_each(|line| {
+        page.text([bold(line)]);
+    });
+    page.control("fi", []);
+    if !said.is_empty() {
+        page.control("RS", ["4"]);
+        paragraphs(&mem::take(said), page);
+        page.control("RE", []);
     }
 }
 
@@ -65,30 +78,19 @@ fn paragraphs(said: &[&str], page: &mut Roff) {
     }
 }
 
-fn verbatim(lines: &[&str], page: &mut Roff) {
-    if lines.is_empty() {
-        return;
-    }
-    page.control("PP", []).control("RS", ["4"]).control("nf", []);
-    lines.iter().for_each(|line| {
-        page.text([bold(*line)]);
-    });
-    page.control("fi", []).control("RE", []);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn words_are_paragraphs_and_settings_stand_as_they_are() {
+    fn each_setting_stands_as_it_is_above_what_is_said_of_it() {
         let mut page = Roff::new();
         let example =
-            "# A.\n#\n# B\n# b.\na = 1\n#a = 2\n\n# Of it.\n[t]\n# C.\nc = \"\\\\\"\n\n# D.\n#[u]\n#d = 1\n";
+            "# A.\n\n# B\n# b.\na = 1\n#a = 2\n\n# Of it.\n[t]\n# C.\nc = \"\\\\\"\n\n# D.\n#[u]\n#d = 1\n";
         render(example, &mut page);
-        let want = ".PP\nA.\n.PP\nB\nb.\n.PP\n.RS 4\n.nf\n\\fBa = 1\\fR\n\\fB#a = 2\\fR\n.fi\n.RE\n\
-                    .SS [t]\n.PP\nOf it.\n.PP\nC.\n.PP\n.RS 4\n.nf\n\\fBc = \"\\\\\\\\\"\\fR\n.fi\n.RE\n\
-                    .SS [u]\n.PP\nD.\n.PP\n.RS 4\n.nf\n\\fB#d = 1\\fR\n.fi\n.RE\n";
+        let want = ".PP\nA.\n.PP\n.nf\n\\fBa = 1\\fR\n\\fB#a = 2\\fR\n.fi\n.RS 4\n.PP\nB\nb.\n.RE\n\
+                    .SS [t]\n.PP\nOf it.\n.PP\n.nf\n\\fBc = \"\\\\\\\\\"\\fR\n.fi\n.RS 4\n.PP\nC.\n.RE\n\
+                    .SS [u]\n.PP\nD.\n.PP\n.nf\n\\fB#d = 1\\fR\n.fi\n";
         assert_eq!(page.to_roff(), want);
     }
 }
