@@ -20,7 +20,9 @@ pub(super) fn read(table: &Table<'_>, reader: &mut Reader<'_>) -> Option<Rates> 
     };
     let spans = texts.into_iter().map(|text| reader.check(text.at, span(text.value)));
     let spans = spans.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()?;
-    Some(Rates::new(spans))
+    // what never limits is no limit
+    let rates = Rates::new(spans);
+    Some(if rates.is_none() { Rates::default() } else { rates })
 }
 
 fn span(text: &str) -> Result<Span, Complaint> {
