@@ -111,7 +111,7 @@ enum Verb {
     Init(init::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
-    /// Write the manual, a page for each verb
+    /// Write the manual, a page for each verb and one for the configuration
     Man(man::Args),
 }
 

@@ -109,9 +109,21 @@ impl Watches {
         Ok(())
     }
 
-    /// True if an unreadable directory lies there, which may be readable now.
-    pub(super) fn is_denied(&self, dir: &RelPath) -> bool {
-        self.denied.iter().any(|denied| denied.is_within(dir))
+    /// Watches what could not be read in `dir`, itself included, and can be now, and all below: tells which.
+    ///
+    /// # Errors
+    /// If the root is not there or is not the bound one.
+    pub(super) fn add_denied(&mut self, dir: &RelPath) -> Result<BTreeSet<RelPath>, Fault> {
+        if !self.denied.iter().any(|denied| denied.is_within(dir)) {
+            return Ok(BTreeSet::new());
+        }
+        let opened = self.root.open()?;
+        let denied = std::mem::take(&mut self.denied).into_iter();
+        let (mut within, others): (BTreeSet<_>, _) = denied.partition(|denied| denied.is_within(dir));
+        self.denied = others;
+        within.iter().for_each(|denied: &RelPath| self.add_all(&opened, denied.clone()));
+        within.retain(|denied| !self.denied.contains(denied));
+        Ok(within)
     }
 
     /// True if the root is still where the directory is that is watched. Of one that was unmounted and mounted again within a
@@ -268,5 +280,33 @@ impl Watches {
 
     fn odd(&mut self, dir: RelPath, cause: String) {
         self.shortfall.odd.get_or_insert((dir, cause));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_could_not_be_read_is_watched_when_it_can_be_and_nothing_else_anew() {
+        let temp = tempfile::tempdir().expect("a directory");
+        ["a/b", "shut/in/it", "shutter"].iter().for_each(|dir| {
+            fs::create_dir_all(temp.path().join(dir)).expect("mkdir");
+        });
+        let path = |text: &str| RelPath::new(text.as_bytes()).expect("valid path");
+        let inbox = Arc::new(Outbox::new(8, Sign::Overflow, |_| true));
+        let (root, perch) = (Arc::new(Root::new(temp.path())), Perch::default());
+        let mut watches = Watches::new(&root, &Prune::default(), &perch, &inbox).expect("watches");
+        let watched = watches.shortfall.directories;
+        assert_eq!(watched, 7, "the root and six below it");
+        // whoever runs this may be allowed to read everything
+        watches.denied.insert(path("shut"));
+        assert_eq!(watches.add_denied(&path("a")), Ok(BTreeSet::new()));
+        assert_eq!(watches.add_denied(&path("shutter")), Ok(BTreeSet::new()));
+        assert_eq!(watches.add_denied(&RelPath::root()), Ok([path("shut")].into()));
+        assert_eq!(watches.shortfall.directories, watched + 3, "it, and what is in it");
+        assert_eq!(watches.add_denied(&path("shut")), Ok(BTreeSet::new()));
+        watches.end();
     }
 }

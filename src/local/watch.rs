@@ -304,13 +304,19 @@ impl Warden {
                 None if self.prune.excludes(&path, true) => self.file(path),
                 None => self.tell(Notice::Look(Scope::File(path))),
             },
-            Sign::Attributes(path) if watches.is_denied(&path) => self.directory(watches, path)?,
-            Sign::Attributes(path) => match kind(&path) {
-                Some(true) if self.prune.excludes(&path, true) => {}
-                // What is in it may have become readable, or no longer be.
-                Some(true) => self.tell(Notice::Look(Scope::Children(path))),
-                _ => self.file(path),
-            },
+            Sign::Attributes(path) => {
+                for opened in watches.add_denied(&path)? {
+                    self.tell(Notice::Look(Scope::Tree(opened)));
+                }
+                match kind(&path) {
+                    Some(true) if self.prune.excludes(&path, true) => {}
+                    // What is in it may have become readable, or no longer be.
+                    Some(true) => self.tell(Notice::Look(Scope::Children(path))),
+                    // that it is gone is told otherwise
+                    _ if path.is_root() => {}
+                    _ => self.file(path),
+                }
+            }
         }
         Ok(())
     }

@@ -42,7 +42,7 @@ pub fn stopping() {
 
 /// How long it goes without hearing [`alive`] before it ends the process; `None`: as long as it likes.
 pub fn patience() -> Option<Duration> {
-    sd_notify::watchdog_enabled()
+    sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero())
 }
 
 /// All is well.

@@ -162,7 +162,7 @@ impl Direct {
         }
         let (headers, ahead) = (headers(full, payload, spec, condition), self.0.ahead.load(Relaxed));
         // signed after: a signature holds for a quarter of an hour
-        store.options().throttle.wait(bytes.len() as u64).await;
+        store.options().throttle.for_request().wait(bytes.len() as u64).await;
         let request = way.request(full, (payload, bytes), headers, ahead).await?;
         self.0.requests.count(PUT);
         let mut status = None;

@@ -18,6 +18,10 @@ use std::{
 };
 use tokio::time::{Instant, sleep_until};
 
+/// A piece that comes so late goes as if it came in time: timers know whole milliseconds, and at 1 GiB/s a piece takes
+/// a sixteenth of one.
+const LATE: Duration = Duration::from_millis(10);
+
 /// Bytes a second right now; `None`: no limit for now.
 pub type Rate = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
@@ -94,8 +98,15 @@ impl Throttle {
     /// Waits until so many bytes may go.
     pub(super) async fn wait(&self, bytes: u64) {
         for Limit(limit) in &self.limits {
+            // whoever waits for its time holds up none that needs not wait
+            if limit.now().is_none() {
+                continue;
+            }
             let _turn = limit.next.take(self.lane, 1).await;
-            sleep_until(limit.turn(bytes)).await;
+            let at = limit.turn(bytes);
+            if at > Instant::now() {
+                sleep_until(at).await;
+            }
         }
     }
 }
@@ -132,7 +143,7 @@ impl Shared {
         let now = Instant::now();
         let Some(rate) = self.now() else { return now };
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = now.max(*free);
+        let turn = if now.saturating_duration_since(*free) > LATE { now } else { *free };
         *free = turn + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
         turn
     }
@@ -270,6 +281,18 @@ mod tests {
         assert_eq!(send(&other).await - start, 0);
     }
 
+    /// Timers wake up to a millisecond late, which is the time of sixteen pieces here.
+    #[tokio::test(start_paused = true)]
+    async fn a_high_rate_is_reached() {
+        let throttle = Throttle::new(vec![always(1 << 30)]);
+        let begun = Instant::now();
+        for _ in 0..16_000 {
+            throttle.wait(64 << 10).await;
+        }
+        let took = begun.elapsed();
+        assert!((976..=978).contains(&took.as_millis()), "{took:?}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_limit_that_is_set_holds_for_what_waits_and_for_the_next_request() {
         let limit = Limit::new(None);
@@ -287,7 +310,12 @@ mod tests {
         };
         let faster = async {
             tokio::time::sleep(Duration::from_millis(3500)).await;
+            assert!(
+                throttle.for_request().wait(1).now_or_never().is_none(),
+                "one waits, and whoever comes after it"
+            );
             limit.set(None);
+            assert!(throttle.wait(1).now_or_never().is_some(), "there is nothing to wait for");
         };
         let (took, ()) = tokio::join!(send(after), faster);
         assert_eq!(took, 4, "the piece that waited had its time, the others went at once");

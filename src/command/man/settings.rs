@@ -11,7 +11,7 @@ pub(super) fn page() -> String {
     let title = format!("{NAME}-config");
     let version = format!("{NAME} {}", env!("CARGO_PKG_VERSION"));
     let mut page = Roff::new();
-    page.control("TH", [&*title, "5", "", &version])
+    page.control("TH", [&*title, "5", " ", &version])
         .control("SH", ["NAME"])
         .text([roman(format!("{title} - the configuration of {NAME}, in TOML"))])
         .control("SH", ["SYNOPSIS"])
