@@ -225,6 +225,9 @@ impl Supervisor {
         telemetry::heed(&config.mirrors);
         tracing::info!("the configuration was loaded anew: {changes}; looking at everything");
         self.commons.bandwidth.heed(&config);
+        if self.config.bandwidth != config.bandwidth {
+            tracing::info!("all mirrors together keep to another bandwidth from now on");
+        }
         if changes.shared {
             self.commons.memory = Memory::new(config.memory_limit);
         }
@@ -233,6 +236,9 @@ impl Supervisor {
         for (mirror, fate) in config.mirrors.iter().zip(&changes.fates) {
             match *fate {
                 Fate::Kept(n) if !old[n].is_over() => {
+                    if self.config.mirrors[n].bandwidth != mirror.bandwidth {
+                        tracing::info!(mirror = mirror.name, "it keeps to another bandwidth from now on");
+                    }
                     old[n].tell(Input::Relist);
                     now.push(old[n].clone());
                     continue;

@@ -299,7 +299,10 @@ async fn another_rate_holds_for_what_is_being_sent_already() {
     fs::write(bench.config(), format!("bandwidth = \"256KiB/s\"\n{limited}")).unwrap();
     let before = bench.log().len();
     send(&daemon, Signal::HUP);
-    until(&bench, "it is taken", async || bench.log()[before..].contains("1 as before")).await;
+    let taken = "all mirrors together keep to another bandwidth";
+    until(&bench, "it is taken", async || bench.log()[before..].contains(taken)).await;
+    assert!(bench.log()[before..].contains("1 as before") && !bench.log()[before..].contains("it keeps to"));
+    assert_eq!(bench.log()[..before].matches("it keeps to another bandwidth").count(), 1);
     let slower = Instant::now();
     let small = "y".repeat(1 << 20);
     bench.write("small", &small);
