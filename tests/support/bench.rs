@@ -191,6 +191,12 @@ impl Bench {
         all
     }
 
+    /// The bytes of an object; `None`: it is not there.
+    pub async fn bytes(&self, key: &str) -> Option<Vec<u8>> {
+        let object = self.store.get_object().bucket("backups").key(key).send().await.ok()?;
+        Some(object.body.collect().await.unwrap().to_vec())
+    }
+
     /// Writes an object, as somebody else.
     pub async fn put(&self, key: &str, text: &str) {
         let body = text.as_bytes().to_vec();
