@@ -277,7 +277,7 @@ async fn a_mirror_that_gets_another_name_waits_for_what_it_was() {
     end(&bench, daemon).await;
 }
 
-/// At the rate that it had it would take four minutes, and begun anew it would be sent from its first byte.
+/// At the rate that it had it would take four minutes, which nobody waits for here; begun anew it would be opened twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_rate_holds_for_what_is_being_sent_already() {
     let bench = Bench::new().await;
@@ -288,11 +288,9 @@ async fn another_rate_holds_for_what_is_being_sent_already() {
     let large = "x".repeat(4 << 20);
     bench.write("large", &large);
     shown(&bench, "it is sent", |told| told["mirrors"][0]["in_flight"] == 1).await;
-    let faster = Instant::now();
     bench.configure(&mirror(""));
     send(&daemon, Signal::HUP);
     until(&bench, "it is sent whole", async || bench.objects().await.get("large") == Some(&large)).await;
-    assert!(faster.elapsed() < Duration::from_secs(100), "{:?}", faster.elapsed());
 
     // and a limit where there was none, of all mirrors
     let limited = fs::read_to_string(bench.config()).unwrap();
